@@ -1,0 +1,109 @@
+"""The canonical packed layout as data: where each bit of a row lies. docs/FORMAT.md, section 4.
+
+A row is packed on its own into *blocks* of half-words (uint16, little-endian). The block's *top
+stream* holds the fields of its weights one after the other, weight j in bits [w*j, w*j + w) of
+the stream, bit n of the stream being bit n % 16 of half-word n // 16. The shared bits follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from amssim.scheme import Scheme
+
+HALF_WORD_BITS = 16
+GROUPS_PER_BLOCK = 16
+
+
+class Field(NamedTuple):
+    """``width`` bits from stream bit ``offset``: the top bits of weight or the shared bit of group ``index``."""
+
+    kind: str
+    index: int
+    offset: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes and bit positions of the packed rows of ``scheme``.
+
+    >>> from amssim.scheme import scheme
+    >>> fused = Layout(scheme("fp5.33"))
+    >>> fused.block_weights, fused.block_words, fused.row_words(100)
+    (3, 1, 34)
+    >>> apart = Layout(scheme("fp4.25"))
+    >>> apart.block_weights, apart.block_words, apart.row_words(100)
+    (64, 17, 34)
+    """
+
+    scheme: Scheme
+
+    @property
+    def fused(self) -> bool:
+        """Whether a group with its shared bit fills one half-word exactly."""
+        s = self.scheme
+        return s.k > 1 and s.top_bits * s.k + 1 == HALF_WORD_BITS
+
+    @property
+    def field_bits(self) -> int:
+        """Bits of a weight in the top stream: its top bits, or its whole code where k = 1."""
+        s = self.scheme
+        return s.top_bits if s.k > 1 else s.minifloat.bits
+
+    @property
+    def block_groups(self) -> int:
+        """Groups of a block."""
+        return 1 if self.fused else GROUPS_PER_BLOCK
+
+    @property
+    def block_weights(self) -> int:
+        """Weights of a block; rows are padded with zero codes to whole blocks."""
+        return self.block_groups * self.scheme.k
+
+    @property
+    def block_words(self) -> int:
+        """Half-words of a block, the half-word of shared bits included."""
+        bits = self.field_bits * self.block_weights
+        if self.scheme.k > 1:
+            bits += self.block_groups
+        return bits // HALF_WORD_BITS
+
+    @property
+    def shared_offset(self) -> int | None:
+        """Stream bit of group 0's shared bit, those of other groups following; None where k = 1."""
+        return self.field_bits * self.block_weights if self.scheme.k > 1 else None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Every field of a block in stream order."""
+        width = self.field_bits
+        tops = [Field("top", j, width * j, width) for j in range(self.block_weights)]
+        if self.shared_offset is None:
+            return tuple(tops)
+        shared = [Field("shared", g, self.shared_offset + g, 1) for g in range(self.block_groups)]
+        return tuple(tops + shared)
+
+    def row_blocks(self, columns: int) -> int:
+        """Blocks of a row with ``columns`` weights."""
+        return -(-columns // self.block_weights)
+
+    def row_words(self, columns: int) -> int:
+        """Half-words of a row with ``columns`` weights."""
+        return self.row_blocks(columns) * self.block_words
+
+    def row_groups(self, columns: int) -> int:
+        """Groups that hold at least one weight of a row with ``columns`` weights."""
+        return -(-columns // self.scheme.k)
+
+    def padded_columns(self, columns: int) -> int:
+        """Weights of a row with its padding."""
+        return self.row_blocks(columns) * self.block_weights
+
+
+@lru_cache(maxsize=256)
+def layout(scheme: Scheme) -> Layout:
+    """Return the canonical layout of ``scheme``."""
+    return Layout(scheme)
