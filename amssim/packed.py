@@ -141,7 +141,9 @@ class PackedTensor:
         rows, cols = self.shape
         bits = f"{float(self.effective_bits):.4g} bits/weight"
         block = f", scale block {self.scale_block}" if self.scale_block else ""
-        return f"PackedTensor({self.scheme.name}, {rows}x{cols}, {bits}{block}, {_size(self.nbytes)})"
+        return (
+            f"PackedTensor({self.scheme.name}, {rows}x{cols}, {bits}{block}, {_size(self.nbytes)})"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"derived": {}}

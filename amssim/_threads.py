@@ -1,0 +1,57 @@
+"""Rows over threads: kernels release the GIL, so plain threads are all that is needed.
+
+One pool serves the process; its tasks never submit tasks, so callers may be threads themselves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from numbers import Integral
+
+from amssim.errors import InputError
+
+
+def thread_count(threads: int | None = None) -> int:
+    """Return ``threads``, or the CPUs this process may use if None; `InputError` if not positive."""
+    if threads is None:
+        return available_cpus()
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        raise InputError(f"threads must be a positive whole number or None, found {threads!r}")
+    return int(threads)
+
+
+def available_cpus() -> int:
+    """Return the number of CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def over_rows(work: Callable[[int, int], object], rows: int, threads: int) -> None:
+    """Call ``work(start, stop)`` on contiguous ranges that cover ``rows``, one per thread.
+
+    The first range runs in the calling thread; an exception in any range is raised here.
+    """
+    parts = max(1, min(threads, rows))
+    bounds = [rows * i // parts for i in range(parts + 1)]
+    ranges = list(zip(bounds[:-1], bounds[1:], strict=True))
+    others = [_pool(parts).submit(work, *r) for r in ranges[1:]]
+    try:
+        work(*ranges[0])
+    finally:
+        for task in others:
+            task.exception()  # wait for all before any array may be freed
+    for task in others:
+        task.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="amssim")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has no threads left in its pools
+    os.register_at_fork(after_in_child=_pool.cache_clear)
