@@ -1,0 +1,76 @@
+"""AMS-Quant: LLM weights as small floats whose neighbours share their mantissa's last bit.
+
+>>> import numpy as np
+>>> packed = quantize(np.float32([[0.1, -0.2, 7.5]]), "fp5.33")
+>>> packed.bits_per_weight
+Fraction(16, 3)
+>>> packed.dequantize().tolist()
+[[0.125, -0.125, 7.5]]
+
+Public names load their modules when they are first used, so that importing the package needs
+neither Numba nor Matplotlib nor numpy. The number formats are the exception: they are light, and
+``amssim.scheme`` must always be the function, never the module of that name.
+"""
+
+from importlib import import_module
+
+from amssim.errors import (
+    AmsError,
+    FormatError,
+    InputError,
+    MismatchError,
+    OutputError,
+    ResourceError,
+    SchemeError,
+    UnsafePathError,
+    UnsupportedError,
+)
+from amssim.minifloat import Minifloat
+from amssim.scheme import Scheme, scheme, schemes
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "PackedTensor": "packed",
+    "quantize": "codec",
+    "dequantize": "codec",
+    "pack": "codec",
+    "unpack": "codec",
+    "gemv": "cpu",
+    "Metrics": "error.metrics",
+    "quantize_checkpoint": "checkpoint",
+    "dequantize_checkpoint": "checkpoint",
+    "inspect_checkpoint": "checkpoint",
+    "verify_checkpoint": "checkpoint",
+    "open_checkpoint": "checkpoint",
+}
+
+__all__ = [
+    "AmsError",
+    "FormatError",
+    "InputError",
+    "Minifloat",
+    "MismatchError",
+    "OutputError",
+    "ResourceError",
+    "Scheme",
+    "SchemeError",
+    "UnsafePathError",
+    "UnsupportedError",
+    "__version__",
+    "scheme",
+    "schemes",
+    *_LAZY,
+]
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'amssim' has no attribute {name!r}")
+    value = getattr(import_module(f"amssim.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from numbers import Integral
 
 from amssim.errors import InputError
 
 
 def thread_count(threads: int | None = None) -> int:
-    """Return ``threads``, or the CPUs this process may use if None; `InputError` if not positive."""
+    """Return ``threads``, or the usable CPUs if None; `InputError` if it is not positive."""
     if threads is None:
         return available_cpus()
     if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
@@ -37,7 +38,7 @@ def over_rows(work: Callable[[int, int], object], rows: int, threads: int) -> No
     """
     parts = max(1, min(threads, rows))
     bounds = [rows * i // parts for i in range(parts + 1)]
-    ranges = list(zip(bounds[:-1], bounds[1:], strict=True))
+    ranges = list(pairwise(bounds))
     others = [_pool(parts).submit(work, *r) for r in ranges[1:]]
     try:
         work(*ranges[0])

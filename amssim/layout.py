@@ -18,7 +18,10 @@ GROUPS_PER_BLOCK = 16
 
 
 class Field(NamedTuple):
-    """``width`` bits from stream bit ``offset``: the top bits of weight or the shared bit of group ``index``."""
+    """``width`` bits of a block from stream bit ``offset``.
+
+    ``kind`` is "top", the top bits of weight ``index``, or "shared", the bit of group ``index``.
+    """
 
     kind: str
     index: int

@@ -1,14 +1,19 @@
-"""Minifloats: floats of at most 8 bits with a sign, subnormals, and neither Inf nor NaN."""
+"""Minifloats: floats of at most 8 bits with a sign, subnormals, and neither Inf nor NaN.
+
+Numpy is imported where a table is made, so that `import amssim` does not wait for it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from amssim.errors import SchemeError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXPONENT_BITS = range(1, 5)
 MANTISSA_BITS = range(1, 5)
@@ -33,6 +38,7 @@ class Minifloat:
     >>> e2m3 = Minifloat(2, 3)
     >>> e2m3.name, e2m3.bits, e2m3.max_value, e2m3.min_subnormal
     ('e2m3', 6, 7.5, 0.125)
+    >>> import numpy as np
     >>> e2m3.decode(np.array([0b000001, 0b001000, 0b111111], np.uint8))
     array([ 0.125,  1.   , -7.5  ], dtype=float32)
     """
@@ -77,7 +83,7 @@ class Minifloat:
     @property
     def max_value(self) -> float:
         """Largest value, that of the code with sign 0 and all other bits 1."""
-        return float(self.values[self.magnitudes - 1])
+        return 2.0 ** (2**self.exponent_bits - 1 - self.bias) * (2 - 2.0**-self.mantissa_bits)
 
     @property
     def min_normal(self) -> float:
@@ -92,6 +98,8 @@ class Minifloat:
     @cached_property
     def values(self) -> np.ndarray:
         """float32[2^bits] value of every code, read-only; code ``sign_bit`` is -0.0."""
+        import numpy as np
+
         code = np.arange(2**self.bits)
         m = code % 2**self.mantissa_bits
         e = (code >> self.mantissa_bits) % 2**self.exponent_bits

@@ -94,9 +94,10 @@ class PackedTensor:
         return self.codes()[:, :: self.scheme.k] & 1
 
     def dequantize(self, dtype=np.float32) -> np.ndarray:
-        """Return the weights, dtype[rows, columns]: value * scale in float32, then rounded to ``dtype``.
+        """Return the weights, dtype[rows, columns].
 
-        ``dtype`` is float16, bfloat16, float32 or float64, as a type or a name.
+        Each is value * scale, rounded to float32 and then to ``dtype``, which is float16,
+        bfloat16, float32 or float64, as a type or a name.
         """
         from amssim.codec import dequantize
 

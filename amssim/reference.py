@@ -137,7 +137,7 @@ def mse_scale(row, start, stop, scheme: Scheme, search, importance) -> np.float3
 def find_scales(
     weights, scheme: Scheme, search="adaptive", scale="absmax", scale_block=None, importance=None
 ) -> np.ndarray:
-    """Return the scales float32[rows, blocks]; a block is ``scale_block`` columns, or the whole row."""
+    """Scales float32[rows, blocks]; a block is ``scale_block`` columns, or the whole row."""
     cols = weights.shape[1]
     block = scale_block or cols
     scales = np.empty((weights.shape[0], -(-cols // block)), np.float32)
@@ -160,7 +160,7 @@ def spread(scales: np.ndarray, cols: int, scale_block: int | None) -> np.ndarray
 
 
 def pack(codes: np.ndarray, scheme: Scheme) -> np.ndarray:
-    """uint8[rows, cols] codes -> uint16[rows, half-words]. All members of a group share a last bit."""
+    """uint8[rows, cols] codes -> uint16[rows, half-words]; a group's codes have one last bit."""
     form = layout(scheme)
     rows, cols = codes.shape
     codes = np.pad(codes, ((0, 0), (0, form.padded_columns(cols) - cols)))
@@ -199,8 +199,8 @@ def quantize(
 
     >>> from amssim.scheme import FP5_33
     >>> words, scales = quantize(np.float32([[0.1, -0.2, 7.5]]), FP5_33)
-    >>> [f"{w:016b}" for w in words[0]], scales.tolist()
-    (['1011111000000000', ...
+    >>> [f"{word:016b}" for word in words[0]], scales.tolist()
+    (['1011111000000000'], [[1.0]])
     """
     scales = find_scales(weights, scheme, search, scale, scale_block, importance)
     x = weights / spread(scales, weights.shape[1], scale_block)

@@ -11,7 +11,7 @@ from amssim.errors import SchemeError
 from amssim.minifloat import Minifloat
 
 GROUP_SIZES = range(1, 65)
-# A spelled number stands for every payload within this of it: 5.33 for 16/3, 5.12 and 5.13 for 41/8.
+# A spelled number stands for every payload this near: 5.33 for 16/3, 5.12 and 5.13 for 41/8.
 SPELLING_TOLERANCE = Fraction(5001, 1_000_000)
 
 

@@ -1,0 +1,1 @@
+"""What quantisation costs: metrics, sharing study, theory, evaluation."""
