@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Integral, Rational, Real
 
 from amssim.errors import SchemeError
 from amssim.minifloat import Minifloat
@@ -141,7 +141,7 @@ def _by_name(name: str) -> Scheme:
 
 def _by_bits(bits: Real) -> Scheme:
     try:
-        exact = Fraction(bits)
+        exact = Fraction(bits if isinstance(bits, str | Rational) else float(bits))
     except (TypeError, ValueError, OverflowError):
         raise SchemeError(
             f"bits per weight must be a finite number, found {bits!r}: {_choices()}"

@@ -1,0 +1,29 @@
+"""Settings shared by every test: reproducible Hypothesis runs, no plots on a screen."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,  # the first example of a kernel compiles it
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("fuzz", deadline=None, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+REFERENCE_MODEL = Path(__file__).parents[2] / "shared" / "reference-lm"
+
+
+@pytest.fixture(scope="session")
+def reference_model() -> Path:
+    """A real sharded BF16 checkpoint beside the project."""
+    if not REFERENCE_MODEL.is_dir():
+        pytest.skip("the reference model is not beside the project")
+    return REFERENCE_MODEL
