@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden import reader
 
 from amssim import PackedTensor, quantize, reference, scheme
+from golden import reader
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*e*m*.json"))
 CASES = [(f.stem, i, case) for f in FILES for i, case in enumerate(json.loads(f.read_text()))]

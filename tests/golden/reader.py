@@ -6,6 +6,7 @@ Written from docs/FORMAT.md; it shares no line with the package, so a bit that m
 import json
 import re
 import struct
+from pathlib import Path
 
 
 def parse(name):
@@ -55,8 +56,7 @@ def restore(words, scales, shape, scheme, block=None):
 
 def read_safetensors(path):
     """File -> (metadata, {name: (dtype, shape, numbers)}) for F32, U16 and I64 tensors."""
-    with open(path, "rb") as file:
-        data = file.read()
+    data = Path(path).read_bytes()
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length])
     metadata, body = header.pop("__metadata__", {}), data[8 + length :]

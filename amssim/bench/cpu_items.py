@@ -1,0 +1,89 @@
+"""What the CPU benchmark times, for one shape and one number of threads in this process."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+
+from amssim.bench.cpu import ACTIVATIONS, BATCH, SCHEMES
+from amssim.bench.timing import best_s, copies_for_cold, over_each
+from amssim.codec import dequantize, pack, quantize, unpack
+from amssim.cpu import gemv, prepare
+from amssim.packed import PackedTensor
+
+_ROWS_AT_ONCE = 256
+
+
+def measure(threads: int, rows: int, columns: int) -> list[dict]:
+    """Time every item; weights are normal with standard deviation 0.02, from a fixed seed."""
+    weights = _weights(rows, columns)
+    x = np.random.default_rng(1).standard_normal(columns).astype(np.float32)
+    blas_s = best_s(over_each(lambda w: w @ x, _cold_copies(weights)))
+    found = [_item("blas sgemv", None, weights.shape, threads, blas_s)]
+    for name in SCHEMES:
+        packed = quantize(weights, name, threads=threads)
+        found += _gemv_items(packed, x, blas_s, threads)
+        if threads == 1:
+            found += _codec_items(weights, packed)
+    return found
+
+
+def _weights(rows: int, columns: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    weights = np.empty((rows, columns), np.float32)
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        part = weights[start : start + _ROWS_AT_ONCE]
+        part[:] = rng.standard_normal(part.shape, dtype=np.float32) * np.float32(0.02)
+    return weights
+
+
+def _cold_copies(weights: np.ndarray) -> list[np.ndarray]:
+    return [weights] + [weights.copy() for _ in range(copies_for_cold(weights.nbytes) - 1)]
+
+
+def _gemv_items(packed: PackedTensor, x, blas_s: float, threads: int) -> list[dict]:
+    found = []
+    for activations in ACTIVATIONS:
+        cold = [_copy(packed) for _ in range(copies_for_cold(packed.nbytes))]
+        for one in cold:
+            prepare(one, activations)
+        time_s = best_s(over_each(lambda p: gemv(p, x, activations, threads=threads), cold))  # noqa: B023
+        about = (packed.scheme.name, packed.shape, threads)
+        found.append(_item(f"gemv {activations}", *about, time_s, "blas sgemv", blas_s))
+        batch = np.stack([x * (1 + i) for i in range(BATCH)], axis=1)
+        batch_s = best_s(over_each(lambda p: gemv(p, batch, activations, threads=threads), cold))  # noqa: B023
+        item = _item(f"gemm {activations} batch {BATCH}", *about, batch_s / BATCH)
+        found.append(item | {"baseline": "batch 1 times 8", "ratio": BATCH * time_s / batch_s})
+    return found
+
+
+def _codec_items(weights: np.ndarray, packed: PackedTensor) -> list[dict]:
+    about = (packed.scheme.name, weights.shape, 1)
+    codes, filled = packed.codes(), np.empty_like(weights)
+    cast_s = best_s(lambda: weights.astype(ml_dtypes.float6_e2m3fn), repeats=3)
+    fill_s = best_s(lambda: filled.fill(1))
+    scheme, columns = packed.scheme, packed.shape[1]
+    quantize_s = best_s(lambda: quantize(weights, scheme, threads=1))
+    pack_s = best_s(lambda: pack(codes, scheme, threads=1))
+    unpack_s = best_s(lambda: unpack(packed.words, scheme, columns, threads=1))
+    dequantize_s = best_s(lambda: dequantize(packed, out=filled, threads=1))
+    return [
+        _item("quantize", *about, quantize_s, "ml_dtypes cast to e2m3", cast_s),
+        _item("pack", *about, pack_s),
+        _item("unpack", *about, unpack_s),
+        _item("dequantize", *about, dequantize_s, "filling the array", fill_s),
+    ]
+
+
+def _copy(packed: PackedTensor) -> PackedTensor:
+    p = packed
+    return PackedTensor(p.scheme, p.shape, p.words.copy(), p.scales, p.scale_block)
+
+
+def _item(name, scheme, shape, threads, time_s, baseline=None, baseline_s=None) -> dict:
+    rate = shape[0] * shape[1] / time_s / 1e9
+    item = {"item": name, "scheme": scheme, "shape": list(shape), "threads": threads}
+    item |= {"time_s": time_s, "gweights_per_s": rate}
+    if baseline:
+        item |= {"baseline": baseline, "ratio": baseline_s / time_s}
+    return item

@@ -1,0 +1,63 @@
+"""Fill the tables of docs/FORMAT.md from the code: python analysis/format_tables.py [--check]"""
+
+from __future__ import annotations
+
+import markers
+
+from amssim import scheme, schemes
+from amssim.layout import HALF_WORD_BITS, layout
+
+
+def elements() -> str:
+    """Limits of the presets' minifloats."""
+    found = dict.fromkeys(s.minifloat for s in schemes())
+    rows = [
+        [f.name.upper(), f.bits, 2**f.bits, f.bias, f"{f.max_value:g}"]
+        + [f"{f.min_normal:g}", f"{f.min_subnormal:g}"]
+        for f in found
+    ]
+    columns = ["element", "bits", "codes", "bias", "largest", "least normal", "least subnormal"]
+    return markers.table(columns, rows)
+
+
+def presets() -> str:
+    """Bits and block sizes of the presets."""
+    rows = []
+    for s in schemes():
+        form = layout(s)
+        shape = "fused" if form.fused else "block"
+        sizes = [form.block_weights, form.block_words]
+        rows.append([f"`{s.name}`", f"`ams-{s.minifloat.name}-k{s.k}`", s.k, s.bits, shape, *sizes])
+    columns = ["name", "general name", "k", "payload bits", "form", "weights", "half-words"]
+    return markers.table(columns, rows)
+
+
+def drawing(name: str, half_words: list[int]) -> str:
+    """Half-words of a block, bit 15 on the left."""
+    s = scheme(name)
+    form = layout(s)
+    labels = {}
+    element = "s" + "e" * s.minifloat.exponent_bits + "m" * (s.minifloat.mantissa_bits - 1)
+    for part in form.fields:
+        for bit in range(part.width):
+            top = f"{element[part.width - 1 - bit]}{part.index}"
+            labels[part.offset + bit] = top if part.kind == "top" else f"b{part.index}"
+    lines = ["bit         " + " ".join(f"{b:>3}" for b in reversed(range(HALF_WORD_BITS)))]
+    for word in half_words:
+        bits = [labels[word * HALF_WORD_BITS + b] for b in reversed(range(HALF_WORD_BITS))]
+        lines.append(f"half-word {word:<2}" + " ".join(f"{b:>3}" for b in bits))
+    return "```\n" + "\n".join(lines) + "\n```"
+
+
+def parts() -> dict[str, str]:
+    """Every generated part of the document by its marker."""
+    return {
+        "elements": elements(),
+        "presets": presets(),
+        "layout fp5.33-e2m3": drawing("fp5.33-e2m3", [0]),
+        "layout fp4.25-e2m2": drawing("fp4.25-e2m2", [0, 1, 15, 16]),
+    }
+
+
+if __name__ == "__main__":
+    markers.main("docs/FORMAT.md", parts(), __doc__)
