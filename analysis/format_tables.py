@@ -11,11 +11,10 @@ from amssim.layout import HALF_WORD_BITS, layout
 def elements() -> str:
     """Limits of the presets' minifloats."""
     found = dict.fromkeys(s.minifloat for s in schemes())
-    rows = [
-        [f.name.upper(), f.bits, 2**f.bits, f.bias, f"{f.max_value:g}"]
-        + [f"{f.min_normal:g}", f"{f.min_subnormal:g}"]
-        for f in found
-    ]
+    rows = []
+    for f in found:
+        limits = [f"{limit:g}" for limit in (f.max_value, f.min_normal, f.min_subnormal)]
+        rows.append([f.name.upper(), f.bits, 2**f.bits, f.bias, *limits])
     columns = ["element", "bits", "codes", "bias", "largest", "least normal", "least subnormal"]
     return markers.table(columns, rows)
 
