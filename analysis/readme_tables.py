@@ -1,0 +1,39 @@
+"""Fill the tables of README.md from recorded results: python analysis/readme_tables.py [--check]
+
+Record first: amssim bench cpu --json > analysis/results/cpu.json
+"""
+
+from __future__ import annotations
+
+import json
+
+import markers
+
+RESULTS = markers.ROOT / "analysis" / "results"
+
+
+def cpu() -> str:
+    """Rates and ratios of the CPU benchmark, one row per item."""
+    record = json.loads((RESULTS / "cpu.json").read_text())
+    items = record["results"]
+    columns = list(dict.fromkeys((r["threads"], tuple(r["shape"])) for r in items))
+    rows = {}
+    for r in items:
+        cell = f"{r['gweights_per_s']:.2f}" + (f" ({r['ratio']:.2f}x)" if "ratio" in r else "")
+        key = (r["item"], r["scheme"] or "", r.get("baseline", ""))
+        rows.setdefault(key, {})[(r["threads"], tuple(r["shape"]))] = cell
+    headings = ["item", "scheme", "baseline"]
+    headings += [f"{n[0]}x{n[1]}, {t} thread{'s' * (t > 1)}" for t, n in columns]
+    body = [[*key, *(cells.get(c, "") for c in columns)] for key, cells in rows.items()]
+    machine = record["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    source = (
+        f"10^9 weights per second, in brackets the ratio to the baseline. "
+        f"`amssim bench cpu --json`, {machine['processor']}, {machine['cpus']} CPUs, "
+        f"Python {machine['python']}, {versions}. `import amssim` takes {record['import_s']:.3f} s."
+    )
+    return markers.table(headings, body) + "\n\n" + source
+
+
+if __name__ == "__main__":
+    markers.main("README.md", {"cpu": cpu()}, __doc__)
