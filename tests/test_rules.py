@@ -20,5 +20,5 @@ def test_the_mse_factors_are_those_of_the_format():
 def test_unknown_rules_list_the_choices(name):
     with pytest.raises(SchemeError, match="choose one of adaptive, replace, majority, zero, one"):
         rules.check_search(name)
-    with pytest.raises(SchemeError, match="unknown scale rule .*: choose one of absmax, mse"):
+    with pytest.raises(SchemeError, match=r"unknown scale rule .*: choose one of absmax, mse"):
         rules.check_scale(name)
