@@ -5,10 +5,10 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
+from amssim.bench import products
 from amssim.bench.cpu import ACTIVATIONS, BATCH, SCHEMES
-from amssim.bench.timing import best_s, copies_for_cold, over_each
+from amssim.bench.timing import best_s
 from amssim.codec import dequantize, pack, quantize, unpack
-from amssim.cpu import gemv, prepare
 from amssim.packed import PackedTensor
 
 _ROWS_AT_ONCE = 256
@@ -18,7 +18,7 @@ def measure(threads: int, rows: int, columns: int) -> list[dict]:
     """Time every item; weights are normal with standard deviation 0.02, from a fixed seed."""
     weights = _weights(rows, columns)
     x = np.random.default_rng(1).standard_normal(columns).astype(np.float32)
-    blas_s = best_s(over_each(lambda w: w @ x, _cold_copies(weights)))
+    blas_s = products.blas_s(weights, x)
     found = [_item("blas sgemv", None, weights.shape, threads, blas_s)]
     for name in SCHEMES:
         packed = quantize(weights, name, threads=threads)
@@ -37,23 +37,16 @@ def _weights(rows: int, columns: int) -> np.ndarray:
     return weights
 
 
-def _cold_copies(weights: np.ndarray) -> list[np.ndarray]:
-    return [weights] + [weights.copy() for _ in range(copies_for_cold(weights.nbytes) - 1)]
-
-
 def _gemv_items(packed: PackedTensor, x, blas_s: float, threads: int) -> list[dict]:
     found = []
+    about = (packed.scheme.name, packed.shape, threads)
+    batch = np.stack([x * (1 + i) for i in range(BATCH)], axis=1)
     for activations in ACTIVATIONS:
-        cold = [_copy(packed) for _ in range(copies_for_cold(packed.nbytes))]
-        for one in cold:
-            prepare(one, activations)
-        time_s = best_s(over_each(lambda p: gemv(p, x, activations, threads=threads), cold))  # noqa: B023
-        about = (packed.scheme.name, packed.shape, threads)
+        time_s = products.packed_s(packed, x, activations, threads=threads)
         found.append(_item(f"gemv {activations}", *about, time_s, "blas sgemv", blas_s))
-        batch = np.stack([x * (1 + i) for i in range(BATCH)], axis=1)
-        batch_s = best_s(over_each(lambda p: gemv(p, batch, activations, threads=threads), cold))  # noqa: B023
-        item = _item(f"gemm {activations} batch {BATCH}", *about, batch_s / BATCH)
-        found.append(item | {"baseline": "batch 1 times 8", "ratio": BATCH * time_s / batch_s})
+        batch_s = products.packed_s(packed, batch, activations, threads=threads)
+        one = _item(f"gemm {activations} batch {BATCH}", *about, batch_s / BATCH)
+        found.append(one | {"baseline": "batch 1 times 8", "ratio": BATCH * time_s / batch_s})
     return found
 
 
@@ -73,11 +66,6 @@ def _codec_items(weights: np.ndarray, packed: PackedTensor) -> list[dict]:
         _item("unpack", *about, unpack_s),
         _item("dequantize", *about, dequantize_s, "filling the array", fill_s),
     ]
-
-
-def _copy(packed: PackedTensor) -> PackedTensor:
-    p = packed
-    return PackedTensor(p.scheme, p.shape, p.words.copy(), p.scales, p.scale_block)
 
 
 def _item(name, scheme, shape, threads, time_s, baseline=None, baseline_s=None) -> dict:
