@@ -1,0 +1,124 @@
+"""Runs the unmodified source of a kernel on the CPU, 32 lanes at a time, one thread per warp.
+
+PTX functions are replaced by their models. Memory is checked for bounds and alignment, what was
+never written reads as NaN, and a branch that diverges inside a warp is an error.
+"""
+
+import threading
+import types
+
+import numpy as np
+
+from cuda_kernels.lanes import GLOBAL_BASE, WARP, Lanes, Memory, lanes
+
+
+class Device:
+    """Global memory with an allocator."""
+
+    def __init__(self, nbytes: int = 1 << 22):
+        self.memory = Memory(nbytes, GLOBAL_BASE)
+        self._top = 0
+
+    def put(self, array: np.ndarray) -> int:
+        """Copy an array to the device and return its address."""
+        octets = np.ascontiguousarray(array).view(np.uint8).ravel()
+        start = self._top
+        self._top = -(-(start + octets.size) // 256) * 256
+        self.memory.bytes[start : start + octets.size] = octets
+        return start + GLOBAL_BASE
+
+    def get(self, address: int, shape: tuple, dtype) -> np.ndarray:
+        """Copy an array from the device."""
+        start = address - GLOBAL_BASE
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return self.memory.bytes[start : start + size].view(dtype).reshape(shape).copy()
+
+
+def run(kernel, device: Device, grid: int, threads: int, arguments, shared_bytes=0, cluster=1):
+    """Launch ``kernel`` over ``grid`` blocks of ``threads``, ``cluster`` neighbours at a time.
+
+    Args:
+        kernel: a Python function as given to numba.cuda.
+        arguments: numpy scalars; addresses as uint64.
+
+    Raises:
+        AssertionError: an access out of bounds or misaligned, or a branch that diverges.
+    """
+    for first in range(0, grid, cluster):
+        memories = [Memory(shared_bytes, 0) for _ in range(cluster)]
+        together = threading.Barrier(cluster * threads // 32)
+        failures = []
+        warps = []
+        for rank in range(cluster):
+            barriers = (threading.Barrier(threads // 32), together)
+            for warp in range(threads // 32):
+                place = _Place(first + rank, warp, threads, barriers[0])
+                state = (device.memory, memories, rank, barriers)
+                arguments_ = (kernel, place, state, arguments, failures)
+                warps.append(threading.Thread(target=_run_warp, args=arguments_))
+        for thread in warps:
+            thread.start()
+        for thread in warps:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+
+def _run_warp(kernel, place, state, arguments, failures) -> None:
+    WARP.bind(*state)
+    try:
+        with np.errstate(over="ignore"):
+            _on_models(kernel, place)(*arguments)
+    except BaseException as failure:
+        failures.append(failure)
+        for barrier in state[-1]:
+            barrier.abort()
+
+
+class _Place:
+    """Stands for the module ``numba.cuda`` inside a kernel."""
+
+    def __init__(self, block: int, warp: int, threads: int, barrier: threading.Barrier):
+        tid = lanes(np.arange(32) + 32 * warp, np.uint32)
+        self.threadIdx = types.SimpleNamespace(x=tid)
+        self.blockIdx = types.SimpleNamespace(x=np.uint32(block))
+        self.blockDim = types.SimpleNamespace(x=np.uint32(threads))
+        self.shared = types.SimpleNamespace(array=lambda *shape, **dtype: None)
+        self.syncthreads = lambda: barrier.wait(60)
+
+
+def _converter(dtype):
+    def convert(value):
+        if isinstance(value, np.ndarray) and value.ndim:
+            return lanes(value, dtype)
+        return lanes(value, dtype)[0]
+
+    return convert
+
+
+_TYPES = {d: _converter(d) for d in (np.uint16, np.uint32, np.uint64, np.int32, np.float32)}
+
+
+def _on_models(function, place):
+    """The same code with PTX functions, types and numba.cuda exchanged for models."""
+
+    def exchange(value):
+        if isinstance(value, type) and value in _TYPES:
+            return _TYPES[value]
+        if getattr(value, "__name__", None) == "numba.cuda":
+            return place
+        if hasattr(value, "model"):
+            return value.model
+        if hasattr(value, "py_func"):  # a device function
+            return _on_models(value.py_func, place)
+        return value
+
+    code = function.__code__
+    used = {name: function.__globals__[name] for name in code.co_names
+            if name in function.__globals__}
+    scope = function.__globals__ | {name: exchange(value) for name, value in used.items()}
+    cells = tuple(types.CellType(exchange(c.cell_contents)) for c in function.__closure__ or ())
+    return types.FunctionType(code, scope, function.__name__, function.__defaults__, cells)
+
+
+__all__ = ["Device", "Lanes", "run"]

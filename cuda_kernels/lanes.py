@@ -1,0 +1,91 @@
+"""What a warp sees when kernels run on the CPU: 32-lane registers, checked memory, barriers.
+
+The models of cuda_kernels.ptx work on these; `cuda_kernels.emulator` runs whole kernels.
+"""
+
+import threading
+
+import numpy as np
+
+LANES = 32
+GLOBAL_BASE = 0x10000
+POISON = 0xFFFFFFFF  # an all-ones float is a NaN: reading what was never written shows
+
+
+class Lanes(np.ndarray):
+    """One register of the 32 lanes of a warp. A branch must take all lanes the same way."""
+
+    def __bool__(self):
+        values = np.asarray(self)
+        if (values != values.flat[0]).any():
+            raise AssertionError("a branch diverges inside a warp")
+        return bool(values.flat[0])
+
+    def __index__(self):
+        values = np.asarray(self)
+        if (values != values.flat[0]).any():
+            raise AssertionError("lanes disagree on an index")
+        return int(values.flat[0])
+
+    __hash__ = None
+
+
+def lanes(value, dtype) -> Lanes:
+    """Spread a scalar, or convert a register, to 32 lanes of ``dtype``."""
+    array = np.asarray(value)
+    if array.dtype == object or array.dtype.kind == "i":  # Python ints wrap as registers do
+        bits = 8 * np.dtype(dtype).itemsize
+        array = np.asarray(array.astype(object) & ((1 << bits) - 1))
+    return np.broadcast_to(array.astype(dtype), (LANES,)).copy().view(Lanes)
+
+
+class Memory:
+    """Bytes at ``base``; every access must be aligned and inside."""
+
+    def __init__(self, size: int, base: int, fill: int = 0xFF):
+        self.bytes = np.full(size, fill, np.uint8)
+        self.base = base
+
+    def _places(self, address, width: int, active) -> np.ndarray:
+        start = np.asarray(lanes(address, np.uint64)).astype(np.int64) - self.base
+        used = start[active]
+        if used.size and (used.min() < 0 or used.max() + width > self.bytes.size):
+            raise AssertionError(f"access of {width} bytes outside memory at {used.min()}")
+        if (used % width).any():
+            raise AssertionError(f"misaligned access of {width} bytes")
+        return np.where(active, start, 0)[:, None] + np.arange(width)
+
+    def load(self, address, words: int, dtype=np.uint32, active=True) -> tuple:
+        """``words`` registers from each lane's address; inactive lanes read poison."""
+        active = np.broadcast_to(np.asarray(active, bool), (LANES,))
+        size = np.dtype(dtype).itemsize
+        places = self._places(address, size * words, active)
+        found = self.bytes[places % self.bytes.size].view(dtype)
+        poison = np.array([POISON], np.uint32).view(np.uint8)[:size].view(dtype)
+        found = np.where(active[:, None], found, poison)
+        return tuple(np.ascontiguousarray(found[:, i]).view(Lanes) for i in range(words))
+
+    def store(self, address, registers: tuple, dtype=np.uint32, active=True) -> None:
+        """Write each lane's registers at its address."""
+        active = np.broadcast_to(np.asarray(active, bool), (LANES,))
+        data = np.stack([np.asarray(lanes(r, dtype)) for r in registers], axis=1)
+        octets = np.ascontiguousarray(data).view(np.uint8)
+        places = self._places(address, octets.shape[1], active)
+        self.bytes[places[active]] = octets[active]
+
+
+class Warp(threading.local):
+    """The state that the models of this thread's warp use: set by the emulator."""
+
+    def bind(self, memory: Memory, cluster: list, rank: int, barriers: tuple) -> None:
+        """Attach to global memory, the shared memories of the cluster, and (block, cluster)."""
+        self.memory, self.cluster, self.rank = memory, cluster, rank
+        self.block_barrier, self.cluster_barrier = barriers
+
+    @property
+    def shared(self) -> Memory:
+        """Shared memory of this warp's own block."""
+        return self.cluster[self.rank]
+
+
+WARP = Warp()

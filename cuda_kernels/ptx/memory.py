@@ -1,0 +1,156 @@
+"""Memory and grid instructions. PTX ISA 9.0, sections 9.7.9 (data movement) and 9.7.13 (barriers)."""
+
+import numpy as np
+from llvmlite import ir
+from numba.cuda.extending import intrinsic
+
+from cuda_kernels.inline import Vector, f32, ptx, u32, u64
+from cuda_kernels.lanes import WARP, lanes
+
+u32x4 = Vector(u32, 4)
+f32x4 = Vector(f32, 4)
+
+
+# --- weights: read once, so they bypass L1, which then keeps what is read often ------------------
+
+
+@ptx(
+    "{ .reg .pred p; setp.ne.u32 p, $wanted, 0;"
+    " @p ld.global.nc.L1::no_allocate.L2::256B.v4.u32 $out, [$address]; }",
+    ordered=True,
+)
+def load_words_if(address: u64, wanted: u32) -> u32x4:
+    """16 bytes of weights per lane where ``wanted``, else nothing: the result is then undefined.
+
+    A predicate and not a branch: a branch would end in copies that wait for the load.
+    """
+    return WARP.memory.load(address, 4, active=lanes(wanted, np.uint32) != 0)
+
+
+@ptx(
+    "{ .reg .pred p; setp.ne.u32 p, $wanted, 0;"
+    " @p ld.global.nc.L1::no_allocate.u32 $out, [$address]; }",
+    ordered=True,
+)
+def load_word_if(address: u64, wanted: u32) -> u32:
+    """4 bytes per lane where ``wanted``, else undefined."""
+    return WARP.memory.load(address, 1, active=lanes(wanted, np.uint32) != 0)[0]
+
+
+@ptx("ld.global.nc.f32 $out, [$address];")
+def load_f32(address: u64) -> f32:
+    """A scale, bias or other float32 that the grid only reads."""
+    return WARP.memory.load(address, 1, np.float32)[0]
+
+
+# --- outputs ----------------------------------------------------------------------------------
+
+
+def _store_as(kind: str, narrow: str, place: str, dtype_width: int):
+    convert = f"cvt.rn.{kind}.f32 h, $value;" if narrow else "mov.b32 h, $value;"
+
+    @ptx(
+        f"{{ .reg .pred p; .reg .b{8 * dtype_width} h; setp.ne.u32 p, $wanted, 0; {convert}"
+        f" @p st.global.{place} [$address], h; }}",
+        ordered=True,
+    )
+    def store(address: u64, value: f32, wanted: u32):
+        """Round a float32 to the output type and store it where ``wanted``."""
+        active = lanes(wanted, np.uint32) != 0
+        WARP.memory.store(address, (_rounded(value, kind),), _DTYPES[kind], active)
+
+    return store
+
+
+def _rounded(value, kind: str) -> np.ndarray:
+    """float32 register -> bits of float16, bfloat16 or float32."""
+    x = np.asarray(lanes(value, np.float32))
+    if kind == "f16":
+        with np.errstate(over="ignore"):
+            return x.astype(np.float16).view(np.uint16)
+    if kind == "f32":
+        return x.view(np.uint32)
+    bits = x.view(np.uint32).astype(np.uint64)
+    nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(x), 0x7FFF, nearest).astype(np.uint16)
+
+
+_DTYPES = {"f16": np.uint16, "bf16": np.uint16, "f32": np.uint32}
+
+#: dtype name -> function that rounds a float32 to it and stores it where a predicate holds
+STORE = {
+    "float16": _store_as("f16", "rn", "b16", 2),
+    "bfloat16": _store_as("bf16", "rn", "b16", 2),
+    "float32": _store_as("f32", "", "b32", 4),
+}
+
+
+# --- shared memory ------------------------------------------------------------------------------
+
+
+@intrinsic
+def shared_address(typing_context, array):
+    """Address of a shared array as the shared-memory instructions take it."""
+    from numba.cuda import types
+    from numba.cuda.typing import signature
+
+    def codegen(context, builder, found, values):
+        data = context.make_array(found.args[0])(context, builder, value=values[0]).data
+        pointer = builder.addrspacecast(data, data.type.pointee.as_pointer(3))
+        return builder.ptrtoint(pointer, ir.IntType(32))
+
+    return signature(types.uint32, array), codegen
+
+
+shared_address.model = lambda array: lanes(0, np.uint32)
+
+
+@ptx("mov.b32 $out, $value;", ordered=True)
+def keep(value: u32) -> u32:
+    """The same value, computed once: the compiler would recompute an address at every use."""
+    return lanes(value, np.uint32)
+
+
+@ptx("st.shared.v4.f32 [$address], $value;", ordered=True)
+def store_shared(address: u32, value: f32x4):
+    """Four floats to this block's shared memory."""
+    WARP.shared.store(address, value, np.float32)
+
+
+@ptx("ld.shared.v4.f32 $out, [$address];", ordered=True)
+def load_shared(address: u32) -> f32x4:
+    """Four floats of this block's shared memory."""
+    return WARP.shared.load(address, 4, np.float32)
+
+
+@ptx(
+    "{ .reg .b32 a; mapa.shared::cluster.u32 a, $address, $rank;"
+    " ld.shared::cluster.v4.f32 $out, [a]; }",
+    ordered=True,
+)
+def load_cluster(address: u32, rank: u32) -> f32x4:
+    """Four floats from the same place of another block's shared memory, by rank in the cluster."""
+    return WARP.cluster[int(rank)].load(address, 4, np.float32)
+
+
+@ptx(
+    "barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;",
+    ordered=True,
+    collective=True,
+)
+def cluster_barrier():
+    """Wait for all threads of the cluster; what they wrote to shared memory is visible."""
+    WARP.cluster_barrier.wait(60)
+
+
+# --- programmatic dependent launch: this grid may start while the one before it still runs --------
+
+
+@ptx("griddepcontrol.wait;", ordered=True)
+def wait_for_previous_grid():
+    """Go on when the grid before this one in the stream is done and its writes are visible."""
+
+
+@ptx("griddepcontrol.launch_dependents;", ordered=True)
+def start_next_grid():
+    """Let the next grid of the stream start where this one leaves room."""

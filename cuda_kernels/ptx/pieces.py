@@ -1,0 +1,79 @@
+"""Activations on their way to shared memory: a piece is what one lane needs of one unit.
+
+Decoded weights come as half2 (k_i, k_i + group), so the activations of a piece are put in that
+order once, when they are stored: one byte permutation per pair.
+"""
+
+import numpy as np
+
+from cuda_kernels.forms import FP4_25, FP5_33, Form
+from cuda_kernels.inline import Vector, ptx, u32, u64
+from cuda_kernels.lanes import WARP, lanes
+
+# byte selectors of prmt: (first.low, second.low), (first.high, second.high), (low, high), (high, low)
+_SELECT = {(0, 0): 0x5410, (1, 1): 0x7632, (0, 1): 0x7610, (1, 0): 0x5432}
+
+
+def pair_order(form: Form) -> list[tuple[int, int]]:
+    """Columns (k_i, k_i + group) of each half2 register of a piece."""
+    g = form.group
+    return [(2 * g * sub + i, 2 * g * sub + i + g) for sub in range(2) for i in range(g)]
+
+
+def _load(form: Form):
+    loads = 2 if form.group == 4 else 3  # 16 or 8 bytes each: what a row's alignment allows
+    words = form.pairs // loads
+    lines = ["{ .reg .pred p;"]
+    lines += [f"mov.b32 $out.{i}, 0;" for i in range(form.pairs)]
+    for i in range(loads):
+        block = ", ".join(f"$out.{words * i + j}" for j in range(words))
+        lines += [
+            f"setp.gt.s32 p, $valid, {2 * words * i};",
+            f"@p ld.global.cg.v{words}.u32 {{{block}}}, [$address + {4 * words * i}];",
+        ]
+
+    @ptx("\n\t".join(lines) + " }", ordered=True)
+    def load_piece(address: u64, valid: u32) -> Vector(u32, form.pairs):
+        """Columns of one row of activations, zero from column ``valid`` (signed) on.
+
+        They come through L2 (.cg): L1 may hold what was there before this grid's turn.
+        """
+        limit = np.asarray(lanes(valid, np.uint32)).view(np.int32)
+        out = ()
+        for i in range(loads):
+            active = limit > 2 * words * i
+            found = WARP.memory.load(address + np.uint64(4 * words * i), words, active=active)
+            out += tuple(lanes(np.where(active, f, 0), np.uint32) for f in found)
+        return out
+
+    return load_piece
+
+
+def _store(form: Form):
+    width = 4 if form.group == 4 else 2
+    lines = [f"{{ .reg .b32 {', '.join(f'p{q}' for q in range(form.pairs))}; .reg .pred p;"]
+    lines.append("setp.ne.u32 p, $wanted, 0;")
+    for q, (low, high) in enumerate(pair_order(form)):
+        select = _SELECT[low % 2, high % 2]
+        lines.append(f"prmt.b32 p{q}, $piece.{low // 2}, $piece.{high // 2}, {select:#x};")
+    for q in range(0, form.pairs, width):
+        block = ", ".join(f"p{q + i}" for i in range(width))
+        lines.append(f"@p st.shared.v{width}.u32 [$address + {4 * q}], {{{block}}};")
+
+    @ptx("\n\t".join(lines) + " }", ordered=True)
+    def store_piece(address: u32, piece: Vector(u32, form.pairs), wanted: u32):
+        """A piece to shared memory where ``wanted``, its columns in pair order."""
+        active = lanes(wanted, np.uint32) != 0
+        bits = np.stack([np.asarray(w, np.uint32) for w in piece], axis=1)
+        halves = np.ascontiguousarray(bits).view(np.uint16)
+        ordered = np.ascontiguousarray(halves[:, np.array(pair_order(form)).ravel()])
+        registers = tuple(ordered.view(np.uint32).T)
+        for q in range(0, form.pairs, width):
+            block = registers[q : q + width]
+            WARP.shared.store(address + np.uint32(4 * q), block, active=active)
+
+    return store_piece
+
+
+LOAD_PIECE = {form: _load(form) for form in (FP4_25, FP5_33)}
+STORE_PIECE = {form: _store(form) for form in (FP4_25, FP5_33)}
