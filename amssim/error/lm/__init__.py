@@ -1,0 +1,1 @@
+"""Language models as judges of a format: a Llama forward pass, perplexity, KL divergence."""
