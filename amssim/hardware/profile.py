@@ -1,0 +1,116 @@
+"""A device as data: a figure, its source and any doubt about it, for every field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from amssim.errors import FormatError
+from amssim.hardware.fields import FIELDS
+
+KINDS = ("gpu", "cpu")
+
+
+class Figure(NamedTuple):
+    """A value, where it was found, and why it may be wrong (empty if nothing speaks against it)."""
+
+    value: float
+    source: str
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A processor that the simulator can predict for.
+
+    >>> from amssim.hardware import profile
+    >>> h200 = profile("h200")
+    >>> h200.kind, h200.value("sms"), sorted(h200.doubtful)[0]
+    ('gpu', 132, 'dram_bytes_per_s')
+    """
+
+    name: str
+    title: str
+    kind: str
+    figures: dict[str, Figure]
+    calibrated: bool = False
+
+    def value(self, field: str) -> float:
+        """Return a figure by the name it has in `FIELDS`, in that field's unit."""
+        return self.figures[field].value
+
+    @property
+    def doubtful(self) -> dict[str, str]:
+        """The figures that something speaks against, and what."""
+        return {name: f.doubt for name, f in self.figures.items() if f.doubt}
+
+    def to_json(self) -> dict:
+        """Return what `from_json` reads, for `json.dump`."""
+        figures = {
+            name: {key: value for key, value in f._asdict().items() if value != ""}
+            for name, f in self.figures.items()
+        }
+        return {
+            "name": self.name,
+            "title": self.title,
+            "kind": self.kind,
+            "calibrated": self.calibrated,
+            "figures": figures,
+        }
+
+
+def from_json(data: object, where: str) -> Profile:
+    """Check decoded JSON and return the profile.
+
+    Args:
+        data: an object with name, title, kind and one entry per field of `FIELDS`.
+        where: the file, for messages.
+
+    Raises:
+        FormatError: a field that is missing, unknown, not a number or outside physics.
+    """
+    if not isinstance(data, dict):
+        raise FormatError(f"{where}: a profile is a JSON object, found {type(data).__name__}")
+    for key in ("name", "title", "kind", "figures"):
+        if key not in data:
+            raise FormatError(
+                f"{where}: the profile has no {key!r}; it needs name, title, kind and figures"
+            )
+    if data["kind"] not in KINDS:
+        raise FormatError(f"{where}: kind is {data['kind']!r}, expected one of {', '.join(KINDS)}")
+    if not isinstance(data["figures"], dict):
+        raise FormatError(f"{where}: figures must be an object of fields")
+    _check_names(data["figures"], where)
+    figures = {name: _figure(name, data["figures"][name], where) for name in FIELDS}
+    name, title = str(data["name"]), str(data["title"])
+    return Profile(name, title, data["kind"], figures, bool(data.get("calibrated", False)))
+
+
+def _check_names(figures: dict, where: str) -> None:
+    missing = [name for name in FIELDS if name not in figures]
+    unknown = [name for name in figures if name not in FIELDS]
+    if missing:
+        unit = FIELDS[missing[0]].unit or "a ratio or count"
+        raise FormatError(
+            f"{where}: figure {', '.join(missing)} is missing: "
+            f"{FIELDS[missing[0]].meaning}, in {unit}"
+        )
+    if unknown:
+        raise FormatError(
+            f"{where}: unknown figure {', '.join(map(repr, unknown))}; the figures are {', '.join(FIELDS)}"
+        )
+
+
+def _figure(name: str, entry: object, where: str) -> Figure:
+    field = FIELDS[name]
+    if not (isinstance(entry, dict) and "value" in entry and entry.get("source")):
+        raise FormatError(f"{where}: figure {name} needs a value and the source it comes from")
+    value = entry["value"]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not field.low <= value <= field.high:
+        raise FormatError(
+            f"{where}: {name} is {value!r}, expected {field.low:g} to {field.high:g}"
+            f"{' ' + field.unit if field.unit else ''}: {field.meaning}"
+        )
+    return Figure(value, str(entry["source"]), str(entry.get("doubt", "")))

@@ -1,0 +1,168 @@
+"""Kernels as data: tiles, loads in flight and instruction counts, and the fits that go with them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+from amssim.errors import InputError
+from amssim.hardware import Profile
+from amssim.simulator.equations import Device, Kernel
+
+_KERNELS = Path(__file__).parent / "kernels"
+_FITS = Path(__file__).parent / "fits"
+_WARP = 32
+#: Two spellings of one bit width (5.33 and 16/3) differ by less than this.
+SAME_BITS = 0.006
+#: The fit for devices that have none of their own.
+ANY_DEVICE = "*"
+
+
+@dataclass(frozen=True)
+class Error:
+    """Relative errors on shapes that were not fitted."""
+
+    points: int
+    mean: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One code path of a kernel, used up to ``max_batch`` columns of x."""
+
+    name: str
+    max_batch: int
+    structure: dict[str, float]
+    warps: int
+    registers: int
+    shared_bytes: int
+    instructions: dict[str, dict[str, float]]
+    fits: dict[str, tuple[dict[str, float], Error | None]]
+
+    def counts(self, bits: float) -> tuple[dict[str, float], bool]:
+        """Return instructions per weight at ``bits``, and whether they were counted for it."""
+        for spelled, counts in self.instructions.items():
+            if spelled != ANY_DEVICE and abs(float(Fraction(spelled)) - bits) < SAME_BITS:
+                return counts, True
+        return self.instructions[ANY_DEVICE], len(self.instructions) == 1
+
+    def occupancy(self, profile: Profile) -> int:
+        """CTAs that one SM holds: the least that warps, registers and shared memory allow."""
+        limits = [self.structure["ctas_per_sm"], profile.value("warps_per_sm") // self.warps]
+        if self.registers:
+            per_cta = self.registers * _WARP * self.warps
+            limits.append(profile.value("registers_per_sm") // per_cta)
+        if self.shared_bytes:
+            limits.append(profile.value("shared_bytes_per_sm") // self.shared_bytes)
+        return max(1, int(min(limits)))
+
+    def fit(self, profile: Profile) -> tuple[dict[str, float], Error | None, bool]:
+        """Return (parameters, error, whether they were fitted on this very device)."""
+        own = profile.name in self.fits
+        parameters, error = self.fits.get(profile.name if own else ANY_DEVICE, ({}, None))
+        return parameters, error, own
+
+    def kernel(self, profile: Profile, bits: float) -> Kernel:
+        """Return the numbers the equations take, for one device and bit width."""
+        numbers = {**DEFAULTS, **self.structure, **self.counts(bits)[0], **self.fit(profile)[0]}
+        return Kernel(**numbers)._replace(ctas_per_sm=float(self.occupancy(profile)))
+
+
+#: Residual parameters of a kernel that nobody has measured.
+DEFAULTS = {
+    "issue_per_batch": 0.0,
+    "imad": 0.0,
+    "half": 0.0,
+    "fixed_s": 1e-6,
+    "wave_s": 0.0,
+    "loop_s": 0.0,
+    "reduce_s": 1.5e-6,
+    "efficiency": 1.0,
+    "overlap": 4.0,
+    "tail": 0.3,
+}
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A kernel family: its variants by batch, and the bit widths it can read."""
+
+    name: str
+    title: str
+    source: str
+    kind: str
+    bits: tuple[float, float]
+    variants: tuple[Variant, ...]
+
+    def variant(self, batch: int) -> Variant:
+        """Return the variant that runs at ``batch``: the first that reaches it, or the last."""
+        return next((v for v in self.variants if batch <= v.max_batch), self.variants[-1])
+
+
+@cache
+def kernels() -> tuple[str, ...]:
+    """Return the names of the known kernels.
+
+    >>> "ams" in kernels() and "cublas_fp16" in kernels()
+    True
+    """
+    return tuple(sorted(path.stem for path in _KERNELS.glob("*.json")))
+
+
+@cache
+def descriptor(name: str) -> Descriptor:
+    """Return a kernel descriptor by name.
+
+    Raises:
+        InputError: no such kernel; the message lists them.
+    """
+    if name not in kernels():
+        raise InputError(f"unknown kernel {name!r}: choose one of {', '.join(kernels())}")
+    data = json.loads((_KERNELS / f"{name}.json").read_text())
+    fits = _FITS / f"{name}.json"
+    fitted = json.loads(fits.read_text())["fits"] if fits.exists() else []
+    variants = tuple(_variant(v, fitted) for v in data["variants"])
+    low, high = data["bits"]
+    return Descriptor(name, data["title"], data["source"], data["kind"], (low, high), variants)
+
+
+def _variant(data: dict, fitted: list[dict]) -> Variant:
+    fits = {
+        f["device"]: (f["parameters"], Error(**f["held_out"]) if f["held_out"] else None)
+        for f in fitted
+        if f["variant"] == data["name"]
+    }
+    return Variant(
+        name=data["name"],
+        max_batch=data["max_batch"],
+        structure={key: float(value) for key, value in data["structure"].items()},
+        warps=data["warps"],
+        registers=data.get("registers", 0),
+        shared_bytes=data.get("shared_bytes", 0),
+        instructions=data["instructions"],
+        fits=fits,
+    )
+
+
+def device(profile: Profile, graph: bool = True) -> Device:
+    """Return the numbers the equations take of a profile."""
+    v = profile.value
+    return Device(
+        dram_bytes_per_s=v("dram_bytes_per_s") * v("dram_efficiency"),
+        latency_s=v("load_latency_s"),
+        l2_bytes=v("l2_bytes") * v("l2_usable"),
+        l2_bytes_per_s=v("l2_bytes_per_s"),
+        l2_sharpness=v("l2_sharpness"),
+        sms=float(v("sms")),
+        clock_hz=v("clock_hz"),
+        issue_lanes=float(v("issue_lanes")),
+        alu_lanes=float(v("alu_lanes")),
+        imad_lanes=float(v("imad_lanes")),
+        half_lanes=float(v("half_lanes")),
+        tensor_flops=float(v("tensor_flops")),
+        launch_s=v("launch_graph_s" if graph else "launch_stream_s"),
+    )

@@ -1,0 +1,131 @@
+"""One kernel launch, event by event: what the closed form's waves and tails are checked against.
+
+CTAs take slots of SMs in launch order and hand them on when they end. Each keeps `DEPTH` chunks
+of its weights requested; DRAM and L2 serve requests first come, first served, answers take a
+latency that varies, and an SM works on one chunk at a time. Nothing here knows of waves, tails or
+Little's law: they come out. What does not come out, launch, fixed and reduction costs, is the
+same constant as in `equations`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from math import ceil
+
+import numpy as np
+
+from amssim._jit import jit
+from amssim.simulator import equations
+from amssim.simulator.equations import Device, Kernel, Load
+
+#: Chunks that one CTA keeps requested.
+DEPTH = 4
+#: Share of the latency that varies from request to request, exponentially.
+JITTER = 0.3
+_ARRIVED, _COMPUTED = 0, 1
+
+
+def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> float:
+    """Return seconds of one launch with the split along K that the closed form would take.
+
+    Args:
+        device, kernel, load: as `equations.latency`.
+        seed: of the latencies' variation.
+
+    >>> device = Device(4e12, 6e-7, 5e7, 1e13, 4.0, 132.0, 1.8e9, 128.0, 64, 64, 256, 1e15, 1e-6)
+    >>> kernel = Kernel(16, 8, 8, 8192.0, 1, 8, 1.5, 1, 0, 0, 0, 1e-6, 0, 0, 0, 1, 4, 0.3)
+    >>> load = Load(28672.0, 4096.0, 1.0, 16.0, float("inf"))
+    >>> 0.9 < simulate(device, kernel, load) / equations.latency(device, kernel, load).total < 1.1
+    True
+    """
+    terms = equations.latency(device, kernel, load)
+    split = terms.split
+    ctas = int(equations.cta_count(kernel, load, split))
+    batch = min(load.batch, kernel.tile_batch)
+    passes = ceil(load.batch / kernel.tile_batch)
+    weights = kernel.tile_rows * load.columns / split
+    cta_bytes = weights * load.bits / 8
+    chunks = max(1, round(cta_bytes / (kernel.inflight_bytes / DEPTH)))
+    cold = 1.0 - equations.resident_share(device, load.reuse_bytes)
+    from_dram = cold * cta_bytes / passes + 2 * batch * kernel.tile_rows / split
+    from_l2 = cta_bytes - cold * cta_bytes / passes + 2 * batch * load.columns / split
+    compute = max(
+        equations.instruction_s(device, kernel, weights, batch),
+        equations.tensor_s(device, kernel, weights, batch),
+    )
+    body = _run(
+        ctas,
+        chunks,
+        int(device.sms),
+        int(kernel.ctas_per_sm),
+        from_dram / chunks / (device.dram_bytes_per_s * kernel.efficiency),
+        from_l2 / chunks / device.l2_bytes_per_s,
+        compute / chunks,
+        device.latency_s,
+        kernel.wave_s,
+        seed,
+    )
+    return terms.total - terms.fill - terms.body - terms.waves + body
+
+
+@jit
+def _ask(queue, memory_free, asked, cta, at, dram_s, l2_s, latency_s):
+    """Queue the arrival of one chunk: both memories serve it, then the latency passes.
+
+    queue: list of (float64 time, int64 kind, int64 cta)
+    memory_free: float64[2] when DRAM and L2 are free again
+    asked: int64[ctas] requests so far
+    """
+    memory_free[0] = max(at, memory_free[0]) + dram_s
+    memory_free[1] = max(at, memory_free[1]) + l2_s
+    wait = latency_s * (1.0 - JITTER + JITTER * np.random.exponential(1.0))
+    asked[cta] += 1
+    heapq.heappush(queue, (max(memory_free[0], memory_free[1]) + wait, _ARRIVED, cta))
+
+
+@jit
+def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s, seed):
+    """Seconds from the first request to the last chunk computed.
+
+    ctas, chunks, sms, per_sm: int64 CTAs, chunks of each, SMs and CTAs one of them holds
+    dram_s, l2_s, compute_s: float64 service times of one chunk
+    latency_s, start_s: float64 of a request, and of a CTA before its first one
+    """
+    np.random.seed(seed)
+    queue = [(0.0, 0, 0)]
+    queue.clear()
+    asked = np.zeros(ctas, np.int64)
+    arrived = np.zeros(ctas, np.int64)
+    computed = np.zeros(ctas, np.int64)
+    busy = np.zeros(ctas, np.bool_)
+    home = np.zeros(ctas, np.int64)
+    sm_free = np.zeros(sms)
+    memory_free = np.zeros(2)
+    started = min(ctas, sms * per_sm)
+    for cta in range(started):
+        home[cta] = cta % sms
+    for _ in range(DEPTH):
+        for cta in range(started):
+            if asked[cta] < chunks:
+                _ask(queue, memory_free, asked, cta, start_s, dram_s, l2_s, latency_s)
+    now = 0.0
+    while len(queue) > 0:
+        now, kind, cta = heapq.heappop(queue)
+        if kind == _ARRIVED:
+            arrived[cta] += 1
+        else:
+            computed[cta] += 1
+            busy[cta] = False
+            if asked[cta] < chunks:
+                _ask(queue, memory_free, asked, cta, now, dram_s, l2_s, latency_s)
+            if computed[cta] == chunks and started < ctas:
+                home[started] = home[cta]
+                for _ in range(min(DEPTH, chunks)):
+                    at = now + start_s
+                    _ask(queue, memory_free, asked, started, at, dram_s, l2_s, latency_s)
+                started += 1
+        if not busy[cta] and arrived[cta] > computed[cta]:
+            busy[cta] = True
+            sm_free[home[cta]] = max(now, sm_free[home[cta]]) + compute_s
+            heapq.heappush(queue, (sm_free[home[cta]], _COMPUTED, cta))
+    return now

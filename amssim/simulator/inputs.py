@@ -1,0 +1,157 @@
+"""Checks of what users ask: each returns the value in the form the model takes, or one sentence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+
+from amssim.errors import InputError, SchemeError
+from amssim.hardware import Profile, profile
+from amssim.scheme import Scheme, scheme
+from amssim.simulator.descriptor import Descriptor, descriptor, kernels
+from amssim.simulator.equations import Load
+
+#: The layer that is predicted unless a shape is given: gate and up projection of Llama-3.1-8B.
+DEFAULT_SHAPE = (28672, 4096)
+MAX_SIDE = 2**24
+MAX_BATCH = 2**16
+#: What runs on each kind of device unless a kernel is named: (quantised, baseline).
+DEFAULT_KERNELS = {"gpu": ("ams", "cublas_fp16"), "cpu": ("ams_cpu", "blas_f32")}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One product to predict, every default spelled out."""
+
+    bits: float
+    profile: Profile
+    rows: int
+    columns: int
+    batch: int
+    kernel: Descriptor
+    reuse_bytes: float
+    graph: bool
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of the packed weights."""
+        return self.rows * self.columns * self.bits / 8
+
+    @property
+    def load(self) -> Load:
+        """The problem as the equations take it."""
+        sizes = (self.rows, self.columns, self.batch, self.bits)
+        return Load(*map(float, sizes), float(self.reuse_bytes))
+
+    def to_json(self) -> dict:
+        """Return plain data; infinite reuse is the word cold."""
+        return {
+            "bits": self.bits,
+            "gpu": self.profile.name,
+            "shape": [self.rows, self.columns],
+            "batch": self.batch,
+            "kernel": self.kernel.name,
+            "l2": "cold" if math.isinf(self.reuse_bytes) else self.reuse_bytes,
+            "graph": self.graph,
+        }
+
+
+def problem(bits, gpu, shape, batch, kernel, l2, graph) -> Problem:
+    """Check all of them; without ``bits`` the width is the kernel's own."""
+    rows, columns = check_shape(shape)
+    batch = check_count(batch, "batch", MAX_BATCH)
+    width = None if bits is None else check_bits(bits)
+    found = profile(gpu)
+    if not isinstance(graph, bool):
+        raise InputError(f"graph is {graph!r}, expected True or False")
+    family = check_kernel(kernel, found, width)
+    width = _own_width(family) if width is None else width
+    reuse = check_l2(l2, rows * columns * width / 8)
+    return Problem(width, found, rows, columns, batch, family, reuse, graph)
+
+
+def _own_width(family: Descriptor) -> float:
+    low, high = family.bits
+    if low != high:
+        raise InputError(f"kernel {family.name!r} reads {low:g} to {high:g} bits: give bits")
+    return float(low)
+
+
+def check_bits(bits: Real | str | Scheme) -> float:
+    """Return bits per weight; a spelled number or name of a scheme means exactly that scheme's.
+
+    >>> check_bits(5.33) == check_bits("fp5.33") == 16 / 3
+    True
+    """
+    if isinstance(bits, Scheme | str):
+        return float(scheme(bits).bits)
+    _check_real(bits, "bits", "1 to 16, such as 5.33, or the name of a scheme")
+    if not 1 <= bits <= 16:
+        raise InputError(f"bits is {bits!r}, expected 1 to 16 bits per weight")
+    try:
+        return float(scheme(bits=bits).bits)
+    except SchemeError:  # a width that no preset has, or several: the number is what counts
+        return float(bits)
+
+
+def check_shape(shape: object) -> tuple[int, int]:
+    """Return (rows, columns) of the weights."""
+    if isinstance(shape, str) or not hasattr(shape, "__len__") or len(shape) != 2:
+        raise InputError(f"shape is {shape!r}, expected (rows, columns) such as (28672, 4096)")
+    rows, columns = shape
+    return check_count(rows, "rows", MAX_SIDE), check_count(columns, "columns", MAX_SIDE)
+
+
+def check_count(value: object, name: str, most: int, least: int = 1) -> int:
+    """Return a whole number from ``least`` to ``most``."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        raise InputError(f"{name} is {value!r}, expected a whole number from {least} to {most}")
+    return int(value)
+
+
+def check_kernel(kernel: str | None, found: Profile, bits: float | None) -> Descriptor:
+    """Return the descriptor of a kernel that runs on this kind of device and reads these bits.
+
+    Without a name it is the kind's quantised kernel, and its baseline where ``bits`` is None too.
+    """
+    name = DEFAULT_KERNELS[found.kind][bits is None] if kernel is None else kernel
+    family = descriptor(name)
+    if family.kind != found.kind:
+        fitting = [k for k in kernels() if descriptor(k).kind == found.kind]
+        raise InputError(
+            f"kernel {name!r} runs on a {family.kind}, and {found.name} is a {found.kind}: "
+            f"choose one of {', '.join(fitting)}"
+        )
+    low, high = family.bits
+    if bits is not None and not low <= bits <= high:
+        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        raise InputError(f"kernel {name!r} reads {span} bits per weight, found {bits:g}")
+    return family
+
+
+def check_l2(l2: str | Real, weight_bytes: float) -> float:
+    """Return the bytes that pass between two uses of a weight; infinite when it is cold."""
+    named = {"cold": math.inf, "hot": weight_bytes}
+    if isinstance(l2, str) and l2 in named:
+        return named[l2]
+    _check_real(l2, "l2", "'cold', 'hot', or the bytes touched between two uses of a weight")
+    if l2 <= 0:
+        raise InputError(f"l2 is {l2!r}: the bytes between two uses of a weight are positive")
+    return float(l2)
+
+
+def check_path(path: str | Path, name: str) -> Path:
+    """Return an existing file."""
+    found = Path(path)
+    if not found.is_file():
+        raise InputError(f"{name} {str(path)!r} is not a file")
+    return found
+
+
+def _check_real(value: object, name: str, expected: str) -> None:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value):
+        raise InputError(f"{name} is {value!r}, expected {expected}")

@@ -1,0 +1,134 @@
+"""Predicted latency and speedup of one product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from numbers import Real
+from pathlib import Path
+
+from amssim.hardware import Profile
+from amssim.scheme import Scheme
+from amssim.simulator import equations
+from amssim.simulator.descriptor import device
+from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, problem
+from amssim.simulator.results import OVERHEAD, RESOURCES, Latency, Speedup
+
+#: Relative error that is stated for a kernel and device without any measurement.
+UNKNOWN_ERROR = 0.5
+
+
+def predict_latency(
+    bits: Real | str | Scheme | None = None,
+    *,
+    gpu: str | Path | Profile = "h200",
+    shape: tuple[int, int] = DEFAULT_SHAPE,
+    batch: int = 1,
+    kernel: str | None = None,
+    l2: str | Real = "cold",
+    graph: bool = True,
+) -> Latency:
+    """Predict the seconds of y = W x.
+
+    Args:
+        bits: bits per weight, 1 to 16, or a scheme or its name; without it, those of the kernel.
+        gpu: a device name, the path of a profile or a `Profile`; CPUs are devices too.
+        shape: (rows, columns) of W, outputs by inputs.
+        batch: columns of x.
+        kernel: name of a kernel descriptor; by default this package's own, and without ``bits``
+            the library's product: cuBLAS FP16, on a CPU float32 BLAS.
+        l2: ``cold``, ``hot``, or the bytes touched between two uses of the same weight.
+        graph: launched from a CUDA graph, or one by one.
+
+    Raises:
+        InputError: an argument outside its range, an unknown device or kernel.
+        FormatError: a profile file with a missing or non-physical figure.
+
+    >>> latency = predict_latency(shape=(4096, 4096))
+    >>> 5e-6 < latency.seconds < 20e-6, latency.binding
+    (True, 'DRAM bandwidth')
+    """
+    return _latency(problem(bits, gpu, shape, batch, kernel, l2, graph))
+
+
+def predict_speedup(
+    bits: Real | str | Scheme = 16 / 3,
+    *,
+    gpu: str | Path | Profile = "h200",
+    shape: tuple[int, int] = DEFAULT_SHAPE,
+    batch: int = 1,
+    kernel: str | None = None,
+    baseline: str | None = None,
+    l2: str | Real = "cold",
+    graph: bool = True,
+) -> Speedup:
+    """Predict how much faster a product gets with quantised weights.
+
+    Args:
+        bits, gpu, shape, batch, kernel, l2, graph: as in `predict_latency`.
+        baseline: the kernel to compare with, by default cuBLAS FP16, on a CPU float32 BLAS.
+
+    Raises:
+        InputError, FormatError: as `predict_latency`.
+
+    >>> fast = predict_speedup(bits=4.25, shape=(8192, 8192))
+    >>> float(fast) > 1, fast.baseline.problem.kernel.name
+    (True, 'cublas_fp16')
+    """
+    q = problem(bits, gpu, shape, batch, kernel, l2, graph)
+    b = problem(None, q.profile, shape, batch, baseline, l2, graph)
+    quantized, base = _latency(q), _latency(b)
+    error = math.hypot(quantized.relative_error, base.relative_error)
+    found = Speedup(quantized, base, error, ())
+    warnings = [*_of_speedup(found), *quantized.warnings, *_evidence(base)]
+    return replace(found, warnings=tuple(warnings))
+
+
+def _latency(p: Problem) -> Latency:
+    variant = p.kernel.variant(p.batch)
+    numbers = variant.kernel(p.profile, p.bits)
+    terms = equations.latency(device(p.profile, p.graph), numbers, p.load)
+    error = variant.fit(p.profile)[1]
+    relative_error = UNKNOWN_ERROR if error is None else error.p90
+    found = Latency(p, variant.name, terms, relative_error, ())
+    return replace(found, warnings=(*_evidence(found), *_circumstances(found)))
+
+
+def _evidence(found: Latency) -> Iterator[str]:
+    """Yield what the prediction does not rest on, in words."""
+    p, name = found.problem, found.problem.kernel.name
+    variant = p.kernel.variant(p.batch)
+    _, error, own = variant.fit(p.profile)
+    if not own and error is None:
+        yield f"no measurement of {name} on {p.profile.name}: its costs are assumed, not fitted"
+    elif not own:
+        yield f"{name} was not measured on {p.profile.name}, only on other devices"
+    if not variant.counts(p.bits)[1]:
+        yield f"no instructions of {name} were counted at {p.bits:.4g} bits: estimated"
+    if p.batch > variant.max_batch:
+        yield f"batch {p.batch} is beyond the {variant.max_batch} that {name} was measured to"
+
+
+def _circumstances(found: Latency) -> Iterator[str]:
+    """Yield what is special about this size, in words."""
+    p, name = found.problem, found.problem.kernel.name
+    l2_bytes = p.profile.value("l2_bytes")
+    if math.isinf(p.reuse_bytes) and p.weight_bytes < l2_bytes:
+        yield (
+            f"the {p.weight_bytes / 1e6:.3g} MB of weights fit L2 ({l2_bytes / 1e6:.3g} MB): "
+            f"a loop over this layer alone is faster than a model; l2='hot' predicts it"
+        )
+    if found.binding == OVERHEAD:
+        yield f"too small: most of the time of {name} is launch and fixed costs"
+    if found.binding == RESOURCES["instructions"]:
+        yield f"{name} is limited by instructions, not by memory: fewer bits gain little"
+
+
+def _of_speedup(found: Speedup) -> Iterator[str]:
+    """Yield what one should know about a speedup, in words."""
+    low, high = found.interval
+    if found.value < 1:
+        yield f"batch {found.quantized.problem.batch} is past the crossover: the baseline is faster"
+    elif low < 1 < high:
+        yield "the interval holds 1: which side is faster is not certain"

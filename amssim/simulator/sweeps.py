@@ -1,0 +1,141 @@
+"""Speedups over grids of bits, devices, shapes and batch sizes; a million points take a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+
+from amssim.errors import InputError
+from amssim.hardware import Profile, names, profile
+from amssim.scheme import Scheme
+from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, problem
+from amssim.simulator.many import seconds
+
+_MAX_POINTS = 10**8
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Arrays over (device, shape, batch, bits): seconds of both sides and their ratio."""
+
+    devices: tuple[str, ...]
+    shapes: tuple[tuple[int, int], ...]
+    batches: tuple[int, ...]
+    bits: tuple[float, ...]
+    seconds: np.ndarray
+    baseline_seconds: np.ndarray
+
+    @property
+    def speedup(self) -> np.ndarray:
+        """float64[devices, shapes, batches, bits]: baseline over quantised time."""
+        return self.baseline_seconds / self.seconds
+
+    def rows(self) -> Iterator[dict]:
+        """Yield every point as plain data, bits varying fastest."""
+        speedup = self.speedup
+        for at in np.ndindex(speedup.shape):
+            yield {
+                "gpu": self.devices[at[0]],
+                "shape": list(self.shapes[at[1]]),
+                "batch": self.batches[at[2]],
+                "bits": self.bits[at[3]],
+                "seconds": float(self.seconds[at]),
+                "speedup": float(speedup[at]),
+            }
+
+
+def sweep(
+    bits: Real | str | Scheme | list = 16 / 3,
+    *,
+    gpu: str | Path | Profile | list = "h200",
+    shape: tuple[int, int] | list = DEFAULT_SHAPE,
+    batch: int | list = 1,
+    kernel: str | None = None,
+    baseline: str | None = None,
+    l2: str | Real = "cold",
+    graph: bool = True,
+) -> Sweep:
+    """Predict every combination of the given bits, devices, shapes and batch sizes.
+
+    Args:
+        bits, gpu, shape, batch: one value or a list of them, each as in `predict_speedup`; the
+            word ``all`` for ``gpu`` means every GPU profile of the package.
+        kernel, baseline, l2, graph: as in `predict_speedup`.
+
+    Raises:
+        InputError: as `predict_speedup`, for any element; an empty list; over 10^8 points.
+
+    >>> table = sweep([4.25, 5.33], gpu=["h200", "l40s"], batch=[1, 8])
+    >>> table.speedup.shape, bool((table.speedup > 1).all())
+    ((2, 1, 2, 2), True)
+    """
+    widths, shapes, batches = _list(bits, "bits"), _list(shape, "shape"), _list(batch, "batch")
+    devices = _devices(gpu)
+    points = len(widths) * len(shapes) * len(batches) * len(devices)
+    if points > _MAX_POINTS:
+        raise InputError(f"a sweep of {points} points is too large, at most {_MAX_POINTS}")
+    rest = (l2, graph)
+    quantized, base = [], []
+    for found in devices:
+        of = [problem(b, found, shapes[0], batches[0], kernel, *rest) for b in widths]
+        of_base = [problem(None, found, shapes[0], batches[0], baseline, *rest)]
+        sizes = [problem(widths[0], found, s, batches[0], kernel, *rest) for s in shapes]
+        counts = [problem(widths[0], found, shapes[0], n, kernel, *rest) for n in batches]
+        quantized.append(_grid(of, sizes, counts, l2))
+        base.append(_grid(of_base, sizes, counts, l2))
+    return Sweep(
+        devices=tuple(found.name for found in devices),
+        shapes=tuple((p.rows, p.columns) for p in sizes),
+        batches=tuple(p.batch for p in counts),
+        bits=tuple(p.bits for p in of),
+        seconds=np.stack(quantized),
+        baseline_seconds=np.stack(base),
+    )
+
+
+def _grid(of: list[Problem], sizes: list[Problem], counts: list[Problem], l2) -> np.ndarray:
+    """float64[shapes, batches, bits] seconds of one device and kernel."""
+    rows = np.array([p.rows for p in sizes], dtype=np.float64)[:, None, None]
+    columns = np.array([p.columns for p in sizes], dtype=np.float64)[:, None, None]
+    batch = np.array([p.batch for p in counts], dtype=np.float64)[:, None]
+    width = np.array([p.bits for p in of])
+    first = of[0]
+    reuse = rows * columns * width / 8 if l2 == "hot" else first.reuse_bytes
+    where = (first.profile, first.kernel)
+    return seconds(*where, rows, columns, batch, width, reuse, graph=first.graph)
+
+
+def _devices(gpu) -> list[Profile]:
+    if isinstance(gpu, str) and gpu == "all":
+        return [p for p in map(profile, names()) if p.kind == "gpu"]
+    return [profile(name) for name in _list(gpu, "gpu")]
+
+
+def _list(value, name: str) -> list:
+    """One value as a list of one; a shape is one value although it is a pair."""
+    many = isinstance(value, list | range | np.ndarray)
+    if many and len(value) == 0:
+        raise InputError(f"{name} is an empty list, expected at least one value")
+    return value.tolist() if isinstance(value, np.ndarray) else list(value) if many else [value]
+
+
+def batch_crossover(
+    bits: Real | str | Scheme = 16 / 3, *, limit: int = 64, **options
+) -> int | None:
+    """Return the smallest batch at which the baseline is at least as fast, or None up to ``limit``.
+
+    Args:
+        bits: as in `predict_speedup`.
+        limit: largest batch to look at.
+        options: ``gpu``, ``shape``, ``kernel``, ``baseline``, ``l2``, ``graph`` as there.
+
+    >>> batch_crossover(4, kernel="trtllm_int4", gpu="h200", shape=(4096, 4096)) in range(2, 64)
+    True
+    """
+    table = sweep(bits, batch=list(range(1, limit + 1)), **options)
+    lost = np.flatnonzero(table.speedup.ravel() <= 1)
+    return None if lost.size == 0 else int(lost[0]) + 1

@@ -1,0 +1,197 @@
+"""Fit the residual parameters of every kernel descriptor and write amssim/simulator/fits/*.json.
+
+    python analysis/fit_simulator.py --data FOLDER [--kernel NAME ...]
+
+FOLDER holds the public tables (see docs/SIMULATOR.md, "Data"); the project's own measurements are
+read from analysis/results. Every second shape is never fitted; the errors
+on those are written beside the parameters. Takes about a minute on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import simulator_data as data
+
+from amssim.hardware import profile
+from amssim.simulator.descriptor import ANY_DEVICE, Variant, descriptor, device
+from amssim.simulator.fit import Fit, Group, Measurements, fit, held_out, predicted
+from amssim.simulator.many import seconds
+
+FITS = Path(__file__).parents[1] / "amssim" / "simulator" / "fits"
+BASELINE = "cublas_fp16"
+GEMM = ["fixed_s", "efficiency", "overlap", "reduce_s", "tail", "inflight_bytes"]
+GEMV = ["fixed_s", "wave_s", "loop_s", "issue", "issue_per_batch", "inflight_bytes"]
+WEIGHT_ONLY = ["fixed_s", "loop_s", "reduce_s", "issue", "inflight_bytes", "efficiency"]
+
+
+class Spec(NamedTuple):
+    """What is fitted of one variant: on a device that was measured, and on all of them at once."""
+
+    kernel: str
+    variant: str
+    free: list[str]
+    pooled: list[str]
+
+
+#: The pooled fits keep to what carries over between devices: costs and instruction counts.
+SPECS = [
+    Spec("cublas_fp16", "gemm", GEMM, GEMM),
+    Spec("trtllm_int8", "gemv", GEMV, ["fixed_s", "wave_s", "issue", "issue_per_batch"]),
+    Spec("trtllm_int8", "gemm", WEIGHT_ONLY, ["fixed_s", "reduce_s", "issue"]),
+    Spec("trtllm_int4", "gemv", GEMV, ["fixed_s", "wave_s", "issue", "issue_per_batch"]),
+    Spec("trtllm_int4", "gemm", WEIGHT_ONLY, ["fixed_s", "reduce_s", "issue"]),
+    Spec(
+        "fp6_llm",
+        "gemm",
+        ["fixed_s", "efficiency", "issue", "tail", "overlap"],
+        ["fixed_s", "issue"],
+    ),
+    Spec("marlin", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
+    Spec("gemlite", "gemv", ["fixed_s", "issue"], ["fixed_s", "issue"]),
+    Spec("gemlite", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
+    Spec(
+        "ams",
+        "b8",
+        ["fixed_s", "efficiency", "overlap", "tail"],
+        ["fixed_s", "efficiency", "overlap", "tail"],
+    ),
+]
+
+
+def measured(folder: Path) -> dict[tuple[str, str], list[Measurements]]:
+    """Return data sets by (device, kernel); ratios become times of the predicted baseline."""
+    found = {key: [m] for key, m in data.latencies(folder).items()}
+    for (name, kernel), published in data.speedups(folder).items():
+        p = published.problems
+        baseline = seconds(profile(name), descriptor(BASELINE), *p[:3], np.float64(16), np.inf)
+        found.setdefault((name, kernel), []).append(p._replace(seconds=baseline / published.ratio))
+    for key, m in data.own().items():
+        found.setdefault(key, []).append(m)
+    return found
+
+
+def groups(variant: Variant, name: str, m: Measurements) -> list[Group]:
+    """Split the measurements of one device by bit width, as instruction counts go by it."""
+    p = profile(name)
+    return [
+        Group(device(p), variant.kernel(p, float(bits)), m.where(m.bits == bits))
+        for bits in np.unique(m.bits)
+    ]
+
+
+def halves(variant: Variant, least: int, name: str, sets: list[Measurements]) -> tuple:
+    """Return the groups to fit and those to judge by, of one device and one variant."""
+    fitted, rest = [], []
+    for every in sets:
+        m = every.where((every.batch > least) & (every.batch <= variant.max_batch))
+        unseen = held_out(m.rows, m.columns)
+        fitted += groups(variant, name, m.where(~unseen))
+        rest += groups(variant, name, m.where(unseen))
+    return fitted, rest
+
+
+def errors(parts: list[Group], parameters: dict[str, float]) -> dict | None:
+    """Return number, mean and 90th percentile of |predicted / measured - 1|."""
+    if not parts:
+        return None
+    e = np.concatenate([np.abs(predicted(g, parameters) / g.measured.seconds - 1) for g in parts])
+    return {
+        "points": e.size,
+        "mean": round(float(e.mean()), 4),
+        "p90": round(float(np.quantile(e, 0.9)), 4),
+    }
+
+
+def record(name: str, variant: str, found: Fit, fitted: list[Group], rest: dict | None) -> dict:
+    """Return one entry of a fits file."""
+    parameters = rounded(found)
+    return {
+        "device": name,
+        "variant": variant,
+        "parameters": parameters,
+        "fitted": errors(fitted, parameters),
+        "held_out": rest,
+    }
+
+
+def rounded(found: Fit) -> dict[str, float]:
+    """Return the parameters as they are written: four digits."""
+    return {key: float(f"{value:.4g}") for key, value in found.parameters.items()}
+
+
+def joined(parts: dict[str, list[Group]]) -> list[Group]:
+    """Return the groups of all devices in one list."""
+    return [group for groups in parts.values() for group in groups]
+
+
+def left_out(free: list[str], fitted: dict, rest: dict) -> dict | None:
+    """Return the errors on each device of parameters that were fitted on the others."""
+    if len(fitted) < 2:
+        return None
+    found = []
+    for name in fitted:
+        others = {key: value for key, value in fitted.items() if key != name}
+        parameters = rounded(fit(joined(others), free))
+        found.append(errors(fitted[name] + rest[name], parameters))
+    points = sum(e["points"] for e in found)
+    mean = sum(e["points"] * e["mean"] for e in found) / points
+    return {"points": points, "mean": round(mean, 4), "p90": max(e["p90"] for e in found)}
+
+
+def fits(spec: Spec, by_device: dict[str, list[Measurements]]) -> Iterator[dict]:
+    """Yield the entries of one variant: every device of its own, then all of them pooled."""
+    family = descriptor(spec.kernel)
+    index = [v.name for v in family.variants].index(spec.variant)
+    variant, least = family.variants[index], family.variants[index - 1].max_batch if index else 0
+    fitted, rest = {}, {}
+    for name, sets in by_device.items():
+        fitted[name], rest[name] = halves(variant, least, name, sets)
+        found = fit(fitted[name], spec.free)
+        yield record(name, spec.variant, found, fitted[name], errors(rest[name], rounded(found)))
+    pooled = fit(joined(fitted), spec.pooled)
+    strangers = left_out(spec.pooled, fitted, rest)
+    yield record(ANY_DEVICE, spec.variant, pooled, joined(fitted), strangers)
+
+
+def provenance(folder: Path) -> dict:
+    """Return what the parameters were made from."""
+    files = [folder / data.LATENCIES, folder / data.SPEEDUPS, *data.own_files()]
+    return {
+        "command": "python analysis/fit_simulator.py --data FOLDER",
+        "held_out": "every second shape in order of size; for device *, every device in turn",
+        "sha256": {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+    }
+
+
+def write(kernel: str, entries: list[dict], folder: Path) -> None:
+    """Write the fits of one kernel and forget what was read before."""
+    text = json.dumps({"provenance": provenance(folder), "fits": entries}, indent=1)
+    (FITS / f"{kernel}.json").write_text(text + "\n")
+    descriptor.cache_clear()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public tables")
+    parser.add_argument("--kernel", action="append", help="fit only these kernels")
+    args = parser.parse_args()
+    for kernel in dict.fromkeys(spec.kernel for spec in SPECS):
+        if args.kernel and kernel not in args.kernel:
+            continue
+        tables = measured(args.data)  # anew: published ratios need the fitted baseline
+        by_device = {name: m for (name, of), m in tables.items() if of == kernel}
+        entries = [e for s in SPECS if s.kernel == kernel for e in fits(s, by_device)]
+        write(kernel, entries, args.data)
+        for e in entries:
+            print(kernel, e["variant"], e["device"], e["parameters"], e["fitted"], e["held_out"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Reads measured latencies and published speedups into the arrays that the simulator fits."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from amssim.simulator.fit import Measurements
+
+RESULTS = Path(__file__).parent / "results"
+LATENCIES = "trtllm_weight_only_latency_ms.csv"
+SPEEDUPS = "published_speedups.csv"
+#: Smallest side of a layer that is judged: below it every kernel is a launch.
+SMALLEST_SIDE = 1024
+#: The BF16 tables time a CUDA graph over this many copies of the weights, and on GPUs with a large
+#: L2 small ones stay in it (ai-dynamo/aiconfigurator collector/trtllm/collect_gemm.py, repeat_n);
+#: the weight-only tables time one run after three layers of 302 MB (collect_gemm_trt.py).
+BF16_COPIES = 5
+
+_DEVICES = {
+    "H200 SXM": "h200",
+    "A100-SXM4-80GB": "a100-80gb",
+    "A100": "a100-80gb",
+    "A100 (variant not stated)": "a100-80gb",
+    "H100 (variant not stated)": "h100-sxm",
+    "L40S": "l40s",
+    "RTX 4090": "rtx4090",
+    "RTX 3090": "rtx3090",
+}
+_COLUMNS = {
+    "bfloat16": ("cublas_fp16", 16),
+    "int8_wo": ("trtllm_int8", 8),
+    "int4_wo": ("trtllm_int4", 4),
+}
+_PUBLISHED = {
+    "TC-FPx FP6 e3m2 W6A16": "fp6_llm",
+    "TC-FPx FP5 e2m2 W5A16": "fp6_llm",
+    "Marlin-vLLM W4": "marlin",
+    "GemLite-Triton W2": "gemlite",
+    "GemLite-Triton W4": "gemlite",
+    "GemLite-Triton W8": "gemlite",
+    "GemLite-Triton W3 (experimental)": "gemlite",
+    "GemLite-Triton W5 (experimental)": "gemlite",
+}
+
+
+class Speedups(NamedTuple):
+    """Problems with the published ratio of FP16 time to quantised time."""
+
+    problems: Measurements  # its seconds are unknown
+    ratio: np.ndarray
+
+
+def problems(rows: list[tuple], reuse: np.ndarray | float = np.inf) -> Measurements:
+    """Build `Measurements` from (rows, columns, batch, bits, seconds) tuples."""
+    m, k, b, bits, seconds = np.array(rows, dtype=np.float64).T
+    return Measurements(m, k, b, bits, np.broadcast_to(reuse, m.shape), seconds)
+
+
+def latencies(folder: Path) -> dict[tuple[str, str], Measurements]:
+    """Return measurements by (device, kernel) of the TensorRT-LLM tables."""
+    rows = defaultdict(list)
+    with (folder / LATENCIES).open() as file:
+        for row in csv.DictReader(file):
+            batch, m, k = int(row["m"]), int(row["n"]), int(row["k"])
+            if min(m, k) < SMALLEST_SIDE:
+                continue
+            for column, (kernel, bits) in _COLUMNS.items():
+                key = (_DEVICES[row["gpu"]], kernel)
+                rows[key].append((m, k, batch, bits, float(row[column]) * 1e-3))
+    found = {key: problems(value) for key, value in rows.items()}
+    return {
+        key: _with_copies(value) if key[1] == "cublas_fp16" else value
+        for key, value in found.items()
+    }
+
+
+def _with_copies(measured: Measurements) -> Measurements:
+    weight_bytes = measured.rows * measured.columns * measured.bits / 8
+    return measured._replace(reuse_bytes=BF16_COPIES * weight_bytes)
+
+
+def speedups(folder: Path) -> dict[tuple[str, str], Speedups]:
+    """Return published ratios by (device, kernel), for kernels with a descriptor."""
+    rows = defaultdict(list)
+    with (folder / SPEEDUPS).open() as file:
+        for row in csv.DictReader(file):
+            kernel, device = _PUBLISHED.get(row["kernel"]), _DEVICES.get(row["gpu"])
+            if kernel is None or device is None:
+                continue
+            shape = (int(row["M(out)"]), int(row["K(in)"]), int(row["batch"]))
+            rows[device, kernel].append(
+                (*shape, float(row["bits_per_weight"]), float(row["speedup"]))
+            )
+    return {key: _ratios(value) for key, value in rows.items()}
+
+
+def _ratios(rows: list[tuple]) -> Speedups:
+    found = problems(rows)
+    return Speedups(found._replace(seconds=np.full(len(rows), np.nan)), found.seconds)
+
+
+def own_files() -> list[Path]:
+    """Return the project's own measurements."""
+    return sorted(RESULTS.glob("simulator_*.json"))
+
+
+def own() -> dict[tuple[str, str], Measurements]:
+    """Return measurements by (device, kernel) of the project's own benchmarks, cold L2."""
+    rows = defaultdict(list)
+    for path in own_files():
+        recorded = json.loads(path.read_text())
+        for r in recorded["rows"]:
+            point = (r["rows"], r["columns"], r["batch"], r["bits"], r["us"] * 1e-6)
+            rows[recorded["device"], r["kernel"]].append(point)
+    return {key: problems(value) for key, value in rows.items()}
