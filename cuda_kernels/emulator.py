@@ -85,6 +85,7 @@ class _Place:
         self.blockDim = types.SimpleNamespace(x=np.uint32(threads))
         self.shared = types.SimpleNamespace(array=lambda *shape, **dtype: None)
         self.syncthreads = lambda: barrier.wait(60)
+        self.syncwarp = lambda: None
 
 
 def _converter(dtype):

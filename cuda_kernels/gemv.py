@@ -115,7 +115,7 @@ def make_add_up(form: Form, dtype: str, split: bool):
     return add_up
 
 
-def make_gemv(form: Form, dtype: str, *, early: bool, split: bool):
+def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, burst: bool = False):
     """Make the kernel of one form and output dtype.
 
     Args:
@@ -149,7 +149,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool):
         first = slice_start(rank, splits, units, step)
         n = u32(slice_start(u32(rank + u32(1)), splits, units, step) - first)
         share = units_per_warp(u32(tiles * n), step)
-        begin = u32(warp * share)
+        begin = u32(min(u32(tiles * n), u32(warp * share)))
         end = u32(min(u32(tiles * n), u32(begin + share)))
 
         # the first loads leave before anything else: weights do not depend on the grid before
@@ -186,16 +186,20 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool):
         i = begin
         while i < end:
             for u in range(RING):
-                at, left = u64(at + u64(UNIT_BYTES)), u32(left - u32(1))
-                if split and left == u32(0):
-                    at, left = u64(at + jump), n
-                if has_tails and u == 0:
-                    coming = load_word_if(
-                        u64(shared_bits + (at >> u64(4))), u32(u32(i + u32(RING)) < end)
-                    )
+                if not burst:
+                    at, left = u64(at + u64(UNIT_BYTES)), u32(left - u32(1))
+                    if split and left == u32(0):
+                        at, left = u64(at + jump), n
+                    if has_tails and u == 0:
+                        coming = load_word_if(
+                            u64(shared_bits + (at >> u64(4))), u32(u32(i + u32(RING)) < end)
+                        )
                 fragments = decode(w0, tail)
-                more = u32(u32(i + u32(RING)) < end)
-                w0, w1, w2, w3 = w1, w2, w3, load_words_if(u64(words + at), more)
+                if burst:
+                    w0, w1, w2, w3 = w1, w2, w3, w0
+                else:
+                    more = u32(u32(i + u32(RING)) < end)
+                    w0, w1, w2, w3 = w1, w2, w3, load_words_if(u64(words + at), more)
                 tail = u32((tail >> u32(4)) | (tail << u32(28)))
                 if has_tails or i < end:  # with tails, ranges are whole steps of four units
                     sums = multiply(sums, fragments, x_now)
@@ -205,6 +209,15 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool):
                         sums, unit, x_now = zeros, u32(0), lane_x
                         mine = u32(mine + u32(SLOT_BYTES))
                 i = u32(i + u32(1))
+            if burst:
+                for u in range(RING):
+                    at, left = u64(at + u64(UNIT_BYTES)), u32(left - u32(1))
+                    if split and left == u32(0):
+                        at, left = u64(at + jump), n
+                    if has_tails and u == 0:
+                        coming = load_word_if(u64(shared_bits + (at >> u64(4))), u32(i < end))
+                    more = u32(u32(i + u32(u)) < end)
+                    w0, w1, w2, w3 = w1, w2, w3, load_words_if(u64(words + at), more)
             tail = coming
         if begin < end and unit != u32(0):
             store_shared(mine, sums)

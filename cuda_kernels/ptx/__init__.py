@@ -5,6 +5,13 @@ A function's body is what its instructions compute, on 32-lane numpy registers; 
 """
 
 from cuda_kernels.inline import f32, u32, u64
+from cuda_kernels.ptx.bulk import (
+    barrier_init,
+    barrier_wait,
+    fetch,
+    load_shared_word,
+    load_shared_words,
+)
 from cuda_kernels.ptx.decode import DECODE
 from cuda_kernels.ptx.memory import (
     STORE,
@@ -28,13 +35,18 @@ __all__ = [
     "LOAD_PIECE",
     "STORE",
     "STORE_PIECE",
+    "barrier_init",
+    "barrier_wait",
     "cluster_barrier",
     "contract",
     "f32",
+    "fetch",
     "keep",
     "load_cluster",
     "load_f32",
     "load_shared",
+    "load_shared_word",
+    "load_shared_words",
     "load_word_if",
     "load_words_if",
     "shared_address",
