@@ -1,0 +1,1 @@
+"""Figures of the error analysis, each a function of recorded results."""

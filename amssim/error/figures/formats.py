@@ -1,0 +1,94 @@
+"""Figures that place formats beside each other: error, tails and perplexity against bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from amssim.error.figures.style import CYCLE, GREY, MARKERS, figure, styled
+
+#: Line styles of the theoretical curves, by their names in recorded results.
+BOUNDS = {"rate-distortion": "-", "entropy-coded": "--", "Lloyd-Max": ":"}
+
+
+@styled
+def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
+    """SQNR against effective bits; a panel per kind of weights.
+
+    Args:
+        panels: by title, ``records`` with family, name, effective_bits and sqnr_db, and
+            ``bounds``, points [bits, dB] by the names of `BOUNDS`, which may be empty.
+    """
+    drawn, axes = figure(len(panels), height=4.2)
+    families = list(dict.fromkeys(r["family"] for p in panels.values() for r in p["records"]))
+    for ax, (title, panel) in zip(axes, panels.items(), strict=True):
+        _scatter(ax, panel["records"], families, "sqnr_db")
+        for name, points in panel["bounds"].items():
+            xs, ys = zip(*points, strict=True)
+            ax.plot(xs, ys, BOUNDS[name], color=GREY, linewidth=1, label=name)
+        ax.set(xlabel="effective bits per weight", ylabel="SQNR, dB", title=title)
+        _limit(ax, panel["records"], "sqnr_db")
+    axes[0].legend(ncols=1)
+    return drawn
+
+
+@styled
+def perplexity_against_bits(records: Sequence[dict], stored: float, title: str = "") -> Figure:
+    """Perplexity against effective bits; ``stored`` is that of the model as it is."""
+    drawn, (ax,) = figure(height=4.4)
+    families = list(dict.fromkeys(r["family"] for r in records))
+    _scatter(ax, records, families, "perplexity")
+    ax.axhline(stored, color=GREY, linewidth=1, linestyle="--")
+    ax.annotate("as stored", (1, stored), xycoords=("axes fraction", "data"), ha="right",
+                va="bottom", color=GREY, fontsize=8)  # fmt: skip
+    ax.set(xlabel="effective bits per weight", ylabel="perplexity", title=title)
+    _limit(ax, records, "perplexity")
+    ax.legend()
+    return drawn
+
+
+@styled
+def tail_curves(records: Sequence[dict], title: str = "") -> Figure:
+    """SQNR against the shape of a generalised normal density, a line per format."""
+    drawn, (ax,) = figure(height=4.0)
+    names = list(dict.fromkeys(r["name"] for r in records))
+    for i, name in enumerate(names):
+        own = sorted((r for r in records if r["name"] == name), key=lambda r: r["shape"])
+        line = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
+        bits = own[0]["effective_bits"]
+        xs, ys = [r["shape"] for r in own], [r["sqnr_db"] for r in own]
+        ax.plot(xs, ys, label=f"{name} ({bits:.2f})", **line)
+    ax.set_xscale("log")
+    ticks = sorted({r["shape"] for r in records})
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.set(xlabel="shape of the density (2 normal, 1 Laplace, less: heavier tails)",
+           ylabel="SQNR, dB", title=title)  # fmt: skip
+    ax.legend(title="format (bits)", ncols=2)
+    return drawn
+
+
+def _scatter(ax, records: Sequence[dict], families: list[str], value: str) -> None:
+    """AMS formats joined by a line and named; the others by family."""
+    for i, family in enumerate(families):
+        own = sorted((r for r in records if r["family"] == family), key=lambda r: _at(r, value))
+        xs, ys = [r["effective_bits"] for r in own], [r[value] for r in own]
+        line = "-" if family == families[0] else ""
+        look = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
+        ax.plot(xs, ys, label=family, linestyle=line, zorder=3 if line else 2, **look)
+
+
+def _at(record: dict, value: str) -> tuple[float, float]:
+    return record["effective_bits"], record[value]
+
+
+def _limit(ax, records: Sequence[dict], value: str) -> None:
+    """Show the records, whatever the curves do outside."""
+    for axis, numbers in (
+        (ax.set_xlim, [r["effective_bits"] for r in records]),
+        (ax.set_ylim, [r[value] for r in records]),
+    ):
+        low, high = min(numbers), max(numbers)
+        margin = 0.06 * (high - low) or 1.0
+        axis(low - margin, high + margin)

@@ -1,0 +1,85 @@
+"""The one look of every figure: sizes, colours, markers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from io import StringIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, which stay apart for every kind of colour vision.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#B8A100",
+    "#6E6E6E",
+)
+CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, YELLOW, GREY)
+MARKERS = "osD^vPX*"
+
+RC = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "amssim",  # the same figure has the same bytes
+    "svg.fonttype": "path",
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in this style inside the block."""
+    import matplotlib
+
+    with matplotlib.rc_context(RC):
+        yield
+
+
+def figure(panels: int = 1, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+    """Return a figure with ``panels`` axes side by side; ``height`` in inches."""
+    from matplotlib.figure import Figure
+
+    width = {1: 6.0, 2: 8.4}.get(panels, 3.7 * panels)
+    made = Figure(figsize=(width, height), layout="constrained")
+    return made, list(made.subplots(1, panels, squeeze=False)[0])
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Make a drawing function use the style."""
+
+    @wraps(draw)
+    def drawn(*args, **options):
+        with style():
+            return draw(*args, **options)
+
+    return drawn
+
+
+def svg(drawn: Figure) -> str:
+    """Return a figure as the SVG element alone, for a page."""
+    text = StringIO()
+    with style():
+        drawn.savefig(text, format="svg", metadata={"Date": None})
+    found = text.getvalue()
+    return found[found.index("<svg") :]

@@ -1,0 +1,72 @@
+"""Where the study's weights come from: a density, an array, or a checkpoint; block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from amssim.error.density import Density
+from amssim.error.tensors import Tensors
+from amssim.errors import InputError
+
+#: A stream of named float32 matrices.
+Matrices = Iterator[tuple[str, np.ndarray]]
+
+_BLOCK_ROWS, _COLUMNS = 1024, 4096
+
+
+def from_density(
+    density: Density, count: int = 1 << 22, columns: int = _COLUMNS, seed: int = 0
+) -> Matrices:
+    """Yield about ``count`` independent weights in matrices of ``columns``; the seed fixes them."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, round(count / columns))
+    for start in range(0, rows, _BLOCK_ROWS):
+        block = (min(_BLOCK_ROWS, rows - start), columns)
+        yield f"{density.name}[{start}]", density.sample(block, rng)
+
+
+def from_array(weights: np.ndarray, name: str = "array") -> Matrices:
+    """Yield a matrix; a vector is one row, and leading axes of a stack count as rows."""
+    weights = np.asarray(weights)
+    if weights.dtype.kind not in "f" and weights.dtype.name != "bfloat16":
+        raise InputError(f"{name} must hold floats, found {weights.dtype.name}")
+    if weights.ndim == 0 or not weights.size:
+        raise InputError(f"{name} must hold weights, found shape {list(weights.shape)}")
+    yield name, weights.reshape(-1, weights.shape[-1]).astype(np.float32)
+
+
+def from_file(path: str | Path) -> Matrices:
+    """Yield the linear layers of a checkpoint, or the array of a .npy file.
+
+    Raises:
+        FormatError: a path that is neither.
+        InputError: a checkpoint without linear layers.
+    """
+    path = Path(path)
+    if path.suffix == ".npy":
+        yield from from_array(np.load(path, allow_pickle=False), path.name)
+    else:
+        yield from Tensors(path).matrices()
+
+
+def check_matrix(name: str, weights: np.ndarray) -> np.ndarray:
+    """Return ``weights`` if they are finite, not empty and not all zero.
+
+    Raises:
+        InputError: otherwise, naming the matrix, how many values, and the first place.
+    """
+    if not weights.size:
+        raise InputError(f"{name} is empty, shape {list(weights.shape)}: expected weights")
+    bad = ~np.isfinite(weights)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            f"{name} has {bad.sum()} values that are NaN or infinite, the first at "
+            f"[{row}, {column}]: expected finite weights"
+        )
+    if not weights.any():
+        raise InputError(f"{name} is zero everywhere: there is no error to measure")
+    return weights
