@@ -1,0 +1,138 @@
+"""The study end to end on small weights: records, streams, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_llama
+from safetensors.numpy import save_file
+
+from amssim import scheme
+from amssim.error.density import density
+from amssim.error.metrics import Metrics
+from amssim.error.output import OutputError, second_moments_of
+from amssim.error.sharing import Choice, restore
+from amssim.error.sources import from_array, from_density, from_file
+from amssim.error.sweep import default_choices, sweep
+from amssim.errors import FormatError, InputError
+
+RNG = np.random.default_rng(6)
+A, B = (RNG.standard_normal(shape).astype(np.float32) for shape in ((8, 64), (4, 96)))
+
+
+def test_records_add_up_over_matrices():
+    choice = Choice(scheme("fp4.25"))
+    (record,) = sweep([("a", A), ("b", B)], [choice])
+    expected = Metrics.of(A, restore(A, choice)) + Metrics.of(B, restore(B, choice))
+    assert record["mse"] == expected.mse and record["count"] == A.size + B.size
+    bits = [float(choice.effective_bits(m.shape)) * m.size for m in (A, B)]
+    assert record["effective_bits"] == pytest.approx(sum(bits) / record["count"])
+    assert "output_sqnr_db" not in record
+
+
+def test_the_default_study_covers_every_dimension():
+    records = sweep([("a", A)], default_choices())
+    for name, least in (
+        ("k", 8),
+        ("element", 4),
+        ("search", 5),
+        ("share_axis", 2),
+        ("order", 3),
+        ("scale", 2),
+        ("scale_block", 5),
+    ):
+        assert len({r[name] for r in records}) == least, name
+    assert json.loads(json.dumps(records, allow_nan=False)) == records
+
+
+def test_adaptive_is_never_worse_than_another_rule():
+    rules = {r["search"]: r["mse"] for r in sweep([("a", A)], default_choices())
+             if (r["scheme"], r["scale"], r["share_axis"], r["order"], r["scale_block"])
+             == ("fp4.25-e2m2", "absmax", "input", "stored", None)}  # fmt: skip
+    assert len(rules) == 5
+    assert rules["adaptive"] == min(rules.values())
+
+
+def test_output_error_is_that_of_the_products():
+    x = RNG.standard_normal((200, 64)).astype(np.float32) * np.linspace(0.1, 3, 64, dtype="f4")
+    choice = Choice(scheme("fp4.25"))
+    (record,) = sweep([("a", A)], [choice], {"a": second_moments_of(x)})
+    y = x.astype(float) @ A.T
+    noise = x.astype(float) @ (A - restore(A, choice)).astype(float).T
+    expected = 10 * np.log10((y**2).sum() / (noise**2).sum())
+    assert record["output_sqnr_db"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_weighted_search_lowers_the_output_error_of_independent_inputs():
+    choices = [Choice(scheme("fp4.25")), Choice(scheme("fp4.25"), weighted=True)]
+    moments = {"a": np.diag(np.linspace(0.1, 3, 64, dtype=np.float32) ** 2)}
+    plain, weighted = sweep([("a", A)], choices, moments)
+    assert weighted["output_sqnr_db"] > plain["output_sqnr_db"]
+    assert weighted["sqnr_db"] < plain["sqnr_db"]
+
+
+def test_moments_of_another_size():
+    with pytest.raises(InputError, match=r"second moments \[3, 3\]: expected \[64, 64\]"):
+        OutputError.of(A, A, np.eye(3))
+    with pytest.raises(InputError, match="activations must be finite floats"):
+        second_moments_of(np.full((3, 4), np.nan))
+
+
+def test_random_weights_are_reproducible_and_counted():
+    first, again = (list(from_density(density("laplace"), 5_000_000, seed=3)) for _ in range(2))
+    assert sum(m.size for _, m in first) == pytest.approx(5_000_000, rel=1e-3)
+    assert all((a[1] == b[1]).all() for a, b in zip(first, again, strict=True))
+    assert len(first) == 2 and not (first[0][1][:10] == first[1][1][:10]).all()
+
+
+def test_a_checkpoint_gives_its_linear_layers(tmp_path):
+    found = dict(from_file(tiny_llama.write(tmp_path)))
+    assert len(found) == 14 and all("proj" in name for name in found)
+    name = "model.layers.0.mlp.up_proj.weight"
+    stored = tiny_llama.tensors(tiny_llama.CONFIG)[name]
+    assert found[name].dtype == np.float32 and (found[name] == stored).all()
+
+
+def test_arrays_become_matrices(tmp_path):
+    np.save(tmp_path / "w.npy", np.ones((2, 3, 4), np.float16))
+    ((name, weights),) = from_file(tmp_path / "w.npy")
+    assert (name, weights.shape, weights.dtype) == ("w.npy", (6, 4), np.float32)
+    assert next(from_array(np.ones(5)))[1].shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros((0, 4), np.float32), r"bad is empty, shape \[0, 4\]"),
+        (np.zeros((2, 4), np.float32), "bad is zero everywhere"),
+        (np.float32([[1, np.nan], [np.inf, 2]]), r"2 values that are NaN.*first at \[0, 1\]"),
+    ],
+)
+def test_bad_weights(weights, message):
+    with pytest.raises(InputError, match=message):
+        sweep([("bad", weights)], [Choice(scheme("fp4.25"))])
+
+
+def test_constant_rows_have_an_error_like_any_other():
+    (record,) = sweep([("flat", np.full((3, 8), 0.7, np.float32))], [Choice(scheme("fp4.25"))])
+    assert record["sqnr_db"] is None or record["sqnr_db"] > 100  # the maximum is exact
+
+
+def test_no_weights_at_all():
+    with pytest.raises(InputError, match="no weights to measure"):
+        sweep([], [Choice(scheme("fp4.25"))])
+
+
+def test_bad_sources(tmp_path):
+    with pytest.raises(InputError, match="must hold floats, found int64"):
+        list(from_array(np.arange(4)))
+    with pytest.raises(InputError, match=r"must hold weights, found shape \[0\]"):
+        list(from_array(np.zeros(0)))
+    with pytest.raises(FormatError, match="is no checkpoint"):
+        list(from_file(tmp_path))
+    save_file({"model.embed_tokens.weight": A, "norm.weight": A[0]}, tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="holds no weights of linear layers among 2 tensors"):
+        list(from_file(tmp_path))
+    (tmp_path / "m.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(FormatError, match="cannot be read as safetensors"):
+        list(from_file(tmp_path))
