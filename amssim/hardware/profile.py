@@ -98,7 +98,8 @@ def _check_names(figures: dict, where: str) -> None:
         )
     if unknown:
         raise FormatError(
-            f"{where}: unknown figure {', '.join(map(repr, unknown))}; the figures are {', '.join(FIELDS)}"
+            f"{where}: unknown figure {', '.join(map(repr, unknown))}; "
+            f"the figures are {', '.join(FIELDS)}"
         )
 
 

@@ -67,19 +67,19 @@ class DecodeStep:
         head = (
             f"{self.seconds * 1e3:.3f} ms per step, {self.tokens_per_s:.0f} tokens/s, "
             f"{self.weight_share:.0%} of it weights\n"
-            f"  {self.model.name} at {self.bits:.4g} bits, {self.profile.title}, batch {self.batch}, "
-            f"context {self.context}, {self.kv_bits}-bit KV cache, {launch}"
+            f"  {self.model.name} at {self.bits:.4g} bits, {self.profile.title}, "
+            f"batch {self.batch}, context {self.context}, {self.kv_bits}-bit KV cache, {launch}"
         )
         return "\n".join([head, *map(self._line, self.parts)])
 
     def _line(self, part: Part) -> str:
         shape = "{} x {}".format(*part.shape) if part.shape else ""
         bound = part.latency.binding if part.latency else ""
-        share = part.seconds / self.seconds
-        return (
-            f"  {part.name:10} {part.count:4} x {shape:15} {part.seconds / part.count * 1e6:8.2f} us "
-            f"{share:6.1%}  {bound}".rstrip()
+        each_us, share = part.seconds / part.count * 1e6, part.seconds / self.seconds
+        line = (
+            f"  {part.name:10} {part.count:4} x {shape:15} {each_us:8.2f} us {share:6.1%}  {bound}"
         )
+        return line.rstrip()
 
     def to_json(self) -> dict:
         """Return plain data for `json.dump`, times in seconds."""

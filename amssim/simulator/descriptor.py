@@ -1,4 +1,4 @@
-"""Kernels as data: tiles, loads in flight and instruction counts, and the fits that go with them."""
+"""Kernels as data: tiles, loads in flight, instruction counts, and the fits beside them."""
 
 from __future__ import annotations
 

@@ -63,13 +63,13 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         compute / chunks,
         device.latency_s,
         kernel.wave_s,
-        seed,
+        np.random.default_rng(seed),
     )
     return terms.total - terms.fill - terms.body - terms.waves + body
 
 
 @jit
-def _ask(queue, memory_free, asked, cta, at, dram_s, l2_s, latency_s):
+def _ask(queue, memory_free, asked, cta, at, dram_s, l2_s, latency_s, rng):
     """Queue the arrival of one chunk: both memories serve it, then the latency passes.
 
     queue: list of (float64 time, int64 kind, int64 cta)
@@ -78,20 +78,20 @@ def _ask(queue, memory_free, asked, cta, at, dram_s, l2_s, latency_s):
     """
     memory_free[0] = max(at, memory_free[0]) + dram_s
     memory_free[1] = max(at, memory_free[1]) + l2_s
-    wait = latency_s * (1.0 - JITTER + JITTER * np.random.exponential(1.0))
+    wait = latency_s * (1.0 - JITTER + JITTER * rng.exponential(1.0))
     asked[cta] += 1
     heapq.heappush(queue, (max(memory_free[0], memory_free[1]) + wait, _ARRIVED, cta))
 
 
 @jit
-def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s, seed):
+def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s, rng):
     """Seconds from the first request to the last chunk computed.
 
     ctas, chunks, sms, per_sm: int64 CTAs, chunks of each, SMs and CTAs one of them holds
     dram_s, l2_s, compute_s: float64 service times of one chunk
     latency_s, start_s: float64 of a request, and of a CTA before its first one
+    rng: numpy Generator of the latencies' variation
     """
-    np.random.seed(seed)
     queue = [(0.0, 0, 0)]
     queue.clear()
     asked = np.zeros(ctas, np.int64)
@@ -107,7 +107,7 @@ def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s,
     for _ in range(DEPTH):
         for cta in range(started):
             if asked[cta] < chunks:
-                _ask(queue, memory_free, asked, cta, start_s, dram_s, l2_s, latency_s)
+                _ask(queue, memory_free, asked, cta, start_s, dram_s, l2_s, latency_s, rng)
     now = 0.0
     while len(queue) > 0:
         now, kind, cta = heapq.heappop(queue)
@@ -117,12 +117,12 @@ def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s,
             computed[cta] += 1
             busy[cta] = False
             if asked[cta] < chunks:
-                _ask(queue, memory_free, asked, cta, now, dram_s, l2_s, latency_s)
+                _ask(queue, memory_free, asked, cta, now, dram_s, l2_s, latency_s, rng)
             if computed[cta] == chunks and started < ctas:
                 home[started] = home[cta]
                 for _ in range(min(DEPTH, chunks)):
                     at = now + start_s
-                    _ask(queue, memory_free, asked, started, at, dram_s, l2_s, latency_s)
+                    _ask(queue, memory_free, asked, started, at, dram_s, l2_s, latency_s, rng)
                 started += 1
         if not busy[cta] and arrived[cta] > computed[cta]:
             busy[cta] = True

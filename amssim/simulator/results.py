@@ -131,7 +131,8 @@ class Speedup:
     def __str__(self) -> str:
         q, b, (low, high) = self.quantized, self.baseline, self.interval
         lines = [
-            f"{self.value:.2f}x ({low:.2f} to {high:.2f}); the bits alone would give {self.ideal:.2f}x",
+            f"{self.value:.2f}x ({low:.2f} to {high:.2f}); "
+            f"the bits alone would give {self.ideal:.2f}x",
             f"  {describe(q.problem)}",
             _side(q),
             _side(b),

@@ -1,0 +1,118 @@
+"""``amssim predict``: latency, speedup or a decode step, with the reasons."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from amssim.errors import InputError
+
+
+def add_parser(subparsers) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="predict the speedup of quantised weights on a GPU or CPU",
+        description="Predict how much faster a product gets with quantised weights, and say what "
+        "binds. With --model: a whole decode step. With --target: the bits a speedup needs.",
+    )
+    parser.add_argument("--bits", default="5.33", help="bits per weight or scheme (%(default)s)")
+    parser.add_argument("--gpu", default="h200", help="device, profile file, or all (%(default)s)")
+    parser.add_argument("--shape", default="28672x4096", help="rows x columns (%(default)s)")
+    parser.add_argument("--batch", type=int, default=1, help="columns of x (%(default)s)")
+    parser.add_argument("--kernel", help="kernel descriptor; --list names them")
+    parser.add_argument("--baseline", help="kernel to compare with")
+    parser.add_argument("--l2", default="cold", help="cold, hot or bytes between two uses")
+    parser.add_argument("--eager", action="store_true", help="launches one by one, no CUDA graph")
+    parser.add_argument("--model", help="preset, config.json or its directory: a decode step")
+    parser.add_argument("--context", type=int, default=1024, help="tokens in the KV cache")
+    parser.add_argument("--kv-bits", type=int, default=16, help="4, 8 or 16")
+    parser.add_argument("--target", type=float, help="speedup to find the bits for")
+    parser.add_argument(
+        "--budget", action="store_true", help="instructions per weight there is time for"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write the four figures here")
+    parser.add_argument("--list", action="store_true", help="list devices, kernels and models")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict what was asked for and print it."""
+    answer = _answer(args)
+    if args.json:
+        plain = answer if isinstance(answer, list | dict) else answer.to_json()
+        print(json.dumps(plain, indent=1))
+    else:
+        print(_text(answer))
+    if args.plot:
+        from amssim.simulator.plots import draw_all
+
+        for path in draw_all(args.plot, args.gpu):
+            print(f"wrote {path}")
+    return 0
+
+
+def _answer(args: argparse.Namespace):
+    """The one prediction that the options describe."""
+    from amssim import simulator
+
+    if args.list:
+        return _names()
+    bits = _bits(args.bits)
+    common = {"gpu": args.gpu, "kernel": args.kernel, "batch": args.batch}
+    graph = not args.eager
+    if args.budget:
+        return simulator.instruction_budget(bits, **common)
+    if args.model:
+        context = {"context": args.context, "kv_bits": args.kv_bits}
+        return simulator.predict_decode(args.model, bits, graph=graph, **context, **common)
+    common |= {"shape": _shape(args.shape), "baseline": args.baseline}
+    common |= {"l2": _l2(args.l2), "graph": graph}
+    if args.target is not None:
+        return simulator.bits_for_speedup(args.target, **common)
+    if args.gpu == "all":
+        rows = simulator.sweep(bits, **common).rows()
+        return sorted(rows, key=lambda row: -row["speedup"])
+    return simulator.predict_speedup(bits, **common)
+
+
+def _text(answer) -> str:
+    if isinstance(answer, dict):
+        return "\n".join(f"{kind}: {', '.join(names)}" for kind, names in answer.items())
+    if isinstance(answer, list):
+        lines = [
+            f"{row['gpu']:12} {row['speedup']:5.2f}x {row['seconds'] * 1e6:9.2f} us"
+            for row in answer
+        ]
+        return "\n".join(lines)
+    return str(answer)
+
+
+def _names() -> dict[str, list[str]]:
+    from amssim.hardware import names
+    from amssim.simulator.descriptor import kernels
+    from amssim.simulator.models import models
+
+    return {"devices": list(names()), "kernels": list(kernels()), "models": list(models())}
+
+
+def _bits(text: str):
+    """A number, or else the name of a scheme."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _shape(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"\s*(\d+)\s*[x,]\s*(\d+)\s*", text)
+    if found is None:
+        raise InputError(f"--shape is {text!r}, expected rows x columns such as 28672x4096")
+    return int(found[1]), int(found[2])
+
+
+def _l2(text: str):
+    return text if text in ("cold", "hot") else _bits(text)

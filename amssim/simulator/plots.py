@@ -1,0 +1,176 @@
+"""Four figures: roofline with pipe ceilings, layer size, batch crossover, instruction budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from amssim.errors import OutputError
+from amssim.hardware import Profile, profile
+from amssim.simulator.descriptor import device
+from amssim.simulator.inputs import DEFAULT_KERNELS, DEFAULT_SHAPE, check_kernel
+from amssim.simulator.inverse import instruction_budget
+from amssim.simulator.sweeps import sweep
+
+#: Colour-blind safe, one per series in this order (Okabe and Ito 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+BITS = (16 / 3, 17 / 4)
+_BATCHES = list(range(1, 65))
+_COLUMNS = 4096
+_PIPES = {"issue": "all instructions", "alu": "ALU", "imad": "IMAD"}
+_BUDGET_DEVICES = ("h200", "b200", "h100-sxm", "a100-80gb", "rtx3090", "a10", "rtx4090", "l40s")
+
+
+def draw_all(folder: Path, gpu: str | Path | Profile = "h200") -> list[Path]:
+    """Write roofline.png, layer_size.png, batch.png and budget.png; return their paths.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    found = profile(gpu)
+    figures = {
+        "roofline": roofline(found),
+        "layer_size": layer_size(found),
+        "batch": batch(found),
+        "budget": budget(found),
+    }
+    paths = []
+    for name, figure in figures.items():
+        path = Path(folder) / f"{name}.png"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=130)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        paths.append(path)
+    return paths
+
+
+def _axes(title: str, x: str, y: str):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _name(bits: float) -> str:
+    return f"{bits:.4g} bits"
+
+
+def roofline(found: Profile):
+    """Weights per second against bits: DRAM, and what each pipe of our kernel allows."""
+    d = device(found)
+    bits = np.linspace(2, 16, 200)
+    figure, axes = _axes(
+        f"What limits weights per second on {found.title}, batch 1",
+        "bits per weight",
+        "10$^{12}$ weights per second",
+    )
+    axes.plot(bits, d.dram_bytes_per_s * 8 / bits / 1e12, color="black", label="DRAM")
+    family = check_kernel(None, found, BITS[0])
+    for width, colour in zip(BITS, COLOURS, strict=False):
+        numbers = family.variant(1).kernel(found, width)
+        ceilings = _ceilings(d, numbers)
+        for (pipe, rate), style in zip(ceilings.items(), ("-", "--", ":"), strict=True):
+            axes.axhline(
+                rate / 1e12, color=colour, linestyle=style, lw=1, label=f"{_name(width)}: {pipe}"
+            )
+        axes.axvline(width, color=colour, lw=0.8, alpha=0.5)
+    table = sweep(list(BITS), gpu=found)
+    weights = DEFAULT_SHAPE[0] * DEFAULT_SHAPE[1]
+    axes.plot(
+        BITS,
+        weights / table.seconds.ravel() / 1e12,
+        "o",
+        color="black",
+        label="predicted, {} x {}".format(*DEFAULT_SHAPE),
+    )
+    axes.set_ylim(0, 1.1 * d.dram_bytes_per_s * 8 / 2.5 / 1e12)
+    axes.legend(fontsize=8, frameon=False, ncols=2)
+    return figure
+
+
+def _ceilings(d, numbers) -> dict[str, float]:
+    """Weights per second that each pipe allows at batch 1."""
+    lanes = {"issue": d.issue_lanes, "alu": d.alu_lanes, "imad": d.imad_lanes}
+    spent = {
+        "issue": numbers.issue + numbers.issue_per_batch,
+        "alu": numbers.alu,
+        "imad": numbers.imad,
+    }
+    return {
+        _PIPES[pipe]: lanes[pipe] * d.sms * d.clock_hz / max(spent[pipe], 1e-3) for pipe in _PIPES
+    }
+
+
+def layer_size(found: Profile):
+    """Speedup against the number of weights: launch-bound, then memory-bound."""
+    rows = np.unique(np.geomspace(256, 262144, 60).astype(int) // 16 * 16)
+    table = sweep(list(BITS), gpu=found, shape=[(int(m), _COLUMNS) for m in rows])
+    figure, axes = _axes(
+        f"Speedup of a layer with {_COLUMNS} columns on {found.title}, batch 1",
+        "weights in the layer",
+        f"times faster than {DEFAULT_KERNELS[found.kind][1]}",
+    )
+    for i, (width, colour) in enumerate(zip(BITS, COLOURS, strict=False)):
+        axes.plot(rows * _COLUMNS, table.speedup[0, :, 0, i], color=colour, label=_name(width))
+        axes.axhline(
+            16 / width, color=colour, linestyle=":", lw=1, label=f"ratio of bits, {16 / width:.2f}"
+        )
+    axes.axhline(1, color="black", lw=0.8)
+    axes.set_xscale("log")
+    axes.set_ylim(0)
+    axes.legend(frameon=False)
+    return figure
+
+
+def batch(found: Profile):
+    """Speedup against batch, down to where the gain ends."""
+    table = sweep(list(BITS), gpu=found, batch=_BATCHES)
+    figure, axes = _axes(
+        "Speedup of {} x {} on {}".format(*DEFAULT_SHAPE, found.title),
+        "batch",
+        f"times faster than {DEFAULT_KERNELS[found.kind][1]}",
+    )
+    for i, (width, colour) in enumerate(zip(BITS, COLOURS, strict=False)):
+        axes.plot(_BATCHES, table.speedup[0, 0, :, i], color=colour, label=_name(width))
+    axes.axhline(1, color="black", lw=0.8)
+    axes.set_ylim(0)
+    axes.legend(frameon=False)
+    return figure
+
+
+def budget(found: Profile):
+    """ALU instructions per weight that each GPU has time for, and what our kernels spend."""
+    devices = list(dict.fromkeys((found.name, *_BUDGET_DEVICES)))
+    devices = [found if name == found.name else profile(name) for name in devices]
+    devices = [d for d in devices if d.kind == found.kind]
+    figure, axes = _axes(
+        "Logic and shift instructions per weight before memory stops being the limit",
+        "",
+        "per weight",
+    )
+    at = np.arange(len(devices))
+    for i, (width, colour) in enumerate(zip(BITS, COLOURS, strict=False)):
+        budgets = [instruction_budget(width, gpu=d) for d in devices]
+        allowed = [b.allowed["alu"] for b in budgets]
+        bars = axes.bar(
+            at + 0.4 * (i - 0.5), allowed, 0.36, color=colour, label=f"time for, {_name(width)}"
+        )
+        axes.bar_label(bars, fmt="%.1f", fontsize=7)
+        spent = budgets[0].spent["alu"]
+        axes.axhline(
+            spent,
+            color=colour,
+            linestyle="--",
+            lw=1,
+            label=f"{budgets[0].problem.kernel.name} spends {spent:.2f}",
+        )
+    axes.set_xticks(at, [d.name for d in devices], rotation=30, ha="right", fontsize=8)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
