@@ -25,8 +25,8 @@ _LAYER = 4096
 def run(output: Path, progress: Callable[[str], None] = lambda _: None) -> dict[str, object]:
     """Do the job for each of `SCHEMES`, leaving the packed files in ``output``.
 
-    Returns {"machine", "source", "schemes": {name: figures}}; a scheme's figures hold per-tensor
-    and total metrics, bytes, effective bits, and rates.
+    Returns {"machine", "source", "layer", "schemes": {name: figures}}; a scheme's figures hold
+    per-tensor and total metrics, bytes, effective bits, and rates.
 
     Raises:
         OutputError: a packed file exists in ``output`` already.
@@ -42,10 +42,11 @@ def run(output: Path, progress: Callable[[str], None] = lambda _: None) -> dict[
         figures = _files_and_errors(name, originals, output)
         schemes[name] = figures | _speed(name, layer, x, blas_s)
     size = {"nbytes": sum(w.nbytes for w in originals.values()), "tensors": len(originals)}
-    return {"machine": machine.describe(), "source": size, "schemes": schemes}
+    about = {"machine": machine.describe(), "source": size, "layer": list(layer.shape)}
+    return about | {"schemes": schemes}
 
 
-def _files_and_errors(name: str, originals: dict[str, np.ndarray], output: Path) -> dict:
+def _files_and_errors(name: str, originals: dict, output: Path) -> dict:
     path = output / f"{name}.safetensors"
     quantize_checkpoint(WEIGHTS, path, scheme=name)
     verify_checkpoint(path, source=WEIGHTS)

@@ -1,0 +1,61 @@
+"""The demo's figure: what each format does to real weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from amssim.checkpoint import open_checkpoint
+
+_COLORS = ("#1f6f8b", "#d1495b")
+_BINS = 241
+
+
+def draw(record: dict, weights: Path, target: Path) -> None:
+    """Save the error densities and the SQNR per tensor of a record of `amssim.bench.demo.run`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    density, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    originals = dict(open_checkpoint(weights))
+    for color, (name, figures) in zip(_COLORS, record["schemes"].items(), strict=True):
+        _draw_density(density, originals, name, figures, color)
+    _draw_bars(bars, record["schemes"])
+    figure.suptitle("Reconstruction error of real weights")
+    figure.savefig(target, dpi=150)
+
+
+def _draw_density(axes, originals, name, figures, color) -> None:
+    restored = dict(open_checkpoint(Path(figures["path"])))
+    errors = [
+        (packed.dequantize() - originals[tensor].astype(np.float32)).ravel()
+        / np.float32(originals[tensor].astype(np.float32).std())
+        for tensor, packed in restored.items()
+    ]
+    axes.hist(
+        np.concatenate(errors),
+        bins=np.linspace(-0.6, 0.6, _BINS),
+        density=True,
+        histtype="step",
+        color=color,
+        label=f"{name}, {figures['total']['sqnr_db']:.1f} dB",
+    )
+    axes.set(
+        yscale="log",
+        xlabel="error / standard deviation of the tensor's weights",
+        ylabel="density",
+    )
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _draw_bars(axes, schemes) -> None:
+    width = 0.8 / len(schemes)
+    for i, (color, (name, figures)) in enumerate(zip(_COLORS, schemes.items(), strict=True)):
+        names = sorted(figures["tensors"])
+        positions = np.arange(len(names)) + (i - (len(schemes) - 1) / 2) * width
+        heights = [figures["tensors"][n]["sqnr_db"] for n in names]
+        axes.bar(positions, heights, width, color=color, label=name)
+    axes.set_xticks(range(len(names)), [n.split(".")[-2] for n in names], fontsize=8)
+    axes.set(ylabel="SQNR, dB")
+    axes.legend(frameon=False, fontsize=8)

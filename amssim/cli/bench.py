@@ -1,0 +1,16 @@
+"""``amssim bench``: measure speed on this machine."""
+
+from __future__ import annotations
+
+from amssim.cli import bench_cpu
+
+
+def add_parser(subparsers) -> None:
+    """Add the verb and what can be measured."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure speed on this machine",
+        description="Measure every fast path against a baseline in the same process.",
+    )
+    targets = parser.add_subparsers(metavar="TARGET", required=True)
+    bench_cpu.add_parser(targets)

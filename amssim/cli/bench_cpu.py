@@ -1,0 +1,78 @@
+"""``amssim bench cpu``: codecs and packed products against numpy, ml_dtypes and BLAS."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+
+from amssim.errors import InputError
+
+_GIGA = "10^9 weights/s"
+
+
+def add_parser(subparsers) -> None:
+    """Add the target."""
+    parser = subparsers.add_parser(
+        "cpu",
+        help="codecs and products on the CPU",
+        description="Time quantise, pack, unpack, dequantise, GEMV and GEMM for FP5.33 and FP4.25. "
+        "Times are minima of at least 15 runs; weights are cold in memory; each number of threads "
+        "is measured in a process of its own, next to its baselines. Takes some minutes.",
+    )
+    parser.add_argument(
+        "--threads", default="1,2", help="numbers of threads, with commas (%(default)s)"
+    )
+    parser.add_argument(
+        "--shapes", default="4096x4096,4096x14336", help="rows x columns (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print a table, or the record."""
+    from rich.console import Console
+
+    from amssim.bench import cpu
+
+    console = Console(stderr=True)
+    threads = tuple(_numbers(args.threads, r"(\d+)", "--threads", "1,2"))
+    shapes = [tuple(s) for s in _numbers(args.shapes, r"(\d+)x(\d+)", "--shapes", "4096x4096")]
+    with console.status("measuring") as status:
+        record = cpu.run(
+            [t for (t,) in threads], shapes, progress=lambda at: status.update(f"measuring {at}")
+        )
+    if args.json:
+        print(json.dumps(record, indent=1))
+    else:
+        _print_tables(record)
+    return 0
+
+
+def _numbers(text: str, pattern: str, option: str, example: str) -> list[tuple[int, ...]]:
+    found = [re.fullmatch(pattern, part.strip()) for part in text.split(",")]
+    numbers = [tuple(map(int, f.groups())) for f in found if f]
+    if len(numbers) != len(found) or any(n < 1 for part in numbers for n in part):
+        raise InputError(f"{option} is {text!r}, expected positive numbers such as {example}")
+    return numbers
+
+
+def _print_tables(record: dict) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    about = dict.fromkeys((r["threads"], tuple(r["shape"])) for r in record["results"])
+    for threads, (rows, columns) in about:
+        title = f"{rows}x{columns}, {threads} thread{'s' * (threads > 1)}"
+        table = Table("item", "scheme", _GIGA, "ratio", "baseline", title=title)
+        for r in record["results"]:
+            if (r["threads"], tuple(r["shape"])) == (threads, (rows, columns)):
+                ratio = f"{r['ratio']:.2f}x" if "ratio" in r else ""
+                rate = f"{r['gweights_per_s']:.2f}"
+                table.add_row(r["item"], r["scheme"] or "", rate, ratio, r.get("baseline", ""))
+        console.print(table)
+    machine = record["machine"]
+    console.print(f"{machine['processor']}, {machine['cpus']} CPUs", highlight=False)
+    console.print(f"import amssim: {record['import_s']:.3f} s", highlight=False)
