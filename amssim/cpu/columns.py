@@ -1,0 +1,120 @@
+"""Vector sums over several columns of x at once: a tuple of accumulators, one per column.
+
+A kernel is compiled per number of columns, which is the length of the tuple it is given; the code
+for each column is emitted side by side, so that all accumulators stay in registers.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from amssim.cpu.simd import F32X32, I8X32, I16X16, I32X8, I64X8, call, load, pick, store, sum_of_lanes
+
+_HALVES = ir.VectorType(ir.HalfType(), 16)
+
+
+@intrinsic
+def no_sums(typing, x):
+    """A sum of 0 for every array of the tuple ``x``."""
+    sums = types.UniTuple(I32X8, len(x))
+
+    def emit(context, builder, sig, args):
+        return context.make_tuple(builder, sums, [ir.Constant(I32X8.llvm, None)] * len(x))
+
+    return sums(x), emit
+
+
+@intrinsic
+def add_integer_products(typing, sums, weights, x, k):
+    """``sums[c] += weights[v] * x[c][k + 32 v]``, four neighbours to a 32-bit lane.
+
+    weights  tuple of vectors of 32 uint8, at most 128
+    x        tuple of int8[padded columns], -127 to 127: a pair of products fits 16 bits
+    """
+
+    def emit(context, builder, sig, args):
+        sums, weights, x, k = args
+        found = cgutils.unpack_tuple(builder, sums)
+        columns = cgutils.unpack_tuple(builder, x)
+        for v, weight in enumerate(cgutils.unpack_tuple(builder, weights)):
+            at = builder.add(k, k.type(32 * v))
+            for c, column in enumerate(columns):
+                values = load(context, builder, sig.args[2].dtype, column, at, I8X32)
+                found[c] = builder.add(found[c], _sums_of_four(builder, weight, values))
+        return context.make_tuple(builder, sig.return_type, found)
+
+    return sums(sums, weights, x, types.intp), emit
+
+
+def _sums_of_four(builder, unsigned, signed):
+    ones = ir.Constant(I16X16.llvm, [1] * 16)
+    pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", I16X16, unsigned, signed)
+    return call(builder, "llvm.x86.avx2.pmadd.wd", I32X8, pairs, ones)
+
+
+@intrinsic
+def totals(typing, sums):
+    """The int64 sum of the lanes of each of ``sums``."""
+    result = types.UniTuple(types.int64, len(sums))
+
+    def emit(context, builder, sig, args):
+        wide = [builder.sext(v, I64X8.llvm) for v in cgutils.unpack_tuple(builder, args[0])]
+        return context.make_tuple(builder, result, [sum_of_lanes(builder, v, "add") for v in wide])
+
+    return result(sums), emit
+
+
+@intrinsic
+def add_half_products(typing, sums, weights, x, k):
+    """``sums + weights[v] * x[k + 32 v]`` for each v in turn, each rounded once.
+
+    weights  tuple of pairs of vectors: the lower and upper bytes of 32 halves
+    x        float32[padded columns]
+    """
+
+    def emit(context, builder, sig, args):
+        sums, weights, x, k = args
+        for v, pair in enumerate(cgutils.unpack_tuple(builder, weights)):
+            values = load(context, builder, sig.args[2], x, builder.add(k, k.type(32 * v)), F32X32)
+            weight = _widen(builder, *cgutils.unpack_tuple(builder, pair))
+            sums = call(builder, "llvm.fma.v32f32", F32X32, weight, values, sums)
+        return sums
+
+    return sums(sums, weights, x, types.intp), emit
+
+
+@intrinsic
+def store_halves(typing, weights, to, k):
+    """``to[k + 32 v]`` ... = ``weights[v]`` for each v, in float32; see `add_half_products`."""
+
+    def emit(context, builder, sig, args):
+        weights, to, k = args
+        for v, pair in enumerate(cgutils.unpack_tuple(builder, weights)):
+            weight = _widen(builder, *cgutils.unpack_tuple(builder, pair))
+            at = builder.add(k, k.type(32 * v))
+            store(context, builder, sig.args[1], to, at, F32X32, weight)
+        return context.get_dummy_value()
+
+    return types.none(weights, to, types.intp), emit
+
+
+def _widen(builder, low, high):
+    """Emit 32 halves from their lower and upper bytes, as floats: vcvtph2ps.
+
+    AVX2 interleaves bytes within halves of a register: to read the eight results of 8 bytes from
+    there, one by one, costs nothing, where the whole vector in order would take two more shuffles.
+    """
+    eights = [_interleave(builder, low, high, start) for start in (0, 8, 16, 24)]
+    lower, upper = (pick(builder, a, range(16), b) for a, b in (eights[:2], eights[2:]))
+    return builder.fpext(pick(builder, lower, range(32), upper), F32X32.llvm)
+
+
+def _interleave(builder, low, high, start: int):
+    """Emit the halves of bytes ``start`` to ``start + 7``."""
+    first = start % 16
+    order = [b for i in range(first, first + 8) for b in (i, 32 + i)]
+    order += [b for i in range(16 + first, 24 + first) for b in (i, 32 + i)]
+    halves = builder.bitcast(pick(builder, low, order, high), _HALVES)
+    return pick(builder, halves, range(start // 2 // 8 * 8, start // 2 // 8 * 8 + 8))
