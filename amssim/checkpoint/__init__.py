@@ -1,0 +1,35 @@
+"""Safetensors checkpoints, one file or a directory of shards: quantise, restore, inspect, verify.
+
+A quantised checkpoint keeps the names of shards and of all other files. A tensor ``N`` that was
+quantised is stored as ``N_packed`` (uint16[rows, half-words], docs/FORMAT.md section 4),
+``N_scale`` (float32[rows, blocks]) and ``N_shape`` (int64[2 or 3], the shape before packing; the
+matrices of a 3-D tensor are stacked). So ``up_proj.weight`` becomes ``up_proj.weight_packed``, the
+name that compressed-tensors uses. The metadata key ``amssim`` of each file says how to decode it
+(`amssim.checkpoint.manifest`), and config.json gains a ``quantization_config``.
+
+Names load their modules when they are first used: looking at headers needs no Numba.
+"""
+
+from importlib import import_module
+
+_LAZY = {
+    "quantize_checkpoint": "run",
+    "dequantize_checkpoint": "run",
+    "plan_quantize": "planning",
+    "plan_dequantize": "planning",
+    "inspect_checkpoint": "inspection",
+    "verify_checkpoint": "verify",
+    "open_checkpoint": "opened",
+    "save_packed": "packed_io",
+    "load_packed": "packed_io",
+}
+
+__all__ = [*_LAZY]
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'amssim.checkpoint' has no attribute {name!r}")
+    value = getattr(import_module(f"amssim.checkpoint.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value

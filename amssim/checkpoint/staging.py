@@ -1,0 +1,126 @@
+"""Output that appears whole or not at all.
+
+Files are made in a hidden directory beside their final places, each is synchronised to the disk,
+and all are renamed at the end. An error or interrupt before that leaves what was there untouched.
+The hidden directory is locked, so two writers cannot meet; one left behind by a killed process is
+no longer locked and is cleared by the next.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from amssim.errors import AmsError, OutputError, ResourceError
+
+SUFFIX = ".amssim-partial"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says about writing ``path`` into a sentence of amssim's."""
+    try:
+        yield
+    except AmsError:
+        raise
+    except OSError as error:
+        kind = ResourceError if error.errno in _FULL else OutputError
+        raise kind(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+class Staging:
+    """Unfinished files for the directory ``home``; ``tag`` tells apart what goes on in it."""
+
+    def __init__(self, home: Path, tag: str = ""):
+        self.home = home
+        self._directory = home / f".{tag}{SUFFIX}"
+        self._made_home = False
+        self._lock = -1
+
+    def __enter__(self) -> Staging:
+        self._made_home = not self.home.exists()
+        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(exist_ok=True)
+            self._take_lock()
+            self._clear()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(self, *error) -> None:
+        try:
+            self._clear()
+            self._directory.rmdir()
+        finally:
+            self._leave()
+
+    def path(self, name: str) -> Path:
+        """Return where to make the file that will be called ``name``."""
+        return self._directory / name
+
+    def write(self, name: str, content: Iterable[bytes]) -> None:
+        """Make a file of ``content``, synchronised to the disk."""
+        with open(self.path(name), "xb") as file:  # noqa: PTH123  mode as the umask says
+            for piece in content:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def publish(self, names: list[str], last: list[str], *, overwrite: bool) -> None:
+        """Give files their final names; those of ``last`` once the others are on the disk.
+
+        Raises:
+            OutputError: a name is taken, and ``overwrite`` is not set.
+        """
+        taken = [n for n in names + last if os.path.lexists(self.home / n)]
+        if taken and not overwrite:
+            raise OutputError(f"{self.home / taken[0]} has appeared meanwhile: not replaced")
+        self._made_home = False
+        for group in (names, last):
+            for name in group:
+                os.replace(self.path(name), self.home / name)  # noqa: PTH105
+            _sync_directory(self.home)
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"another amssim is writing to {self.home}: wait for it, or write elsewhere"
+            ) from None
+
+    def _clear(self) -> None:
+        for left in self._directory.iterdir():
+            left.unlink()
+
+    def _leave(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+        if self._made_home:
+            with suppress(OSError):
+                self.home.rmdir()
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_space(home: Path, nbytes: int) -> None:
+    """Raise `ResourceError` if the disk of ``home`` has less than ``nbytes`` free."""
+    place = next(p for p in (home, *home.absolute().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    if free < nbytes:
+        raise ResourceError(f"{home}: not enough space: {nbytes} bytes are needed, {free} are free")

@@ -1,0 +1,47 @@
+"""``amssim dequantize``: a packed checkpoint becomes plain safetensors."""
+
+from __future__ import annotations
+
+import argparse
+
+from amssim.cli.terminal import add_json, add_work, progress_bar
+
+_DESCRIPTION = """\
+Restore a quantised checkpoint to plain safetensors that any loader takes, for
+evaluation in tools that do not know the format. Kept tensors stay as they are."""
+
+
+def add_parser(subparsers) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "dequantize",
+        help="make a quantised checkpoint plain again",
+        description=_DESCRIPTION,
+        epilog="example: amssim dequantize model-fp4.25/ model-bf16/",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("src", metavar="SRC", help="what amssim quantize wrote")
+    parser.add_argument("dst", metavar="DST", help="file or directory to write, as SRC")
+    parser.add_argument(
+        "--dtype",
+        choices=["bfloat16", "float16", "float32"],
+        default="bfloat16",
+        help="of the restored weights (%(default)s)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files in DST")
+    add_work(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Dequantise and print what was written."""
+    from amssim.checkpoint import dequantize_checkpoint
+    from amssim.cli.plan_report import report
+
+    options = {"overwrite": args.overwrite, "threads": args.threads}
+    with progress_bar(args.progress, "dequantising") as progress:
+        plan = dequantize_checkpoint(args.src, args.dst, args.dtype, progress=progress, **options)
+    report(plan, args)
+    return 0

@@ -1,0 +1,70 @@
+"""``amssim inspect``: what is in a checkpoint, or where the bits of a scheme lie."""
+
+from __future__ import annotations
+
+import argparse
+
+from amssim.cli.terminal import add_json, console, print_json
+
+SCHEMA = "amssim.inspection/1"
+_DESCRIPTION = """\
+Show what is in a checkpoint, amssim's or any other: tensors, schemes, effective
+bits, how much is quantised and why the rest is not. Reads headers only."""
+
+
+def add_parser(subparsers) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="show what is in a checkpoint, or a scheme's layout",
+        description=_DESCRIPTION,
+        epilog="examples:\n  amssim inspect model-fp4.25/\n  amssim inspect --layout fp4.25\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("path", metavar="PATH", nargs="?", help=".safetensors file or directory")
+    parser.add_argument("--layout", metavar="SCHEME", help="draw where the bits of a block lie")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the contents of PATH, the layout of SCHEME, or both."""
+    from amssim.errors import InputError
+
+    if args.path is None and args.layout is None:
+        raise InputError("nothing to inspect: give a PATH, or a scheme with --layout")
+    answer = {}
+    if args.layout is not None:
+        answer["layout"] = _layout(args)
+    if args.path is not None:
+        answer |= _contents(args)
+    if args.json:
+        print_json(SCHEMA, answer)
+    return 0
+
+
+def _layout(args: argparse.Namespace) -> dict:
+    from amssim.cli.drawing import describe, draw
+    from amssim.scheme import scheme
+
+    found = scheme(args.layout)
+    if not args.json:
+        print(draw(found))
+    return describe(found)
+
+
+def _contents(args: argparse.Namespace) -> dict:
+    from amssim.checkpoint import inspect_checkpoint
+    from amssim.checkpoint.names import shown
+    from amssim.cli.checkpoint_tables import coverage_line, summary_table, tensor_table
+
+    found = inspect_checkpoint(args.path)
+    if not args.json:
+        out = console()
+        out.print(tensor_table(found.summary))
+        out.print(summary_table(found.summary))
+        out.print(coverage_line(found.summary))
+        for remark in found.contents.checkpoint.remarks:
+            out.print(f"note: {shown(remark)}")
+    return found.as_dict()

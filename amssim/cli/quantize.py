@@ -1,0 +1,80 @@
+"""``amssim quantize``: a float checkpoint becomes a packed one."""
+
+from __future__ import annotations
+
+import argparse
+
+from amssim.cli.terminal import add_json, add_work, progress_bar
+from amssim.rules import SCALE_RULES, SEARCH_RULES
+
+_DESCRIPTION = """\
+Quantise the linear layers of a checkpoint: one .safetensors file, or a
+directory with an index and shards. Embeddings, output head, norms, biases and
+routers are kept as they are unless a rule says otherwise. The output appears
+whole or not at all."""
+_EXAMPLES = """\
+examples:
+  amssim quantize model/ model-fp4.25/ --scheme fp4.25
+  amssim quantize model/ out/ --dry-run
+  amssim quantize model/ out/ --rule 'down_proj=fp6-e2m3' --rule 'layers\\.0\\.=keep'
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "quantize",
+        help="quantise a checkpoint",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("src", metavar="SRC", help=".safetensors file or directory")
+    parser.add_argument("dst", metavar="DST", help="file or directory to write, as SRC")
+    parser.add_argument(
+        "--scheme", default="fp5.33-e2m3", help='see "amssim schemes" (%(default)s)'
+    )
+    parser.add_argument("--search", choices=SEARCH_RULES, default="adaptive", help="(%(default)s)")
+    parser.add_argument("--scale", choices=SCALE_RULES, default="absmax", help="(%(default)s)")
+    parser.add_argument(
+        "--scale-block", type=int, metavar="N", help="columns per scale (default: a whole row)"
+    )
+    parser.add_argument(
+        "--rule",
+        action="append",
+        default=[],
+        metavar="REGEX=SCHEME|keep",
+        help="for tensors whose name contains a match; the first rule that matches decides",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, read headers only")
+    parser.add_argument("--overwrite", action="store_true", help="replace files in DST")
+    add_work(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantise, or plan it, and print what came of it."""
+    from amssim.checkpoint import plan_quantize
+    from amssim.cli.plan_report import report
+
+    options = {"search": args.search, "scale": args.scale, "scale_block": args.scale_block}
+    if args.dry_run:
+        plan = plan_quantize(args.src, args.scheme, rules=args.rule, **options)
+    else:
+        from amssim.checkpoint import quantize_checkpoint
+
+        with progress_bar(args.progress, "quantising") as progress:
+            plan = quantize_checkpoint(
+                args.src,
+                args.dst,
+                args.scheme,
+                rules=args.rule,
+                overwrite=args.overwrite,
+                threads=args.threads,
+                progress=progress,
+                **options,
+            )
+    report(plan, args)
+    return 0

@@ -1,0 +1,81 @@
+"""``amssim verify``: every stored byte, and the error against the source."""
+
+from __future__ import annotations
+
+import argparse
+
+from amssim.cli.terminal import (
+    add_json,
+    add_work,
+    console,
+    print_json,
+    progress_bar,
+    size,
+    table,
+    tail,
+)
+
+SCHEMA = "amssim.verification/1"
+_WORST = 5
+_DESCRIPTION = """\
+Check a quantised checkpoint by its own metadata alone: structure, the checksum
+of every tensor, padding bits, scales. With --source, also that quantising it
+again gives the same bits, and how large the error is."""
+
+
+def add_parser(subparsers) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="check a quantised checkpoint",
+        description=_DESCRIPTION,
+        epilog="example: amssim verify model-fp4.25/ --source model/",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("path", metavar="PATH", help="what amssim quantize wrote")
+    parser.add_argument("--source", metavar="SRC", help="the float checkpoint it was made from")
+    add_work(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify and print what was checked."""
+    from amssim.checkpoint import verify_checkpoint
+
+    with progress_bar(args.progress, "verifying") as progress:
+        found = verify_checkpoint(args.path, args.source, threads=args.threads, progress=progress)
+    if args.json:
+        print_json(SCHEMA, found.as_dict())
+        return 0
+    out = console()
+    out.print(
+        f"{found.tensors} tensors in {size(found.nbytes)} are intact, {found.packed} of them packed"
+    )
+    if found.source is not None:
+        out.print("quantising the source again gives the same bits; the error is")
+        out.print(_errors(found))
+    return 0
+
+
+def _errors(found):
+    figures = table("tensor", "SQNR dB", "rel. error", "cosine", "max", "p99")
+    worst = sorted(found.metrics, key=lambda name: found.metrics[name].sqnr_db)
+    for name in worst[:_WORST]:
+        figures.add_row(tail(name), *_figures(found.metrics[name]))
+    if len(worst) > _WORST:
+        figures.add_row(f"... {len(worst) - _WORST} better ones", *[""] * 5)
+    figures.add_section()
+    figures.add_row("all packed weights", *_figures(found.total))
+    return figures
+
+
+def _figures(metrics) -> list[str]:
+    return [
+        f"{metrics.sqnr_db:.2f}",
+        f"{metrics.relative_frobenius:.2%}",
+        f"{metrics.cosine:.5f}",
+        f"{metrics.max_error:.3g}",
+        f"{metrics.p99_error:.3g}",
+    ]
