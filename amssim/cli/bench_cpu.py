@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 
+from amssim.cli import terminal
 from amssim.errors import InputError
 
-_GIGA = "10^9 weights/s"
+_GIGA = "G weights/s"
 
 
 def add_parser(subparsers) -> None:
@@ -26,7 +26,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--shapes", default="4096x4096,4096x14336", help="rows x columns (%(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    terminal.add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             [t for (t,) in threads], shapes, progress=lambda at: status.update(f"measuring {at}")
         )
     if args.json:
-        print(json.dumps(record, indent=1))
+        terminal.print_json("amssim.bench.cpu/1", record)
     else:
         _print_tables(record)
     return 0
@@ -59,14 +59,11 @@ def _numbers(text: str, pattern: str, option: str, example: str) -> list[tuple[i
 
 
 def _print_tables(record: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
+    console = terminal.console()
     about = dict.fromkeys((r["threads"], tuple(r["shape"])) for r in record["results"])
     for threads, (rows, columns) in about:
-        title = f"{rows}x{columns}, {threads} thread{'s' * (threads > 1)}"
-        table = Table("item", "scheme", _GIGA, "ratio", "baseline", title=title)
+        console.print(f"{rows}x{columns}, {threads} thread{'s' * (threads > 1)}")
+        table = terminal.table("item", "scheme", _GIGA, "ratio", "to")
         for r in record["results"]:
             if (r["threads"], tuple(r["shape"])) == (threads, (rows, columns)):
                 ratio = f"{r['ratio']:.2f}x" if "ratio" in r else ""
@@ -74,5 +71,5 @@ def _print_tables(record: dict) -> None:
                 table.add_row(r["item"], r["scheme"] or "", rate, ratio, r.get("baseline", ""))
         console.print(table)
     machine = record["machine"]
-    console.print(f"{machine['processor']}, {machine['cpus']} CPUs", highlight=False)
-    console.print(f"import amssim: {record['import_s']:.3f} s", highlight=False)
+    console.print(f"{machine['processor']}, {machine['cpus']} CPUs")
+    console.print(f"import amssim: {record['import_s']:.3f} s")

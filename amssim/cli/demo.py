@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import count
 from pathlib import Path
 
+from amssim.cli import terminal
 from amssim.errors import OutputError
 
 FOLDER = "amssim-demo"
@@ -26,7 +26,7 @@ def add_parser(subparsers) -> None:
         type=Path,
         help=f"folder for the packed files and the figure (default: a new {FOLDER})",
     )
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    terminal.add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         )
         figure.draw(record, demo.WEIGHTS, output / FIGURE)
     if args.json:
-        print(json.dumps(record, indent=1))
+        terminal.print_json("amssim.demo/1", record)
     else:
         _print(record, output / FIGURE)
     return 0
@@ -61,12 +61,9 @@ def _folder(wanted: Path | None) -> Path:
 
 
 def _print(record: dict, figure: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
+    console = terminal.console()
     names = list(record["schemes"])
-    table = Table("", *(f"[bold]{n}[/]" for n in names), title="Three matrices of a real model")
+    table = terminal.table("three matrices of a real model", *names)
     for label, show in _ROWS:
         table.add_row(label, *(show(record, record["schemes"][n]) for n in names))
     console.print(table)
@@ -75,7 +72,7 @@ def _print(record: dict, figure: Path) -> None:
         f"{record['layer'][0]}x{record['layer'][1]} weights, {record['machine']['cpus']} threads."
     )
     paths = [figures["path"] for figures in record["schemes"].values()]
-    console.print("Wrote " + ", ".join([*paths, str(figure)]), highlight=False)
+    console.print("Wrote " + ", ".join([*paths, str(figure)]))
 
 
 _ROWS = (
