@@ -81,7 +81,7 @@ def groups(variant: Variant, name: str, m: Measurements) -> list[Group]:
     """Split the measurements of one device by bit width, as instruction counts go by it."""
     p = profile(name)
     return [
-        Group(device(p), variant.kernel(p, float(bits)), m.where(m.bits == bits))
+        Group(device(p), variant.unfitted(p, float(bits)), m.where(m.bits == bits))
         for bits in np.unique(m.bits)
     ]
 

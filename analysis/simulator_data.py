@@ -107,7 +107,7 @@ def _ratios(rows: list[tuple]) -> Speedups:
 
 def own_files() -> list[Path]:
     """Return the project's own measurements."""
-    return sorted(RESULTS.glob("simulator_*.json"))
+    return sorted(RESULTS.glob("simulator_prototype.json"))
 
 
 def own() -> dict[tuple[str, str], Measurements]:
@@ -119,3 +119,12 @@ def own() -> dict[tuple[str, str], Measurements]:
             point = (r["rows"], r["columns"], r["batch"], r["bits"], r["us"] * 1e-6)
             rows[recorded["device"], r["kernel"]].append(point)
     return {key: problems(value) for key, value in rows.items()}
+
+
+def paired(m: Measurements, baseline: Measurements) -> tuple[Measurements, np.ndarray]:
+    """Return the problems whose baseline was measured too, and the measured speedups."""
+    keys = zip(baseline.rows, baseline.columns, baseline.batch, strict=True)
+    times = dict(zip(keys, baseline.seconds, strict=True))
+    found = [times.get(key, np.nan) for key in zip(m.rows, m.columns, m.batch, strict=True)]
+    ratio = np.array(found) / m.seconds
+    return m.where(np.isfinite(ratio)), ratio[np.isfinite(ratio)]

@@ -15,8 +15,9 @@ from amssim.errors import InputError
 from amssim.hardware import Figure, Profile
 from amssim.simulator import cpu_kernels as kernels
 
-_REPEATS = 7
+_REPEATS = 5
 _LARGE_BYTES = 2**28
+_CHASED_BYTES = 2**26
 _SMALL_WORDS = 2**11
 _SWEEP_BYTES = [2**k for k in range(18, 28)]
 _STEPS = 2**20
@@ -25,7 +26,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def calibrate_cpu(name: str = "this-cpu", *, threads: int | None = None) -> Profile:
-    """Measure this machine's CPU, in about ten seconds.
+    """Measure this machine's CPU, in a few seconds.
 
     Args:
         name: of the profile.
@@ -73,22 +74,27 @@ def _read_rate(pool: ThreadPoolExecutor, threads: int, size: int) -> float:
 def _memory(pool: ThreadPoolExecutor, threads: int) -> dict[str, Figure]:
     dram = _read_rate(pool, threads, _LARGE_BYTES)
     rates = {size: _read_rate(pool, threads, size) for size in _SWEEP_BYTES}
-    # the largest set that is still clearly faster than DRAM, on a logarithmic scale
-    fast = [size for size, rate in rates.items() if rate > 1.3 * dram]
-    size = max(fast, default=_SWEEP_BYTES[0])
-    order = np.random.default_rng(0).permutation(_LARGE_BYTES // 8)
-    following = np.empty_like(order)
-    following[order] = np.roll(order, -1)
+    half_way = (max(rates.values()) * dram) ** 0.5
+    size = max((n for n, rate in rates.items() if rate > half_way), default=_SWEEP_BYTES[0])
+    following = _one_cycle(_CHASED_BYTES // 8)
     latency = _fastest(lambda: kernels.chase(following, _STEPS)) / _STEPS
     return {
         "dram_bytes_per_s": Figure(dram, f"read of {_LARGE_BYTES >> 20} MiB by all threads"),
         "dram_efficiency": Figure(1.0, "the bandwidth is the measured one"),
-        "load_latency_s": Figure(latency, "dependent loads over 256 MiB, TLB misses included"),
-        "l2_bytes": Figure(size, "largest working set read 1.3 times as fast as DRAM"),
+        "load_latency_s": Figure(latency, f"dependent loads over {_CHASED_BYTES >> 20} MiB"),
+        "l2_bytes": Figure(size, "largest working set read at the geometric mean of best and DRAM"),
         "l2_bytes_per_s": Figure(rates[size], "read of that working set by all threads"),
         "l2_usable": Figure(1.0, "the size is the measured one"),
         "l2_sharpness": Figure(4.0, "assumed", "not measured"),
     }
+
+
+def _one_cycle(count: int) -> np.ndarray:
+    """int64[count] where each index leads to another, all on one random cycle."""
+    order = np.random.default_rng(0).permutation(count)
+    following = np.empty_like(order)
+    following[order] = np.roll(order, -1)
+    return following
 
 
 def _pipes(threads: int) -> dict[str, Figure]:

@@ -59,9 +59,9 @@ def shifts(x, repeats):
         for i in range(x.size):
             v = x[i]
             for _ in range(4):
-                v ^= v << np.uint32(13)
-                v ^= v >> np.uint32(17)
-                v ^= v << np.uint32(5)
+                v ^= np.uint32(v << np.uint32(13))
+                v ^= np.uint32(v >> np.uint32(17))
+                v ^= np.uint32(v << np.uint32(5))
             x[i] = v
 
 
@@ -105,9 +105,9 @@ def mixed(x, y, repeats):
         for i in range(x.size):
             v, w = x[i], y[i]
             for _ in range(4):
-                v ^= v << np.uint32(13)
-                v ^= v >> np.uint32(17)
-                v ^= v << np.uint32(5)
+                v ^= np.uint32(v << np.uint32(13))
+                v ^= np.uint32(v >> np.uint32(17))
+                v ^= np.uint32(v << np.uint32(5))
             for _ in range(16):
                 w = w * a + b
             x[i] = v

@@ -68,7 +68,11 @@ class Variant:
 
     def kernel(self, profile: Profile, bits: float) -> Kernel:
         """Return the numbers the equations take, for one device and bit width."""
-        numbers = {**DEFAULTS, **self.structure, **self.counts(bits)[0], **self.fit(profile)[0]}
+        return self.unfitted(profile, bits)._replace(**self.fit(profile)[0])
+
+    def unfitted(self, profile: Profile, bits: float) -> Kernel:
+        """Return them with every residual parameter at its default."""
+        numbers = {**DEFAULTS, **self.structure, **self.counts(bits)[0]}
         return Kernel(**numbers)._replace(ctas_per_sm=float(self.occupancy(profile)))
 
 

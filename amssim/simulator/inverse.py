@@ -58,6 +58,8 @@ def bits_for_speedup(target: Real, **options) -> RequiredBits:
     if not real or not math.isfinite(target) or target <= 0:
         raise InputError(f"target is {target!r}, expected a positive speedup such as 2.5")
     low, high = 1.0, 16.0
+    if float(most := predict_speedup(high, **options)) >= target:
+        return RequiredBits(float(target), high, most)
     least = predict_speedup(low, **options)
     if float(least) < target:
         raise InputError(

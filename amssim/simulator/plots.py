@@ -90,7 +90,7 @@ def roofline(found: Profile):
         color="black",
         label="predicted, {} x {}".format(*DEFAULT_SHAPE),
     )
-    axes.set_ylim(0, 1.1 * d.dram_bytes_per_s * 8 / 2.5 / 1e12)
+    axes.set_yscale("log")
     axes.legend(fontsize=8, frameon=False, ncols=2)
     return figure
 

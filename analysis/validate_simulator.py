@@ -1,0 +1,227 @@
+"""Judge the simulator on data it was not fitted to.
+
+    python analysis/validate_simulator.py --data FOLDER
+
+Writes analysis/results/simulator_validation.json: errors on held-out shapes and on GPUs left out,
+beside 16/bits, a plain roofline and the constants form. FOLDER holds the public tables; the
+project's own measurements are read from analysis/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import fit_simulator as fitting
+import numpy as np
+import simulator_data as data
+
+from amssim.hardware import profile
+from amssim.simulator.baselines import BASELINES
+from amssim.simulator.descriptor import descriptor
+from amssim.simulator.fit import Measurements, fit, held_out
+from amssim.simulator.many import seconds
+
+OUTPUT = Path(__file__).parent / "results" / "simulator_validation.json"
+BASELINE = fitting.BASELINE
+#: A winner is clear where the measured ratio is this far from 1.
+CLEAR = 0.1
+OWN_GATE = {"mean": 0.05, "p90": 0.10}
+UNSEEN_GATE = {"mean": 0.15, "winner": 0.97}
+LATENCY_GATES = {"h200": {"mean": 0.06}, "a100-80gb": {"mean": 0.06}}
+RATIO_GATES = {
+    ("a100-80gb", "fp6_llm", 6): {"mean": 0.06},
+    ("a100-80gb", "fp6_llm", 5): {"mean": 0.07},
+    ("h200", "trtllm_int8", 8): {"mean": 0.10},
+    ("h200", "trtllm_int4", 4): {"mean": 0.10},
+}
+Predictor = Callable[[Measurements], np.ndarray]
+
+
+def shipped(device: str, kernel: str, m: Measurements) -> np.ndarray:
+    """Predict with the parameters of the package."""
+    return seconds(profile(device), descriptor(kernel), *m[:5])
+
+
+def simple(name: str, device: str, m: Measurements) -> np.ndarray:
+    """Predict with one of the simple models."""
+    return BASELINES[name](profile(device), *m[:4])
+
+
+def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) -> Predictor:
+    """Return the model of one kernel on one device, fitted on every other device."""
+    family, found = descriptor(kernel), {}
+    for spec in (s for s in fitting.SPECS if s.kernel == kernel):
+        index = [v.name for v in family.variants].index(spec.variant)
+        least = family.variants[index - 1].max_batch if index else 0
+        groups = [
+            group
+            for name, sets in by_device.items()
+            if name != device
+            for group in fitting.halves(family.variants[index], least, name, sets)[0]
+        ]
+        found[spec.variant] = fit(groups, spec.pooled).parameters
+
+    def numbers(variant, bits):
+        return variant.unfitted(profile(device), bits)._replace(**found[variant.name])
+
+    return lambda m: seconds(profile(device), family, *m[:5], kernel_of=numbers)
+
+
+def errors(predicted: np.ndarray, measured: np.ndarray) -> dict:
+    """Return mean, 90th percentile and, for ratios, the share of clear cases called right."""
+    e = np.abs(predicted / measured - 1)
+    return {"mean": float(e.mean()), "p90": float(np.quantile(e, 0.9))}
+
+
+def winners(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Share of the clear cases in which the faster side is called right."""
+    clear = np.abs(measured - 1) > CLEAR
+    return float(((predicted > 1) == (measured > 1))[clear].mean()) if clear.any() else 1.0
+
+
+def row(what: dict, measured: np.ndarray, predicted: np.ndarray, others: dict, gate: dict) -> dict:
+    """Return one line of the table; ``others`` are the simple models' predictions."""
+    found = errors(predicted, measured)
+    if what["quantity"] == "speedup":
+        found["winner"] = winners(predicted, measured)
+    beaten = {name: errors(p, measured)["mean"] for name, p in others.items()}
+    met = all(found[k] >= v if k == "winner" else found[k] <= v for k, v in gate.items())
+    best = all(found["mean"] < e for e in beaten.values())
+    return {
+        **what,
+        "points": int(measured.size),
+        **found,
+        "baselines": beaten,
+        "gate": gate,
+        "met": met if gate else None,
+        "best": best,
+    }
+
+
+def latency_row(source: str, device: str, kernel: str, m: Measurements, gate: dict) -> dict:
+    """Judge latencies of held-out shapes."""
+    unseen = m.where(held_out(m.rows, m.columns))
+    what = {
+        "source": source,
+        "device": device,
+        "kernel": kernel,
+        "bits": sorted(set(m.bits.tolist())),
+    }
+    what |= {"quantity": "latency", "judged": "held-out shapes"}
+    others = {name: simple(name, device, unseen) for name in BASELINES}
+    return row(what, unseen.seconds, shipped(device, kernel, unseen), others, gate)
+
+
+class Ratios(NamedTuple):
+    """Quantised problems, the same at 16 bits, and the measured speedups between them."""
+
+    source: str
+    narrow: Measurements
+    wide: Measurements
+    speedup: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> Ratios:
+        """Return the chosen ones."""
+        narrow, wide = self.narrow.where(chosen), self.wide.where(chosen)
+        return Ratios(self.source, narrow, wide, self.speedup[chosen])
+
+
+def ratios(device: str, fp16: Predictor, quantized: Predictor, r: Ratios) -> dict:
+    """Return the predicted speedups of the model and of the simple ones."""
+    wide, m = r.wide, r.narrow
+    found = {"ours": fp16(wide) / quantized(m)}
+    for name in BASELINES:
+        found[name] = simple(name, device, wide) / simple(name, device, m)
+    return found
+
+
+def ratio_row(key: tuple, judged: str, models: tuple, r: Ratios, gate: dict) -> dict:
+    """Judge speedups with the given models of both sides."""
+    what = {"source": r.source, "device": key[0], "kernel": key[1], "judged": judged}
+    what |= {"bits": sorted(set(r.narrow.bits.tolist())), "quantity": "speedup"}
+    found = ratios(key[0], *models, r)
+    return row(what, r.speedup, found.pop("ours"), found, gate)
+
+
+def published_ratios(folder: Path) -> dict[tuple[str, str], Ratios]:
+    """Return published speedups by (device, kernel)."""
+    tables = data.latencies(folder)
+    found = {}
+    for (device, kernel), m in tables.items():
+        if kernel != BASELINE:
+            wide = tables[device, BASELINE]
+            found[device, kernel] = Ratios("aiconfigurator", m, wide, wide.seconds / m.seconds)
+    for key, s in data.speedups(folder).items():
+        wide = s.problems._replace(bits=np.full(s.ratio.size, 16.0))
+        found[key] = Ratios("figures of the kernel's authors", s.problems, wide, s.ratio)
+    return found
+
+
+def models_of(device: str, kernel: str) -> tuple[Predictor, Predictor]:
+    """Return the shipped models of the baseline and of a kernel."""
+    return partial(shipped, device, BASELINE), partial(shipped, device, kernel)
+
+
+def held_out_rows(folder: Path) -> Iterator[dict]:
+    """Yield the lines about shapes that were not fitted."""
+    for (device, kernel), m in data.latencies(folder).items():
+        if kernel == BASELINE:
+            yield latency_row("aiconfigurator", device, kernel, m, LATENCY_GATES.get(device, {}))
+    for key, r in published_ratios(folder).items():
+        for bits in np.unique(r.narrow.bits):
+            chosen = held_out(r.narrow.rows, r.narrow.columns) & (r.narrow.bits == bits)
+            gate = RATIO_GATES.get((*key, bits), {})
+            yield ratio_row(key, "held-out shapes", models_of(*key), r.where(chosen), gate)
+
+
+def unseen_device_rows(folder: Path) -> Iterator[dict]:
+    """Yield the lines about devices none of whose measurements were fitted."""
+    tables = fitting.measured(folder)
+    by_kernel = {}
+    for (device, kernel), sets in tables.items():
+        by_kernel.setdefault(kernel, {})[device] = sets
+    for key, r in published_ratios(folder).items():
+        if len(by_kernel[key[1]]) > 1:
+            models = tuple(without(key[0], k, by_kernel[k]) for k in (BASELINE, key[1]))
+            yield ratio_row(key, "device never calibrated", models, r, UNSEEN_GATE)
+
+
+def own_rows() -> Iterator[dict]:
+    """Yield the lines about the project's own measurements."""
+    own = data.own()
+    for (device, kernel), m in own.items():
+        yield latency_row("amssim", device, kernel, m, OWN_GATE)
+    for key, m in own.items():
+        if key[1] != BASELINE and (key[0], BASELINE) in own:
+            narrow, speedup = data.paired(m, own[key[0], BASELINE])
+            wide = narrow._replace(bits=np.full(speedup.size, 16.0))
+            unseen = held_out(narrow.rows, narrow.columns)
+            r = Ratios("amssim", narrow, wide, speedup).where(unseen)
+            yield ratio_row(key, "held-out shapes", models_of(*key), r, OWN_GATE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public tables")
+    args = parser.parse_args()
+    rows = [*own_rows(), *held_out_rows(args.data), *unseen_device_rows(args.data)]
+    record = {
+        "command": "python analysis/validate_simulator.py --data FOLDER",
+        "provenance": fitting.provenance(args.data),
+        "rows": rows,
+    }
+    OUTPUT.write_text(json.dumps(record, indent=1) + "\n")
+    for r in rows:
+        what = (r["source"], r["device"], r["kernel"], r["judged"])
+        print(
+            *what, f"{r['mean']:.1%}", f"p90 {r['p90']:.1%}", f"met {r['met']}", f"best {r['best']}"
+        )
+
+
+if __name__ == "__main__":
+    main()

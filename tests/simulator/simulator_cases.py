@@ -1,0 +1,72 @@
+"""Devices, kernels and loads that the simulator's tests draw from."""
+
+from hypothesis import strategies as st
+
+from amssim.hardware import profile
+from amssim.simulator import calibrate_cpu
+from amssim.simulator.descriptor import device
+from amssim.simulator.equations import Kernel, Load
+
+COLD = float("inf")
+H200 = device(profile("h200"))
+PLAIN = Kernel(
+    tile_rows=16.0,
+    tile_batch=8.0,
+    ctas_per_sm=8.0,
+    inflight_bytes=8192.0,
+    max_split=1.0,
+    mma_batch=8.0,
+    issue=1.5,
+    alu=1.0,
+    imad=0.3,
+    half=0.0,
+    issue_per_batch=0.0,
+    fixed_s=1e-6,
+    wave_s=0.0,
+    loop_s=0.0,
+    reduce_s=1e-6,
+    efficiency=1.0,
+    overlap=4.0,
+    tail=1.0,
+)
+
+
+def loads():
+    """Draw products from tiny to large."""
+    return st.builds(
+        Load,
+        rows=st.integers(1, 2**16).map(float),
+        columns=st.integers(1, 2**15).map(float),
+        batch=st.integers(1, 128).map(float),
+        bits=st.floats(1, 16),
+        reuse_bytes=st.sampled_from([COLD, 1e6, 1e8]),
+    )
+
+
+def kernels():
+    """Draw kernels around the plain one."""
+    return st.builds(
+        lambda rows, batch, ctas, split, mma, overlap: PLAIN._replace(
+            tile_rows=rows,
+            tile_batch=batch,
+            ctas_per_sm=ctas,
+            max_split=split,
+            mma_batch=mma,
+            overlap=overlap,
+        ),
+        st.sampled_from([8.0, 16.0, 64.0, 256.0]),
+        st.sampled_from([1.0, 8.0, 64.0]),
+        st.sampled_from([1.0, 2.0, 8.0]),
+        st.sampled_from([1.0, 4.0, 8.0]),
+        st.sampled_from([0.0, 8.0]),
+        st.floats(1, 20),
+    )
+
+
+def quick_calibration(monkeypatch) -> None:
+    """Shrink the CPU measurement: what is tested is the way, not the figures."""
+    monkeypatch.setattr(calibrate_cpu, "_LARGE_BYTES", 2**23)
+    monkeypatch.setattr(calibrate_cpu, "_CHASED_BYTES", 2**20)
+    monkeypatch.setattr(calibrate_cpu, "_SWEEP_BYTES", [2**18, 2**20])
+    monkeypatch.setattr(calibrate_cpu, "_STEPS", 2**14)
+    monkeypatch.setattr(calibrate_cpu, "_REPEATS", 1)

@@ -1,0 +1,81 @@
+"""Microbenchmark kernels do the work they are timed for; profiles come out whole."""
+
+import numpy as np
+import pytest
+from simulator_cases import quick_calibration
+
+from amssim.errors import InputError, ResourceError
+from amssim.hardware import from_json
+from amssim.simulator import cpu_kernels as kernels
+from amssim.simulator import predict_speedup
+from amssim.simulator.calibrate_cpu import _one_cycle, calibrate_cpu
+from amssim.simulator.calibrate_gpu import calibrate_gpu, little
+
+
+def test_total_reads_every_word():
+    words = np.random.default_rng(0).integers(0, 2**32, 1001, dtype=np.uint64)
+    assert kernels.total(words) == words.sum()
+
+
+def test_chase_walks_the_cycle():
+    following = _one_cycle(100)
+    seen, at = [], 0
+    for _ in range(100):
+        seen.append(at)
+        at = kernels.chase(following, 1) if at == 0 else following[at]
+    assert sorted(seen) == list(range(100)) and kernels.chase(following, 100) == 0
+
+
+def test_chain_is_the_xorshift_generator():
+    x = 88172645463325252
+    for _ in range(3):
+        x ^= (x << 13) % 2**64
+        x ^= x >> 7
+        x ^= (x << 17) % 2**64
+    assert kernels.chain(3) == x
+
+
+def test_vector_kernels_compute_what_they_say():
+    x = np.arange(64, dtype=np.uint32)
+    v = x.copy()
+    for _ in range(4):
+        for left, by in ((True, 13), (False, 17), (True, 5)):
+            v ^= (v << np.uint32(by)) if left else (v >> np.uint32(by))
+    kernels.shifts(x, 1)
+    assert (x == v).all()
+    y = np.linspace(-1, 1, 64, dtype=np.float32)
+    w = y.astype(np.float64)
+    for _ in range(16):
+        w = w * np.float32(0.999) + np.float32(1e-3)
+    kernels.multiply_adds(y, 1)
+    assert y == pytest.approx(w, rel=1e-5)
+
+
+def test_calibrated_cpu_is_a_profile_that_predicts(monkeypatch):
+    quick_calibration(monkeypatch)
+    found = calibrate_cpu("here", threads=1)
+    assert found.calibrated and from_json(found.to_json(), "here") == found
+    assert found.value("sms") == 1 and 5e8 < found.value("clock_hz") < 1e10
+    assert float(predict_speedup(4.25, gpu=found, shape=(1024, 1024))) > 0
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+def test_threads_are_checked(threads):
+    with pytest.raises(InputError, match="threads is"):
+        calibrate_cpu(threads=threads)
+
+
+def test_without_a_gpu_there_is_a_sentence():
+    from numba import cuda
+
+    if cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ResourceError, match="no NVIDIA GPU with a working driver here"):
+        calibrate_gpu("here", None)
+
+
+def test_little_inverts_the_saturation():
+    peak, latency = 3e12, 5e-7
+    flights = {n: n * 2e5 for n in (1, 2, 4, 8)}
+    rates = {n: peak / (1 + (peak * latency / f) ** 2) ** 0.5 for n, f in flights.items()}
+    assert little(rates, flights, peak) == pytest.approx(latency)
