@@ -1,0 +1,128 @@
+"""Comparison formats by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+from amssim.errors import SchemeError
+from amssim.formats.ams import Ams
+from amssim.formats.base import Format
+from amssim.formats.db_llm import DbLlm
+from amssim.formats.fineq import FineQ
+from amssim.formats.gptq import GptqAms, GptqInteger
+from amssim.formats.integer import AsymmetricInteger, Integer
+from amssim.formats.microscaling import Microscaling
+from amssim.formats.normal_float import LearnedNormalFloat, NormalFloat
+from amssim.formats.nvfp4 import Nvfp4
+from amssim.formats.omniquant import OmniQuant
+from amssim.formats.opal import Opal
+from amssim.formats.razer import Razer
+from amssim.formats.signround import SignRound
+from amssim.formats.slim_llm import SlimLlm
+from amssim.formats.solo import Solo
+from amssim.formats.squeezellm import SqueezeLlm
+from amssim.scheme import scheme, schemes
+
+_MX_OFFSETS = (0, -1, 1)
+_NV_FACTORS = (1.0, *(f / 100 for f in range(50, 152) if f != 100))
+
+_FORMATS: dict[str, tuple[type[Format], dict]] = {
+    "int4": (Integer, {"bits": 4}),
+    "int5": (Integer, {"bits": 5}),
+    "int4-asym": (AsymmetricInteger, {"bits": 4}),
+    "int5-asym": (AsymmetricInteger, {"bits": 5}),
+    "nf4": (NormalFloat, {"bits": 4}),
+    "nf5": (NormalFloat, {"bits": 5}),
+    "nfl4": (LearnedNormalFloat, {"bits": 4}),
+    "nfl5": (LearnedNormalFloat, {"bits": 5}),
+    "mxfp4": (Microscaling, {"element": "e2m1"}),
+    "mxfp4-searched": (Microscaling, {"element": "e2m1", "offsets": _MX_OFFSETS}),
+    "mxfp6-e2m3": (Microscaling, {"element": "e2m3"}),
+    "mxfp6-e3m2": (Microscaling, {"element": "e3m2"}),
+    "nvfp4": (Nvfp4, {}),
+    "nvfp4-searched": (Nvfp4, {"factors": _NV_FACTORS}),
+    "razer": (Razer, {}),
+    "squeezellm4": (SqueezeLlm, {"bits": 4}),
+    "squeezellm4-sparse": (SqueezeLlm, {"bits": 4, "outliers": 0.0045}),
+    "squeezellm5": (SqueezeLlm, {"bits": 5}),
+    "omniquant4": (OmniQuant, {"bits": 4, "group": 128}),
+    "omniquant5": (OmniQuant, {"bits": 5, "group": 128}),
+    "signround4": (SignRound, {"bits": 4}),
+    "signround5": (SignRound, {"bits": 5}),
+    "slim-llm4": (SlimLlm, {"bits": 4}),
+    "slim-llm5": (SlimLlm, {"bits": 5}),
+    "db-llm2": (DbLlm, {"planes": 2}),
+    "db-llm4": (DbLlm, {"planes": 4, "group": 256}),
+    "db-llm5": (DbLlm, {"planes": 5, "group": 256}),
+    "fineq2": (FineQ, {"bits": 2}),
+    "fineq4": (FineQ, {"bits": 4}),
+    "opal4": (Opal, {"bits": 4}),
+    "opal5": (Opal, {"bits": 5}),
+    "solo4": (Solo, {"bits": 4}),
+    "solo5": (Solo, {"bits": 5}),
+    "gptq-fp5.33": (GptqAms, {"scheme": "fp5.33"}),
+    "gptq-fp4.25": (GptqAms, {"scheme": "fp4.25"}),
+    "gptq-int4": (GptqInteger, {"bits": 4}),
+    "gptq-int5": (GptqInteger, {"bits": 5}),
+}
+
+_GROUP = re.compile(r"(?P<name>.+)-g(?P<group>\d+)")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `get` knows: the AMS presets, then the formats beside them.
+
+    >>> "fp5.33-e2m3" in names() and "nf4" in names()
+    True
+    """
+    return (*(s.name for s in schemes()), *_FORMATS)
+
+
+def get(name: str, **parameters) -> Format:
+    """Return a format.
+
+    Args:
+        name: one of `names`, or any AMS scheme as `amssim.scheme` spells it. ``-g`` and a number
+            at the end set the columns that share a scale.
+        parameters: fields of the format's class, in place of its defaults.
+
+    Raises:
+        SchemeError: an unknown name, or a parameter that the format lacks or refuses.
+
+    >>> get("nf4").name, get("int4-g32").name, get("fp4.25", scale="mse").name
+    ('nf4-g64', 'int4-g32', 'fp4.25-e2m2 mse')
+    """
+    key = name.strip().lower()
+    grouped = None if key in _FORMATS else _GROUP.fullmatch(key)
+    if grouped:
+        key = grouped["name"]
+    if key in _FORMATS:
+        kind, defaults = _FORMATS[key]
+    else:
+        kind, defaults = Ams, {"scheme": _scheme(name, key)}
+    if grouped:
+        parameters = {_block_field(kind): int(grouped["group"])} | parameters
+    return _build(name, kind, defaults | parameters)
+
+
+def _scheme(name: str, key: str):
+    try:
+        return scheme(key)
+    except SchemeError as error:
+        listed = ", ".join(_FORMATS)
+        message = f"unknown format {name!r}: choose one of {listed}, or a scheme ({error})"
+        raise SchemeError(message) from None
+
+
+def _block_field(kind: type[Format]) -> str:
+    own = {field.name for field in fields(kind)}
+    return next((n for n in ("group", "block", "scale_block") if n in own), "group")
+
+
+def _build(name: str, kind: type[Format], parameters: dict) -> Format:
+    own = [field.name for field in fields(kind)]
+    unknown = sorted(set(parameters) - set(own))
+    if unknown:
+        raise SchemeError(f"format {name!r} has no {unknown[0]}: it has {', '.join(own)}")
+    return kind(**parameters)

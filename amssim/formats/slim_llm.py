@@ -1,0 +1,107 @@
+"""SliM-LLM: asymmetric integers whose width follows the salience of a group of columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+
+from amssim.formats.base import Format, Part, Parts, Shape
+from amssim.formats.blocks import block_count, check_bits, check_positive, extremes
+from amssim.formats.integer import affine_parts, affine_values
+from amssim.formats.moments import Moments
+from amssim.formats.omniquant import range_errors
+from amssim.formats.table import least
+
+#: Factors on a group's range, tried around its exact extremes: the published 0.9 to 1.1.
+RANGES = (1.0, *(f / 100 for f in range(90, 111, 2) if f != 100))
+
+
+@dataclass(frozen=True)
+class SlimLlm(Format):
+    """Groups of columns with b - 1, b or b + 1 bits; as many gain a bit as lose one.
+
+    A group spans all rows. The i most salient groups gain and the i least lose, with the i that
+    gives the least error sum_j h_j (w - r)^2; salience is sum_j h_j w^2. Every row of a group has
+    a float16 scale, a zero point as wide as its codes, and the best of `RANGES` on its extremes.
+    """
+
+    formula: ClassVar[str] = "b + (16 + b)/g + 8/(g rows)"
+    source: ClassVar[str] = "SliM-LLM, arXiv 2405.14917"
+    simplified: ClassVar[str] = (
+        "salience and errors by the inputs' second moments; 11 range factors, squared errors; "
+        "widths by weighted error instead of KL divergence; no GPTQ updates"
+    )
+    checked: ClassVar[str] = "brute force over the number of promoted groups"
+    uses: ClassVar[str] = "diagonal"
+
+    bits: int = 4
+    group: int = 128
+
+    def __post_init__(self):
+        check_positive(group=self.group)
+        check_bits("slim-llm", self.bits, 2, 7)
+
+    @property
+    def name(self) -> str:
+        """Such as ``slim-llm4-g128``."""
+        return f"slim-llm{self.bits}-g{self.group}"
+
+    def layout(self, shape: Shape) -> dict[str, Part]:
+        """Return codes and zero points of ``bits`` on average, scales, and the groups' widths."""
+        groups = block_count(shape[1], self.group)
+        mean = Fraction(self.bits)
+        parts = {"codes": Part(shape, mean), "scales": Part((shape[0], groups), 16)}
+        return parts | {"zeros": Part((shape[0], groups), mean), "widths": Part((groups,), 8)}
+
+    def encode(self, weights: np.ndarray, moments: Moments) -> Parts:
+        """Choose widths, then quantise group by group."""
+        h = moments.importance
+        widths = self._widths(weights, h)
+        groups = []
+        for g, width in enumerate(widths.tolist()):
+            part = slice(g * self.group, (g + 1) * self.group)
+            own = np.ascontiguousarray(weights[:, part])
+            groups.append(_quantize_group(own, h[part], width))
+        joined = {name: np.concatenate([g[name] for g in groups], axis=1) for name in groups[0]}
+        return joined | {"widths": widths}
+
+    def decode(self, parts: Parts, shape: Shape) -> np.ndarray:
+        """Return scale times (code - zero point)."""
+        return affine_values(parts, self.group)
+
+    def _widths(self, weights: np.ndarray, importance: np.ndarray) -> np.ndarray:
+        """uint8[groups] width of each group."""
+        whole = weights.shape[1] // self.group  # a shorter last group keeps the mean width
+        starts = np.arange(0, weights.shape[1], self.group)
+        energy = importance * np.einsum("ij,ij->j", weights, weights, dtype=np.float64)
+        order = np.argsort(np.add.reduceat(energy, starts)[:whole], kind="stable")
+        low, high = extremes(weights, self.group)
+        errors = {
+            b: range_errors(weights, importance, low, high, b, self.group).sum(axis=0)
+            for b in (self.bits - 1, self.bits, self.bits + 1)
+        }
+        choices = [_promoted(order, i, len(starts), self.bits) for i in range(whole // 2 + 1)]
+        costs = [sum(errors[b][g] for g, b in enumerate(c.tolist())) for c in choices]
+        return choices[int(np.argmin(costs))]
+
+
+def _promoted(order: np.ndarray, count: int, groups: int, bits: int) -> np.ndarray:
+    """uint8[groups]: ``bits``, one less for the first and one more for the last of ``order``."""
+    widths = np.full(groups, bits, np.uint8)
+    widths[order[:count]] -= 1
+    widths[order[len(order) - count :]] += 1
+    return widths
+
+
+def _quantize_group(weights: np.ndarray, importance: np.ndarray, bits: int) -> Parts:
+    """One group of columns: the best of `RANGES` for each row."""
+    cols = weights.shape[1]
+    low, high = extremes(weights, cols)
+    factors = np.array(RANGES, np.float32)
+    best = factors[
+        least(range_errors(weights, importance, low * f, high * f, bits, cols) for f in factors)
+    ]
+    return affine_parts(weights, low * best, high * best, bits, cols)
