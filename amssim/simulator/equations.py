@@ -40,6 +40,7 @@ class Kernel(NamedTuple):
     ctas_per_sm: float
     inflight_bytes: float  # that one CTA keeps requested
     max_split: float  # CTAs that may share one tile along K
+    persistent: float  # 1 if as many CTAs as fit share the work evenly, 0 if one per tile
     mma_batch: float  # columns of one tensor-core instruction, 0 for none
     issue: float
     alu: float
@@ -120,15 +121,15 @@ def tensor_s(device: Device, kernel: Kernel, weights: float, batch: float) -> fl
     return 2.0 * weights * columns * device.sms / device.tensor_flops
 
 
-def wave(device: Device, kernel: Kernel, load: Load, split: float, ctas: float):
-    """(dram, l2, instructions, tensor, all) seconds of ``ctas`` CTAs that run at once."""
+def wave(device: Device, kernel: Kernel, load: Load, split: float, rows: float, ctas: float):
+    """(dram, l2, instructions, tensor, all) seconds of ``ctas`` CTAs of ``rows`` rows at once."""
     batch = min(load.batch, kernel.tile_batch)
     passes = ceil(load.batch / kernel.tile_batch)
     columns = load.columns / split
-    weights = kernel.tile_rows * columns
+    weights = rows * columns
     hot = resident_share(device, load.reuse_bytes)
     weight_bytes = weights * load.bits / 8.0
-    from_dram = (1.0 - hot) * weight_bytes / passes + 2.0 * batch * kernel.tile_rows / split
+    from_dram = (1.0 - hot) * weight_bytes / passes + 2.0 * batch * rows / split
     from_l2 = weight_bytes - (1.0 - hot) * weight_bytes / passes + 2.0 * batch * columns
     busiest = ceil(ctas / device.sms)
     dram = ctas * from_dram / dram_rate(device, kernel, ctas)
@@ -145,15 +146,18 @@ def cta_count(kernel: Kernel, load: Load, split: float) -> float:
 
 def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Terms:
     """Seconds with the K range of every tile shared by ``split`` CTAs."""
-    ctas = cta_count(kernel, load, split)
+    ctas, rows = cta_count(kernel, load, split), kernel.tile_rows
     slots = device.sms * kernel.ctas_per_sm
+    if kernel.persistent > 0.0 and ctas > slots:
+        rows = rows * ctas / slots
+        ctas = slots
     full = ctas // slots
     last = ctas - full * slots
-    dram, l2, instructions, tensor, one = wave(device, kernel, load, split, min(ctas, slots))
+    dram, l2, instructions, tensor, one = wave(device, kernel, load, split, rows, min(ctas, slots))
     share = ctas / min(ctas, slots)
     tail = 0.0
     if last > 0.0 and full > 0.0:
-        partial = wave(device, kernel, load, split, last)[4]
+        partial = wave(device, kernel, load, split, rows, last)[4]
         tail = kernel.tail * max(0.0, partial - one * last / slots)
     body = one * share + tail
     waves = kernel.wave_s * (full + (last > 0.0))

@@ -33,21 +33,23 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         seed: of the latencies' variation.
 
     >>> device = Device(4e12, 6e-7, 5e7, 1e13, 4.0, 132.0, 1.8e9, 128.0, 64, 64, 256, 1e15, 1e-6)
-    >>> kernel = Kernel(16, 8, 8, 8192.0, 1, 8, 1.5, 1, 0, 0, 0, 1e-6, 0, 0, 0, 1, 4, 0.3)
+    >>> kernel = Kernel(16, 8, 8, 8192.0, 1, 0, 8, 1.5, 1, 0, 0, 0, 1e-6, 0, 0, 0, 1, 4, 0.3)
     >>> load = Load(28672.0, 4096.0, 1.0, 16.0, float("inf"))
     >>> 0.9 < simulate(device, kernel, load) / equations.latency(device, kernel, load).total < 1.1
     True
     """
     terms = equations.latency(device, kernel, load)
     split = terms.split
-    ctas = int(equations.cta_count(kernel, load, split))
+    tiles, slots = equations.cta_count(kernel, load, split), device.sms * kernel.ctas_per_sm
+    ctas = int(min(tiles, slots) if kernel.persistent else tiles)
     batch = min(load.batch, kernel.tile_batch)
     passes = ceil(load.batch / kernel.tile_batch)
-    weights = kernel.tile_rows * load.columns / split
+    rows = kernel.tile_rows * tiles / ctas
+    weights = rows * load.columns / split
     cta_bytes = weights * load.bits / 8
     chunks = max(1, round(cta_bytes / (kernel.inflight_bytes / DEPTH)))
     cold = 1.0 - equations.resident_share(device, load.reuse_bytes)
-    from_dram = cold * cta_bytes / passes + 2 * batch * kernel.tile_rows / split
+    from_dram = cold * cta_bytes / passes + 2 * batch * rows / split
     from_l2 = cta_bytes - cold * cta_bytes / passes + 2 * batch * load.columns / split
     compute = max(
         equations.instruction_s(device, kernel, weights, batch),

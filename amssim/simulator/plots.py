@@ -28,15 +28,8 @@ def draw_all(folder: Path, gpu: str | Path | Profile = "h200") -> list[Path]:
     Raises:
         OutputError: the folder cannot be written.
     """
-    found = profile(gpu)
-    figures = {
-        "roofline": roofline(found),
-        "layer_size": layer_size(found),
-        "batch": batch(found),
-        "budget": budget(found),
-    }
     paths = []
-    for name, figure in figures.items():
+    for name, figure in figures(gpu).items():
         path = Path(folder) / f"{name}.png"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +38,13 @@ def draw_all(folder: Path, gpu: str | Path | Profile = "h200") -> list[Path]:
             raise OutputError(f"cannot write {path}: {error.strerror}") from None
         paths.append(path)
     return paths
+
+
+def figures(gpu: str | Path | Profile = "h200") -> dict:
+    """Return the four Matplotlib figures for one device by name."""
+    found = profile(gpu)
+    drawn = {"roofline": roofline, "layer_size": layer_size, "batch": batch, "budget": budget}
+    return {name: draw(found) for name, draw in drawn.items()}
 
 
 def _axes(title: str, x: str, y: str):

@@ -15,6 +15,7 @@ PLAIN = Kernel(
     ctas_per_sm=8.0,
     inflight_bytes=8192.0,
     max_split=1.0,
+    persistent=0.0,
     mma_batch=8.0,
     issue=1.5,
     alu=1.0,
@@ -46,12 +47,13 @@ def loads():
 def kernels():
     """Draw kernels around the plain one."""
     return st.builds(
-        lambda rows, batch, ctas, split, mma, overlap: PLAIN._replace(
+        lambda rows, batch, ctas, split, mma, persistent, overlap: PLAIN._replace(
             tile_rows=rows,
             tile_batch=batch,
             ctas_per_sm=ctas,
             max_split=split,
             mma_batch=mma,
+            persistent=persistent,
             overlap=overlap,
         ),
         st.sampled_from([8.0, 16.0, 64.0, 256.0]),
@@ -59,6 +61,7 @@ def kernels():
         st.sampled_from([1.0, 2.0, 8.0]),
         st.sampled_from([1.0, 4.0, 8.0]),
         st.sampled_from([0.0, 8.0]),
+        st.sampled_from([0.0, 1.0]),
         st.floats(1, 20),
     )
 

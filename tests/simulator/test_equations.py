@@ -106,6 +106,14 @@ def test_a_partial_wave_shows_as_much_as_the_kernel_lets_it():
     assert none == 0 and full == pytest.approx(2 * half) and full > 1e-6
 
 
+def test_a_persistent_grid_has_no_tail_and_reads_x_once_per_cta():
+    load = Load(132 * 8 * 16 * 4 + 16.0, 4096.0, 8.0, 4.0, COLD)
+    tiles, shared = (latency(H200, PLAIN._replace(persistent=p), load) for p in (0.0, 1.0))
+    assert shared.tail == 0 < tiles.tail
+    assert shared.l2 == pytest.approx(tiles.l2 / 4, rel=0.01)
+    assert shared.dram == pytest.approx(tiles.dram, rel=0.01) and shared.total < tiles.total
+
+
 @settings(max_examples=60)
 @given(kernel=kernels(), load=loads())
 def test_compiled_is_interpreted(kernel, load):

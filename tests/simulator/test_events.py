@@ -15,6 +15,7 @@ def random_case(rng) -> tuple[Kernel, Load]:
         ctas_per_sm=float(rng.choice([1, 2, 4, 8])),
         inflight_bytes=float(rng.choice([4096, 8192, 16384, 32768])),
         max_split=float(rng.choice([1, 4])),
+        persistent=float(rng.choice([0, 1])),
         issue=float(rng.choice([0.2, 1.5, 3, 6])),
         tail=0.5,
     )

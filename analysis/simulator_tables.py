@@ -1,0 +1,106 @@
+"""Fill the tables of docs/SIMULATOR.md: python analysis/simulator_tables.py [--check]
+
+Record first: python analysis/fit_simulator.py and python analysis/validate_simulator.py.
+"""
+
+from __future__ import annotations
+
+import json
+
+import markers
+
+from amssim.hardware import FIELDS, names, profile
+from amssim.simulator import predict_decode, predict_speedup
+from amssim.simulator.descriptor import descriptor, kernels
+
+RESULTS = markers.ROOT / "analysis" / "results"
+SIMPLE = ("16/bits", "roofline", "constants")
+
+
+def validation() -> str:
+    """Errors on data that was not fitted, next to the gates and the simple models."""
+    record = json.loads((RESULTS / "simulator_validation.json").read_text())
+    headings = ["device", "kernel", "bits", "quantity", "judged on", "points", "mean error", "p90"]
+    headings += ["right winner", "gate", *SIMPLE]
+    rows = [_validation_row(r) for r in record["rows"]]
+    return markers.table(headings, rows) + f"\n\n`{record['command']}`"
+
+
+def _validation_row(r: dict) -> list[object]:
+    winner = f"{r['winner']:.1%}" if "winner" in r else ""
+    simple = [f"{r['baselines'][name]:.0%}" for name in SIMPLE]
+    bits = ", ".join(f"{b:.4g}" for b in r["bits"])
+    head = [r["device"], r["kernel"], bits, r["quantity"], f"{r['judged']}, {r['source']}"]
+    return [
+        *head,
+        r["points"],
+        f"**{r['mean']:.1%}**",
+        f"{r['p90']:.1%}",
+        winner,
+        _gate(r),
+        *simple,
+    ]
+
+
+def _gate(r: dict) -> str:
+    if not r["gate"]:
+        return ""
+    signs = {"mean": "<=", "p90": "p90 <=", "winner": "winner >="}
+    parts = [f"{signs[name]} {value:.0%}" for name, value in r["gate"].items()]
+    return f"{', '.join(parts)}: {'met' if r['met'] else '**missed**'}"
+
+
+def figures_of_a_profile() -> str:
+    """The fields of a profile."""
+    rows = [[f"`{n}`", f.unit, f"{f.low:g} to {f.high:g}", f.meaning] for n, f in FIELDS.items()]
+    return markers.table(["figure", "unit", "accepted", "meaning"], rows)
+
+
+def devices() -> str:
+    """The shipped profiles."""
+    rows = []
+    for name in names():
+        p = profile(name)
+        rate = p.value("dram_bytes_per_s") * p.value("dram_efficiency") / 1e9
+        pipes = p.value("alu_lanes") * p.value("sms") * p.value("clock_hz") / 1e12
+        rows.append([f"`{name}`", p.title, f"{rate:.0f}", f"{pipes:.1f}", len(p.doubtful)])
+    columns = ["name", "device", "GB/s reached", "10^12 logic lanes/s", "doubtful figures"]
+    return markers.table(columns, rows)
+
+
+def parameters() -> str:
+    """What was fitted of each kernel, by device."""
+    rows = []
+    for name in kernels():
+        for variant in descriptor(name).variants:
+            for device, (fitted, error) in variant.fits.items():
+                values = ", ".join(f"{k} {_short(k, v)}" for k, v in fitted.items())
+                shown = "" if error is None else f"{error.mean:.1%} / {error.p90:.1%}"
+                rows.append([name, variant.name, device, values, shown])
+    return markers.table(["kernel", "variant", "device", "fitted", "error, mean / p90"], rows)
+
+
+def _short(name: str, value: float) -> str:
+    return f"{value * 1e6:.2f} us" if name.endswith("_s") else f"{value:.4g}"
+
+
+def _printed(value: object) -> str:
+    return f"```\n{value}\n```"
+
+
+def parts() -> dict[str, str]:
+    """Every generated part of the document by its marker."""
+    return {
+        "validation": validation(),
+        "profile": figures_of_a_profile(),
+        "devices": devices(),
+        "parameters": parameters(),
+        "speedup": _printed(predict_speedup(bits=5.33)),
+        "decode reference": _printed(predict_decode("reference-27m", 5.33, context=512)),
+        "decode 8b": _printed(predict_decode("llama-3.1-8b", 5.33)),
+        "decode 8b fp16": _printed(predict_decode("llama-3.1-8b", None)),
+    }
+
+
+if __name__ == "__main__":
+    markers.main("docs/SIMULATOR.md", parts(), __doc__)
