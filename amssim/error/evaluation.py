@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from amssim.error.lm.llama import Llama
 from amssim.error.lm.load import linear_weights
-from amssim.error.lm.score import Score, score
-from amssim.error.metrics import Metrics
-from amssim.error.output import OutputError
-from amssim.error.recipe import Layer, Recipe
+from amssim.error.lm.score import score
+from amssim.error.recipe import Recipe
 from amssim.error.sources import check_matrix
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A model whose linear layers went through a recipe, and what that cost."""
-
-    model: Llama
-    effective_bits: Fraction
-    layers: Mapping[str, Metrics]
-    output: OutputError
-
-    def as_dict(self) -> dict[str, float | None]:
-        """Bits per quantised weight and the error figures, for JSON."""
-        total = Metrics.total(self.layers).as_dict()
-        return {"effective_bits": float(self.effective_bits)} | total | self.output.as_dict()
+from amssim.error.tally import Layer, Tally
 
 
 def restored_model(
     model: Llama, recipe: Recipe, moments: Mapping[str, np.ndarray] | None = None
-) -> Restored:
+) -> tuple[Llama, Tally]:
     """Put every linear layer of ``model`` through ``recipe``; embeddings and head stay.
 
     Args:
@@ -42,16 +24,12 @@ def restored_model(
         recipe: what to do.
         moments: second moments of the layers' inputs by weight name.
     """
-    changed, layers, output, stored = {}, {}, OutputError(), Fraction(0)
-    for layer in _layers(model, moments or {}):
+    changed, tally = {}, Tally()
+    for layer in layers(model, moments):
         restored, bits = recipe.restore(layer)
-        stored += bits * layer.weights.size
-        layers[layer.name] = Metrics.of(layer.weights, restored)
-        if layer.moments is not None:
-            output += OutputError.of(layer.weights, restored, layer.moments)
+        tally.add(layer, restored, bits)
         changed[layer.name] = model.backend.array(restored)
-    count = sum(m.count for m in layers.values())
-    return Restored(model.with_weights(changed), stored / count, layers, output)
+    return model.with_weights(changed), tally
 
 
 def evaluate(
@@ -70,21 +48,21 @@ def evaluate(
         moments: see `restored_model`.
         progress: told what is being done.
     """
-    restored = {}
+    made = {}
     for recipe in recipes:
         progress(f"quantising: {recipe.name}")
-        restored[recipe.name] = restored_model(model, recipe, moments)
-    progress(f"scoring {len(restored) + 1} models on {len(windows)} windows")
-    own, scores = score(model, {n: r.model for n, r in restored.items()}, windows)
-    records = [{"name": "as stored"} | own.as_dict()]
-    return records + [_record(name, r, scores[name]) for name, r in restored.items()]
+        made[recipe] = restored_model(model, recipe, moments)
+    progress(f"scoring {len(made) + 1} models on {len(windows)} windows")
+    own, scores = score(model, {r: quantised for r, (quantised, _) in made.items()}, windows)
+    records = [{"name": "as stored", "family": "as stored"} | own.as_dict()]
+    for recipe, (_, tally) in made.items():
+        named = {"name": recipe.name, "family": recipe.family}
+        records.append(named | tally.as_dict() | scores[recipe].as_dict())
+    return records
 
 
-def _record(name: str, restored: Restored, found: Score) -> dict:
-    return {"name": name} | restored.as_dict() | found.as_dict()
-
-
-def _layers(model: Llama, moments: Mapping[str, np.ndarray]) -> Iterator[Layer]:
+def layers(model: Llama, moments: Mapping[str, np.ndarray] | None = None) -> Iterator[Layer]:
+    """Yield the linear layers of ``model``, with the second moments of their inputs if given."""
     for name in linear_weights(model.config):
         weights = model.backend.numpy(model.weights[name])
-        yield Layer(name, check_matrix(name, weights), moments.get(name))
+        yield Layer(name, check_matrix(name, weights), (moments or {}).get(name))

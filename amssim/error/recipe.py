@@ -1,80 +1,100 @@
-"""Recipes: what an evaluation may do to a layer's weights, and what it counts as stored."""
+"""Recipes: what may be done to a layer's weights, and what is counted as stored."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
 
-from amssim.error.sharing import Choice, restore
+from amssim import formats
+from amssim.error.tally import Layer
+from amssim.formats.ams import Ams
+from amssim.formats.base import Format
+from amssim.formats.db_llm import DbLlm
+from amssim.formats.microscaling import Microscaling
+from amssim.formats.normal_float import NormalFloat
+from amssim.formats.nvfp4 import Nvfp4
+from amssim.formats.opal import Opal
+from amssim.formats.razer import Razer
+from amssim.formats.solo import Solo
+from amssim.formats.squeezellm import SqueezeLlm
 
-
-@dataclass(frozen=True)
-class Layer:
-    """A linear layer as a recipe sees it.
-
-    ``weights`` float32[rows, cols]; ``moments`` float32[cols, cols], E[x x^T] of its inputs, or
-    None where nothing was calibrated.
-    """
-
-    name: str
-    weights: np.ndarray
-    moments: np.ndarray | None = None
-
-    @property
-    def importance(self) -> np.ndarray | None:
-        """float32[cols] second moment of each input, or None."""
-        return None if self.moments is None else np.diagonal(self.moments).astype(np.float32)
+_FAMILIES: dict[str, type | tuple[type, ...]] = {
+    "AMS": Ams,
+    "microscaling": (Microscaling, Nvfp4, Razer, Opal),
+    "table": (NormalFloat, SqueezeLlm, Solo, DbLlm),
+    "integer": Format,
+}
 
 
 class Recipe(Protocol):
-    """Weights to restored weights, and the exact bits stored per weight."""
+    """Weights to restored weights, and the exact bits stored per weight. Hashable."""
 
     name: str
+    family: str
 
     def restore(self, layer: Layer) -> tuple[np.ndarray, Fraction]:
         """Return float32[rows, cols] and all stored bits, scales included, per weight."""
 
 
 @dataclass(frozen=True)
-class AmsRecipe:
-    """An AMS format under the options of ``choice``."""
+class FormatRecipe:
+    """A format of `amssim.formats`; ``calibrated`` lets it see the inputs' second moments."""
 
-    choice: Choice
+    format: Format
+    calibrated: bool = False
 
     @property
     def name(self) -> str:
-        """The scheme's name, and what differs from the default options."""
-        c, parts = self.choice, [self.choice.scheme.name]
-        if c.search != "adaptive":
-            parts.append(c.search)
-        if c.scale != "absmax":
-            parts.append(c.scale)
-        if c.scale_block:
-            parts.append(f"block {c.scale_block}")
-        if c.share_axis != "input":
-            parts.append(f"{c.share_axis} axis")
-        if c.weighted:
-            parts.append("weighted")
-        return ", ".join(parts)
+        """The format's name."""
+        return self.format.name + ", calibrated" * self.calibrated
+
+    @property
+    def family(self) -> str:
+        """Kind of format, for figures."""
+        if isinstance(self.format, Ams) and self.format.scheme.k == 1:
+            return "minifloat"
+        return next(name for name, kinds in _FAMILIES.items() if isinstance(self.format, kinds))
 
     def restore(self, layer: Layer) -> tuple[np.ndarray, Fraction]:
         """Quantise and dequantise."""
-        restored = restore(layer.weights, self.choice, layer.importance)
-        return restored, self.choice.effective_bits(layer.weights.shape)
+        stored = self.format.quantize(layer.weights, layer.moments if self.calibrated else None)
+        return stored.dequantize(), stored.effective_bits
 
 
 @dataclass(frozen=True)
-class CastRecipe:
-    """Plain rounding of every weight to a 16-bit float, without scales."""
+class Cast:
+    """Plain rounding of every weight to float16, without scales."""
 
     name: str = "fp16"
-    dtype: type = np.float16
+    family: str = "minifloat"
 
     def restore(self, layer: Layer) -> tuple[np.ndarray, Fraction]:
-        """Round to the dtype; what overflows saturates."""
-        limit = np.finfo(self.dtype).max
-        rounded = np.clip(layer.weights, -limit, limit).astype(self.dtype)
+        """Round; what overflows saturates."""
+        limit = np.finfo(np.float16).max
+        rounded = np.clip(layer.weights, -limit, limit).astype(np.float16)
         return rounded.astype(np.float32), Fraction(16)
+
+
+def recipe(name: str, *, weighted: bool = False, **options) -> Recipe:
+    """Return the recipe of a format of `amssim.formats`, or of plain ``fp16``.
+
+    Args:
+        name: such as fp5.33, ams-e2m2-k8, nf4 or int4-g32.
+        weighted: the format sees the inputs' second moments, and an AMS search weighs by them.
+        options: of AMS schemes alone, those of `amssim.quantize`.
+
+    Raises:
+        SchemeError: an unknown name.
+
+    >>> recipe("fp4.25", scale="mse").name, recipe("nf4", scale="mse").name
+    ('fp4.25-e2m2 mse', 'nf4-g64')
+    """
+    if name == "fp16":
+        return Cast()
+    found = formats.get(name)
+    if isinstance(found, Ams):
+        found = replace(found, **options, weighted=weighted)
+    return FormatRecipe(found, calibrated=weighted and found.uses != "none")

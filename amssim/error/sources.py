@@ -8,37 +8,38 @@ from pathlib import Path
 import numpy as np
 
 from amssim.error.density import Density
+from amssim.error.tally import Layer
 from amssim.error.tensors import Tensors
 from amssim.errors import InputError
 
-#: A stream of named float32 matrices.
-Matrices = Iterator[tuple[str, np.ndarray]]
+#: A stream of float32 matrices.
+Layers = Iterator[Layer]
 
 _BLOCK_ROWS, _COLUMNS = 1024, 4096
 
 
 def from_density(
     density: Density, count: int = 1 << 22, columns: int = _COLUMNS, seed: int = 0
-) -> Matrices:
+) -> Layers:
     """Yield about ``count`` independent weights in matrices of ``columns``; the seed fixes them."""
     rng = np.random.default_rng(seed)
     rows = max(1, round(count / columns))
     for start in range(0, rows, _BLOCK_ROWS):
         block = (min(_BLOCK_ROWS, rows - start), columns)
-        yield f"{density.name}[{start}]", density.sample(block, rng)
+        yield Layer(f"{density.name}[{start}]", density.sample(block, rng))
 
 
-def from_array(weights: np.ndarray, name: str = "array") -> Matrices:
+def from_array(weights: np.ndarray, name: str = "array") -> Layers:
     """Yield a matrix; a vector is one row, and leading axes of a stack count as rows."""
     weights = np.asarray(weights)
     if weights.dtype.kind not in "f" and weights.dtype.name != "bfloat16":
         raise InputError(f"{name} must hold floats, found {weights.dtype.name}")
     if weights.ndim == 0 or not weights.size:
         raise InputError(f"{name} must hold weights, found shape {list(weights.shape)}")
-    yield name, weights.reshape(-1, weights.shape[-1]).astype(np.float32)
+    yield Layer(name, weights.reshape(-1, weights.shape[-1]).astype(np.float32))
 
 
-def from_file(path: str | Path) -> Matrices:
+def from_file(path: str | Path) -> Layers:
     """Yield the linear layers of a checkpoint, or the array of a .npy file.
 
     Raises:
@@ -49,7 +50,8 @@ def from_file(path: str | Path) -> Matrices:
     if path.suffix == ".npy":
         yield from from_array(np.load(path, allow_pickle=False), path.name)
     else:
-        yield from Tensors(path).matrices()
+        tensors = Tensors(path)
+        yield from (Layer(name, tensors[name]) for name in tensors.linear_names())
 
 
 def check_matrix(name: str, weights: np.ndarray) -> np.ndarray:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
-from amssim.error.metrics import Metrics
-from amssim.error.output import OutputError
 from amssim.error.sharing import ORDERS, Choice, arrange, restore
 from amssim.error.sources import check_matrix
+from amssim.error.tally import Layer, Tally
 from amssim.errors import InputError
 from amssim.minifloat import Minifloat
 from amssim.rules import SEARCH_RULES
@@ -38,61 +34,40 @@ def default_choices(weighted: bool = False) -> list[Choice]:
     return list(dict.fromkeys(found))
 
 
-@dataclass
-class _Total:
-    """What a choice has cost so far."""
-
-    metrics: Metrics
-    output: OutputError
-    stored_bits: float = 0.0
-
-
 def sweep(
-    matrices: Iterable[tuple[str, np.ndarray]],
+    layers: Iterable[Layer],
     choices: Sequence[Choice],
-    moments: Mapping[str, np.ndarray] | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[dict]:
-    """Return one record per choice: its options, effective bits and metrics over all matrices.
+    """Return one record per choice: its options, effective bits and metrics over all layers.
 
     Args:
-        matrices: names and float32[rows, cols] weights; each is read once and let go.
-        choices: what to try.
-        moments: second moments float32[cols, cols] of the inputs, by matrix name; with them the
+        layers: the weights, each read once and let go; where they come with second moments the
             records have ``output_sqnr_db`` and weighted choices work.
-        progress: told the name of each matrix before it is measured.
+        choices: what to try.
+        progress: told the name of each layer before it is measured.
 
     Raises:
-        InputError: a matrix that is empty, not finite or zero everywhere, or no matrix at all.
+        InputError: weights that are empty, not finite or all zero, or no layer at all.
     """
-    totals = {choice: _Total(Metrics(), OutputError()) for choice in choices}
-    for name, weights in matrices:
-        progress(name)
-        check_matrix(name, weights)
-        _measure(weights, totals, (moments or {}).get(name))
-    if not any(total.metrics.count for total in totals.values()):
+    tallies = {choice: Tally() for choice in choices}
+    for layer in layers:
+        progress(layer.name)
+        check_matrix(layer.name, layer.weights)
+        _measure(layer, tallies)
+    if not all(tally.metrics.count for tally in tallies.values()):
         raise InputError("no weights to measure: the source has no matrix")
-    return [_record(choice, total) for choice, total in totals.items()]
+    return [choice.as_dict() | tally.as_dict() for choice, tally in tallies.items()]
 
 
-def _measure(weights: np.ndarray, totals: dict[Choice, _Total], moment) -> None:
+def _measure(layer: Layer, tallies: dict[Choice, Tally]) -> None:
     for order in ORDERS:
-        group = {c: t for c, t in totals.items() if c.order == order}
-        arranged = arrange(weights, order) if group else weights
-        for choice, total in group.items():
-            importance = None if moment is None else np.diagonal(moment).astype(np.float32)
-            restored = restore(arranged, choice, importance)
-            total.metrics += Metrics.of(arranged, restored)
-            total.stored_bits += float(choice.effective_bits(weights.shape)) * weights.size
-            if moment is not None and order == "stored":
-                total.output += OutputError.of(weights, restored, moment)
-
-
-def _record(choice: Choice, total: _Total) -> dict:
-    bits = total.stored_bits / total.metrics.count
-    return (
-        choice.as_dict()
-        | {"effective_bits": bits}
-        | total.metrics.as_dict()
-        | total.output.as_dict()
-    )
+        group = {c: t for c, t in tallies.items() if c.order == order}
+        if not group:
+            continue
+        # inputs have the stored order: what is known of them fits no other
+        moments = layer.moments if order == "stored" else None
+        arranged = Layer(layer.name, arrange(layer.weights, order), moments)
+        for choice, tally in group.items():
+            restored = restore(arranged.weights, choice, arranged.importance)
+            tally.add(arranged, restored, choice.effective_bits(layer.weights.shape))

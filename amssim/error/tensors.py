@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  registers bfloat16, which safetensors needs
@@ -41,6 +42,11 @@ class Tensors(Mapping):
     def __len__(self) -> int:
         return len(self._files)
 
+    def size(self, name: str) -> int:
+        """Return the number of elements of a tensor, without reading it."""
+        with _opened(self._files[name]) as file:
+            return prod(file.get_slice(name).get_shape())
+
     def linear_names(self) -> list[str]:
         """Names of the weights of linear layers: float matrices that are no embedding or norm.
 
@@ -62,11 +68,6 @@ class Tensors(Mapping):
             part = file.get_slice(name)
             shape, dtype = part.get_shape(), part.get_dtype()
         return len(shape) == 2 and min(shape) > 1 and dtype in ("F16", "BF16", "F32", "F64")
-
-    def matrices(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the name and the float32[rows, columns] weights of each linear layer."""
-        for name in self.linear_names():
-            yield name, self[name]
 
 
 def _files_by_name(path: Path) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from amssim.error.output import OutputError, second_moments_of
 from amssim.error.sharing import Choice, restore
 from amssim.error.sources import from_array, from_density, from_file
 from amssim.error.sweep import default_choices, sweep
+from amssim.error.tally import Layer
 from amssim.errors import FormatError, InputError
 
 RNG = np.random.default_rng(6)
@@ -22,7 +23,7 @@ A, B = (RNG.standard_normal(shape).astype(np.float32) for shape in ((8, 64), (4,
 
 def test_records_add_up_over_matrices():
     choice = Choice(scheme("fp4.25"))
-    (record,) = sweep([("a", A), ("b", B)], [choice])
+    (record,) = sweep([Layer("a", A), Layer("b", B)], [choice])
     expected = Metrics.of(A, restore(A, choice)) + Metrics.of(B, restore(B, choice))
     assert record["mse"] == expected.mse and record["count"] == A.size + B.size
     bits = [float(choice.effective_bits(m.shape)) * m.size for m in (A, B)]
@@ -31,7 +32,7 @@ def test_records_add_up_over_matrices():
 
 
 def test_the_default_study_covers_every_dimension():
-    records = sweep([("a", A)], default_choices())
+    records = sweep([Layer("a", A)], default_choices())
     for name, least in (
         ("k", 8),
         ("element", 4),
@@ -46,7 +47,7 @@ def test_the_default_study_covers_every_dimension():
 
 
 def test_adaptive_is_never_worse_than_another_rule():
-    rules = {r["search"]: r["mse"] for r in sweep([("a", A)], default_choices())
+    rules = {r["search"]: r["mse"] for r in sweep([Layer("a", A)], default_choices())
              if (r["scheme"], r["scale"], r["share_axis"], r["order"], r["scale_block"])
              == ("fp4.25-e2m2", "absmax", "input", "stored", None)}  # fmt: skip
     assert len(rules) == 5
@@ -56,7 +57,7 @@ def test_adaptive_is_never_worse_than_another_rule():
 def test_output_error_is_that_of_the_products():
     x = RNG.standard_normal((200, 64)).astype(np.float32) * np.linspace(0.1, 3, 64, dtype="f4")
     choice = Choice(scheme("fp4.25"))
-    (record,) = sweep([("a", A)], [choice], {"a": second_moments_of(x)})
+    (record,) = sweep([Layer("a", A, second_moments_of(x))], [choice])
     y = x.astype(float) @ A.T
     noise = x.astype(float) @ (A - restore(A, choice)).astype(float).T
     expected = 10 * np.log10((y**2).sum() / (noise**2).sum())
@@ -65,8 +66,8 @@ def test_output_error_is_that_of_the_products():
 
 def test_a_weighted_search_lowers_the_output_error_of_independent_inputs():
     choices = [Choice(scheme("fp4.25")), Choice(scheme("fp4.25"), weighted=True)]
-    moments = {"a": np.diag(np.linspace(0.1, 3, 64, dtype=np.float32) ** 2)}
-    plain, weighted = sweep([("a", A)], choices, moments)
+    moments = np.diag(np.linspace(0.1, 3, 64, dtype=np.float32) ** 2)
+    plain, weighted = sweep([Layer("a", A, moments)], choices)
     assert weighted["output_sqnr_db"] > plain["output_sqnr_db"]
     assert weighted["sqnr_db"] < plain["sqnr_db"]
 
@@ -80,13 +81,13 @@ def test_moments_of_another_size():
 
 def test_random_weights_are_reproducible_and_counted():
     first, again = (list(from_density(density("laplace"), 5_000_000, seed=3)) for _ in range(2))
-    assert sum(m.size for _, m in first) == pytest.approx(5_000_000, rel=1e-3)
-    assert all((a[1] == b[1]).all() for a, b in zip(first, again, strict=True))
-    assert len(first) == 2 and not (first[0][1][:10] == first[1][1][:10]).all()
+    assert sum(m.weights.size for m in first) == pytest.approx(5_000_000, rel=1e-3)
+    assert all((a.weights == b.weights).all() for a, b in zip(first, again, strict=True))
+    assert len(first) == 2 and not (first[0].weights[:10] == first[1].weights[:10]).all()
 
 
 def test_a_checkpoint_gives_its_linear_layers(tmp_path):
-    found = dict(from_file(tiny_llama.write(tmp_path)))
+    found = {m.name: m.weights for m in from_file(tiny_llama.write(tmp_path))}
     assert len(found) == 14 and all("proj" in name for name in found)
     name = "model.layers.0.mlp.up_proj.weight"
     stored = tiny_llama.tensors(tiny_llama.CONFIG)[name]
@@ -95,9 +96,10 @@ def test_a_checkpoint_gives_its_linear_layers(tmp_path):
 
 def test_arrays_become_matrices(tmp_path):
     np.save(tmp_path / "w.npy", np.ones((2, 3, 4), np.float16))
-    ((name, weights),) = from_file(tmp_path / "w.npy")
-    assert (name, weights.shape, weights.dtype) == ("w.npy", (6, 4), np.float32)
-    assert next(from_array(np.ones(5)))[1].shape == (1, 5)
+    (layer,) = from_file(tmp_path / "w.npy")
+    weights = layer.weights
+    assert (layer.name, weights.shape, weights.dtype) == ("w.npy", (6, 4), np.float32)
+    assert next(from_array(np.ones(5))).weights.shape == (1, 5)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +112,11 @@ def test_arrays_become_matrices(tmp_path):
 )
 def test_bad_weights(weights, message):
     with pytest.raises(InputError, match=message):
-        sweep([("bad", weights)], [Choice(scheme("fp4.25"))])
+        sweep([Layer("bad", weights)], [Choice(scheme("fp4.25"))])
 
 
 def test_constant_rows_have_an_error_like_any_other():
-    (record,) = sweep([("flat", np.full((3, 8), 0.7, np.float32))], [Choice(scheme("fp4.25"))])
+    (record,) = sweep([Layer("flat", np.full((3, 8), 0.7, np.float32))], [Choice(scheme("fp4.25"))])
     assert record["sqnr_db"] is None or record["sqnr_db"] > 100  # the maximum is exact
 
 

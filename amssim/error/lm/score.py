@@ -11,9 +11,9 @@ import numpy as np
 from amssim.error.lm.backend import Backend
 from amssim.error.lm.llama import Llama
 
-# Logits of one batch of windows: 64 MB is several windows of a small vocabulary and still leaves
-# a large one (128k tokens x 512) at one window.
-_BATCH_LOGITS = 16 << 20
+# Logits of one batch of windows: 16 MB, so that activations stay in the last cache; a vocabulary of
+# 128k tokens still has one window at a time.
+_BATCH_LOGITS = 4 << 20
 
 
 @dataclass

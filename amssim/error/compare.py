@@ -1,0 +1,41 @@
+"""Several recipes on the same weights: one record each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from amssim.error.recipe import Recipe
+from amssim.error.sources import check_matrix
+from amssim.error.tally import Layer, Tally
+from amssim.errors import InputError
+
+
+def compare(
+    layers: Iterable[Layer],
+    recipes: Sequence[Recipe],
+    progress: Callable[[str], None] = lambda name: None,
+) -> list[dict]:
+    """Return a record for each recipe: name, family, effective bits, error, and dB by layer.
+
+    Args:
+        layers: the weights, each read once and let go.
+        recipes: what to compare.
+        progress: told the name of each layer before it is measured.
+
+    Raises:
+        InputError: weights that are empty, not finite or all zero, or no layer at all.
+    """
+    tallies = [Tally() for _ in recipes]
+    for layer in layers:
+        progress(layer.name)
+        check_matrix(layer.name, layer.weights)
+        for recipe, tally in zip(recipes, tallies, strict=True):
+            tally.add(layer, *recipe.restore(layer))
+    if not all(tally.metrics.count for tally in tallies):
+        raise InputError("no weights to measure: the source has no matrix")
+    return [_record(r, t) for r, t in zip(recipes, tallies, strict=True)]
+
+
+def _record(recipe: Recipe, tally: Tally) -> dict:
+    named = {"name": recipe.name, "family": recipe.family}
+    return named | tally.as_dict() | {"layers_db": tally.layers_db}

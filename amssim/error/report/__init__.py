@@ -1,0 +1,1 @@
+"""The report on a checkpoint: a page, and what goes into it."""

@@ -1,0 +1,51 @@
+"""Draw the figures of docs/ERROR.md from recorded results: python analysis/error_figures.py"""
+
+from __future__ import annotations
+
+import recorded
+import style
+
+from amssim.error.figures.formats import error_against_bits, perplexity_against_bits, tail_curves
+from amssim.error.figures.layers import layer_map
+from amssim.error.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
+
+TITLES = {"normal": "normal weights", "t5": "Student-t weights, 5 degrees"}
+
+
+def study() -> None:
+    weights = recorded.load("error_study")["weights"]
+    style.save(cost_of_k(weights["normal"], "cost of k, normal weights"), "error_k")
+    style.save(cost_of_search(weights["model"], "language model,"), "error_search")
+    style.save(cost_of_scales(weights["t5"], "scale blocks, Student-t weights"), "error_scales")
+
+
+def formats() -> None:
+    found = recorded.load("error_formats")
+    panels = {title: found["random"][name] for name, title in TITLES.items()}
+    records = [r for r in model_records() if r["effective_bits"] < 16]
+    panels["language model"] = {"records": records, "bounds": {}}
+    style.save(error_against_bits(panels), "error_bits")
+    style.save(tail_curves(found["tails"], "generalised normal weights"), "error_tails")
+    for record in found["layers"]:
+        title = f"SQNR of each matrix, {record['name']}"
+        name = f"error_layers_{record['name'].split('-')[0]}"
+        style.save(layer_map(record["layers_db"], title, "SQNR, dB"), name)
+
+
+def perplexity() -> None:
+    stored = recorded.load("error_model")["groups"]["plain"][0]["perplexity"]
+    records = [r for r in model_records() if r["effective_bits"] < 16]
+    style.save(perplexity_against_bits(records, stored), "error_perplexity")
+
+
+def model_records() -> list[dict]:
+    """Records of the language model in the order of the groups, but for the search rules."""
+    groups = recorded.load("error_model")["groups"]
+    chosen = (group for name, group in groups.items() if name != "search")
+    return [r for group in chosen for r in group if r["name"] != "as stored"]
+
+
+if __name__ == "__main__":
+    study()
+    formats()
+    perplexity()

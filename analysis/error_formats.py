@@ -1,0 +1,165 @@
+"""Record the error of every format on random and real weights, with the bounds beside it.
+
+python analysis/error_formats.py [--model DIRECTORY]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import recorded
+
+from amssim.error.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
+from amssim.error.compare import compare
+from amssim.error.density import Density, density
+from amssim.error.evaluation import layers
+from amssim.error.lm.load import load_model
+from amssim.error.recipe import Cast, FormatRecipe, Recipe
+from amssim.error.sources import from_density
+from amssim.formats import get
+
+DENSITIES = ("normal", "laplace", "t5")
+WEIGHTS, COLUMNS = 1 << 21, 4096
+#: Shapes of the generalised normal density from light to heavy tails; 2 is normal, 1 Laplace.
+TAILS = (4.0, 2.0, 1.5, 1.0, 0.8, 0.6)
+
+#: Comparison formats by the budget they come nearest to; group sizes chosen to meet it.
+AT_4_25 = (
+    ("int4-g64", {}),
+    ("int4-asym-g80", {}),
+    ("nf4-g64", {}),
+    ("nfl4-g64", {}),
+    ("mxfp4", {}),
+    ("mxfp4-searched", {}),
+    ("nvfp4", {}),
+    ("nvfp4-searched", {}),
+    ("razer", {}),
+    ("squeezellm4", {}),
+    ("squeezellm4-sparse", {}),
+    ("omniquant4-g80", {}),
+    ("signround4-g64", {}),
+    ("slim-llm4-g80", {}),
+    ("db-llm4", {}),
+    ("fineq4", {}),
+    ("opal4", {}),
+    ("solo4", {}),
+)
+AT_5_33 = (
+    ("int5-g48", {}),
+    ("int5-asym-g64", {}),
+    ("nf5-g48", {}),
+    ("nfl5-g48", {}),
+    ("mxfp6-e2m3", {}),
+    ("squeezellm5", {}),
+    ("omniquant5-g64", {}),
+    ("signround5-g48", {}),
+    ("slim-llm5-g64", {}),
+    ("db-llm5-g240", {}),
+    ("opal5", {"outliers": 2}),
+    ("solo5-g96", {}),
+)
+GPTQ = ("gptq-fp5.33", "gptq-fp4.25", "gptq-int4-g64", "gptq-int5-g48")
+
+
+def ams() -> list[Recipe]:
+    """The AMS formats, under the scale rules where they are the published ones."""
+    found = [get(f"fp{bits}") for bits in ("5.5-e2m3", "5.25-e2m3", "4.5", "4.33", "4.125")]
+    for name in ("fp5.33", "fp4.25"):
+        found += [get(name), get(name, scale="mse"), get(name, scale="mse", scale_block=256)]
+    return [FormatRecipe(f) for f in found]
+
+
+def plain() -> list[Recipe]:
+    """float16, and the minifloats that do not share."""
+    names = ("fp6-e2m3", "fp5-e2m2", "fp4-e2m1")
+    return [Cast(), *(FormatRecipe(get(name)) for name in names)]
+
+
+def search() -> list[Recipe]:
+    """The other search rules."""
+    rules = ("replace", "majority", "zero")
+    return [FormatRecipe(get(n, search=r)) for n in ("fp5.33", "fp4.25") for r in rules]
+
+
+def rivals(*sets: tuple) -> list[Recipe]:
+    """Comparison formats, each with the input statistics it was published with."""
+    found = [get(name, **changed) for name, changed in chain(*sets)]
+    return [FormatRecipe(f, calibrated=f.uses != "none") for f in found]
+
+
+def feedback() -> list[Recipe]:
+    """Error feedback and searches weighed by the inputs."""
+    weighted = [get(n, weighted=True) for n in ("fp5.33", "fp4.25")]
+    weighted += [get(n, weighted=True, scale="mse") for n in ("fp5.33", "fp4.25")]
+    return [FormatRecipe(f, calibrated=True) for f in (*weighted, *map(get, GPTQ))]
+
+
+GROUPS = {
+    "ams": ams,
+    "plain": plain,
+    "search": search,
+    "rivals at 4.25": partial(rivals, AT_4_25),
+    "rivals at 5.33": partial(rivals, AT_5_33),
+    "feedback": feedback,
+}
+
+
+def bounds(weights: Density) -> dict[str, list[list[float]]]:
+    """Points [bits, dB] of the theoretical curves from 3.5 to 6.5 bits."""
+
+    def db(mse: float) -> float:
+        return -10 * math.log10(mse)
+
+    rates = np.linspace(3.5, 6.5, 13).tolist()
+    levels = [lloyd_max(weights, n) for n in range(12, 92, 4)]
+    return {
+        "rate-distortion": [[r, db(shannon_lower_bound(weights, r))] for r in rates],
+        "entropy-coded": [[r, db(entropy_coded_at(weights, r).mse)] for r in rates],
+        "Lloyd-Max": [[p.bits, db(p.mse)] for p in levels],
+    }
+
+
+def on_random(name: str) -> dict:
+    """Every format without calibration on independent weights, and the bounds."""
+    recipes = [*ams(), *plain()[1:], *(FormatRecipe(r.format) for r in rivals(AT_4_25, AT_5_33))]
+    records = compare(from_density(density(name), WEIGHTS, COLUMNS), recipes)
+    return {"records": _without_layers(records), "bounds": bounds(density(name))}
+
+
+def on_tails() -> list[dict]:
+    """A few formats against the shape of the density."""
+    names = ("fp5.33", "fp4.25", "int5-g48", "int4-g64", "nf4-g64", "mxfp4", "nvfp4")
+    recipes = [FormatRecipe(get(n)) for n in names]
+    recipes.append(FormatRecipe(get("fp4.25", scale="mse", scale_block=256)))
+    found = []
+    for shape in TAILS:
+        weights = from_density(density(f"gennorm:{shape:g}"), WEIGHTS, COLUMNS)
+        found += [{"shape": shape} | r for r in _without_layers(compare(weights, recipes))]
+    return found
+
+
+def layer_maps(directory: Path) -> list[dict]:
+    """SQNR of each layer of the model in the published formats."""
+    recipes = [FormatRecipe(get(name)) for name in ("fp5.33", "fp4.25")]
+    return compare(layers(load_model(directory)), recipes)
+
+
+def _without_layers(records: list[dict]) -> list[dict]:
+    return [{k: v for k, v in r.items() if k != "layers_db"} for r in records]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=recorded.MODEL)
+    model = parser.parse_args().model
+    results = {"random": {name: on_random(name) for name in DENSITIES}}
+    recorded.save("error_formats", results | {"tails": on_tails(), "layers": layer_maps(model)})
+
+
+if __name__ == "__main__":
+    main()

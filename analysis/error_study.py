@@ -1,0 +1,64 @@
+"""Record the sharing study: normal, heavy-tailed and real weights, with the closed form beside.
+
+python analysis/error_study.py [--model DIRECTORY]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import recorded
+
+from amssim import scheme
+from amssim.error.density import density
+from amssim.error.evaluation import layers
+from amssim.error.lm.calibrate import second_moments
+from amssim.error.lm.load import load_model
+from amssim.error.lm.windows import between_windows, read_tokens
+from amssim.error.sources import from_density
+from amssim.error.sweep import default_choices, sweep
+from amssim.error.theory import expected_mse_absmax
+
+DENSITIES = ("normal", "t5")
+WEIGHTS, COLUMNS = 1 << 24, 4096
+CALIBRATION_WINDOWS = 32
+
+
+def random(name: str) -> list[dict]:
+    """The study on random weights; ``theory_db`` wherever the closed form applies."""
+    records = sweep(from_density(density(name), WEIGHTS, COLUMNS), default_choices())
+    return [record | theory(name, record) for record in records]
+
+
+def theory(name: str, record: dict) -> dict:
+    """Predicted SQNR of a record with absmax scales, groups along rows, stored order."""
+    plain = (record["scale"], record["share_axis"], record["order"])
+    if plain != ("absmax", "input", "stored"):
+        return {}
+    columns = record["scale_block"] or COLUMNS
+    named = scheme(record["scheme"])
+    mse = expected_mse_absmax(density(name), named, columns, record["search"])
+    return {"theory_db": -10 * math.log10(mse)}
+
+
+def real(directory: Path) -> list[dict]:
+    """The study on a language model's linear layers, with the inputs they see."""
+    model = load_model(directory)
+    tokens = read_tokens(directory / "heldout_tokens.npy", model.config.vocab_size)
+    windows = between_windows(tokens)[::4][:CALIBRATION_WINDOWS, :-1]
+    moments = second_moments(model, windows)
+    return sweep(layers(model, moments), default_choices(weighted=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=recorded.MODEL)
+    model = parser.parse_args().model
+    results = {name: random(name) for name in DENSITIES}
+    recorded.save("error_study", {"weights": results | {"model": real(model)}})
+
+
+if __name__ == "__main__":
+    main()

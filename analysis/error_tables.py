@@ -1,0 +1,226 @@
+"""Fill the tables of docs/ERROR.md from recorded results.
+
+python analysis/error_tables.py [--check]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import error_formats
+import markers
+import numpy as np
+import recorded
+
+from amssim.error.density import density
+from amssim.error.optimum import best_schemes
+from amssim.formats import get
+from amssim.rules import SEARCH_RULES
+
+#: AMS with an absmax scale per row, from few bits to many, and the plain minifloats at the ends.
+AMS_LINE = ("fp4-e2m1", "fp4.125-e2m2", "fp4.25-e2m2", "fp4.33-e2m2", "fp4.5-e2m2", "fp5-e2m2",
+            "fp5.25-e2m3", "fp5.33-e2m3", "fp5.5-e2m3", "fp6-e2m3")  # fmt: skip
+KINDS = {"normal": "normal", "t5": "Student-t5", "model": "model"}
+
+
+def chosen(records: list[dict], **options) -> list[dict]:
+    """Records with these options; the defaults for those not named."""
+    wanted = {
+        "search": "adaptive",
+        "scale": "absmax",
+        "scale_block": None,
+        "share_axis": "input",
+        "order": "stored",
+        "weighted": False,
+    } | options
+    return [r for r in records if all(r[name] == value for name, value in wanted.items())]
+
+
+def db(records: list[dict], name: str = "sqnr_db") -> str:
+    """The figure of the only record, to two decimals."""
+    (record,) = records
+    return f"{record[name]:.2f}"
+
+
+def k_table(study: dict) -> str:
+    """SQNR for every element and k."""
+    headings = ["weights", "element", *(f"k={k}" for k in range(1, 9))]
+    rows = []
+    for kind, title in KINDS.items():
+        for element in ("e2m3", "e2m2", "e2m1", "e3m2"):
+            cells = [db(chosen(study[kind], element=element, k=k)) for k in range(1, 9)]
+            rows.append([title, element.upper(), *cells])
+    return markers.table(headings, rows)
+
+
+def search_table(study: dict) -> str:
+    """SQNR of each search rule, and what adaptive gains over it."""
+    headings = ["weights", "scheme", *SEARCH_RULES]
+    rows = []
+    for kind, title in KINDS.items():
+        for element, k in (("e2m3", 2), ("e2m3", 3), ("e2m2", 3), ("e2m2", 4), ("e2m2", 8)):
+            own = {
+                rule: chosen(study[kind], element=element, k=k, search=rule)[0]["sqnr_db"]
+                for rule in SEARCH_RULES
+            }
+            best = own["adaptive"]
+            cells = [f"{v:.2f}" + (f" (-{best - v:.2f})" if v < best else "") for v in own.values()]
+            rows.append([title, f"{element} k={k}", *cells])
+    return markers.table(headings, rows)
+
+
+def choice_table(study: dict) -> str:
+    """SQNR of the published formats under each other choice."""
+    choices = {
+        "as published": {},
+        "groups across rows": {"share_axis": "output"},
+        "columns sorted by norm": {"order": "columns"},
+        "each row sorted (a bound)": {"order": "magnitude"},
+        "scale mse": {"scale": "mse"},
+        "scale block 512": {"scale_block": 512},
+        "scale block 256": {"scale_block": 256},
+        "scale block 256, mse": {"scale_block": 256, "scale": "mse"},
+        "scale block 128": {"scale_block": 128},
+        "scale block 64": {"scale_block": 64},
+        "scale block 64, mse": {"scale_block": 64, "scale": "mse"},
+        "weighed by inputs": {"weighted": True},
+        "weighed by inputs, mse": {"weighted": True, "scale": "mse"},
+    }
+    schemes = ("fp5.33-e2m3", "fp4.25-e2m2")
+    headings = ["choice"]
+    headings += [f"{title}, {s}" for s in schemes for title in KINDS.values()]
+    headings += [f"model output, {s}" for s in schemes]
+    rows = []
+    for name, options in choices.items():
+        cells = [name]
+        cells += [_cell(study[kind], s, options) for s in schemes for kind in KINDS]
+        cells += [_cell(study["model"], s, options, "output_sqnr_db") for s in schemes]
+        rows.append(cells)
+    return markers.table(headings, rows)
+
+
+def _cell(records: list[dict], scheme: str, options: dict, figure: str = "sqnr_db") -> str:
+    found = chosen(records, scheme=scheme, **options)
+    value = found[0].get(figure) if found else None
+    return "" if value is None else f"{value:.2f} ({found[0]['effective_bits']:.2f})"
+
+
+def theory_table(study: dict) -> str:
+    """Measured against predicted mean squared error."""
+    headings = ["weights", "search", "records", "largest deviation", "mean deviation"]
+    rows = []
+    for kind in ("normal", "t5"):
+        for rule in SEARCH_RULES:
+            own = [r for r in study[kind] if "theory_db" in r and r["search"] == rule]
+            ratio = [10 ** ((r["sqnr_db"] - r["theory_db"]) / 10) - 1 for r in own]
+            cells = [len(own), f"{100 * max(ratio, key=abs):+.2f} %"]
+            rows.append([KINDS[kind], rule, *cells, f"{100 * np.mean(ratio):+.2f} %"])
+    return markers.table(headings, rows)
+
+
+def optimum_table() -> str:
+    """Best formats for a budget by the closed form."""
+    headings = ["budget", "weights", "best", "clip, sigma", "SQNR dB", "second", "SQNR dB"]
+    rows = []
+    for budget in (4.0, 4.25, 4.5, 5.0, 5.34, 6.0):
+        for name in ("normal", "laplace", "t5"):
+            first, second = best_schemes(density(name), budget)[:2]
+            cells = [f"`{first.scheme.name}`", f"{first.clip:.2f}", f"{first.sqnr_db:.2f}"]
+            cells += [f"`{second.scheme.name}`", f"{second.sqnr_db:.2f}"]
+            rows.append([f"{budget:g}", name, *cells])
+    return markers.table(headings, rows)
+
+
+def ams_line(records: list[dict], figure: str) -> Callable[[float], float]:
+    """A figure that AMS formats with an absmax scale per row reach at given bits, interpolated."""
+    points = sorted((r["effective_bits"], r[figure]) for r in records if r["name"] in AMS_LINE)
+    bits, figures = zip(*points, strict=True)
+    return lambda at: float(np.interp(at, bits, figures))
+
+
+def equal_bits_table(found: dict, model: list[dict], low: float, high: float) -> str:
+    """Formats between two rates: bits and SQNR on each kind of weights, and perplexity."""
+    by_kind = {k: {r["name"]: r for r in v["records"]} for k, v in found["random"].items()}
+    own = {r["name"].removesuffix(", calibrated"): r for r in model}
+    rows = []
+    names = [n for n, r in by_kind["normal"].items() if low <= r["effective_bits"] <= high]
+    for name in sorted(names, key=lambda n: -by_kind["normal"][n]["sqnr_db"]):
+        cells = [f"{by_kind['normal'][name]['effective_bits']:.3f}"]
+        cells += [f"{by_kind[kind][name]['sqnr_db']:.2f}" for kind in error_formats.DENSITIES]
+        r = own.get(name)
+        cells += _model_cells(r) if r else [""] * 5
+        rows.append([f"**{name}**" if by_kind["normal"][name]["family"] == "AMS" else name, *cells])
+    headings = ["format", "bits", *error_formats.DENSITIES]
+    headings += ["model bits", "model", "model output", "perplexity", "KL mean"]
+    return markers.table(headings, rows)
+
+
+#: The rows of each seed system.
+SEEDS = {
+    "SignRoundV2": ("signround4-g64", "signround5-g48"),
+    "SOLO": ("solo4", "solo5-g96"),
+    "FineQ": ("fineq4",),
+    "RaZeR": ("razer",),
+    "OPAL": ("opal4",),
+    "FLUTE": ("nfl4-g64", "nfl5-g48"),
+    "SliM-LLM": ("slim-llm4-g80", "slim-llm5-g64"),
+    "DB-LLM": ("db-llm4", "db-llm5-g240"),
+    "OmniQuant": ("omniquant4-g80", "omniquant5-g64"),
+    "SqueezeLLM": ("squeezellm4", "squeezellm4-sparse", "squeezellm5"),
+}
+
+
+def seed_table(model: list[dict]) -> str:
+    """Each seed system on the language model, and what AMS with plain scales has at its bits."""
+    own = {r["name"].removesuffix(", calibrated"): r for r in model}
+    at = {figure: ams_line(model, figure) for figure in ("sqnr_db", "perplexity")}
+    rows = []
+    for system, names in SEEDS.items():
+        for name in names:
+            f = get(name)
+            r = own[f.name]
+            bits = r["effective_bits"]
+            cells = [f"{bits:.3f}", f.formula, f"{r['sqnr_db']:.2f}", f"{at['sqnr_db'](bits):.2f}"]
+            cells += [f"{r['perplexity']:.4f}", f"{at['perplexity'](bits):.4f}"]
+            rows.append([system, f"`{f.name}`", *cells, f.simplified or "nothing", f.checked])
+    headings = ["system", "format", "bits", "formula", "SQNR dB", "AMS there", "perplexity"]
+    return markers.table([*headings, "AMS there", "simplified", "checked against"], rows)
+
+
+def _model_cells(r: dict) -> list[str]:
+    figures = [f"{r['effective_bits']:.3f}", f"{r['sqnr_db']:.2f}", f"{r['output_sqnr_db']:.2f}"]
+    return [*figures, f"{r['perplexity']:.4f}", f"{r['kl_mean']:.5f}"]
+
+
+def model_table(groups: dict) -> str:
+    """Every record of the language model, by bits."""
+    headings = ["format", "bits", "SQNR dB", "output dB", "perplexity", "KL mean", "KL p99"]
+    stored = groups["plain"][0]
+    rows = [["as stored (BF16)", "16", "", "", f"{stored['perplexity']:.4f}", "", ""]]
+    records = [r for g in groups.values() for r in g if r["name"] != "as stored"]
+    for r in sorted(records, key=lambda r: (-r["effective_bits"], r["perplexity"])):
+        bits, sqnr, output, perplexity, kl = _model_cells(r)
+        rows.append([r["name"], bits, sqnr, output, perplexity, kl, f"{r['kl_p99']:.4f}"])
+    return markers.table(headings, rows)
+
+
+def parts() -> dict[str, str]:
+    """Every generated part of the document by its marker."""
+    study = recorded.load("error_study")["weights"]
+    found, groups = recorded.load("error_formats"), recorded.load("error_model")["groups"]
+    model = [r for g in groups.values() for r in g if r["name"] != "as stored"]
+    return {
+        "k": k_table(study),
+        "search": search_table(study),
+        "choices": choice_table(study),
+        "theory": theory_table(study),
+        "optimum": optimum_table(),
+        "at 4.25": equal_bits_table(found, model, 4.1, 4.55),
+        "at 5.33": equal_bits_table(found, model, 5.0, 5.6),
+        "seeds": seed_table(model),
+        "model": model_table(groups),
+    }
+
+
+if __name__ == "__main__":
+    markers.main("docs/ERROR.md", parts(), __doc__)
