@@ -117,7 +117,7 @@ class Function:
 class Launch:
     """One launch configuration with its argument block, to be called many times."""
 
-    def __init__(self, function: Function, grid: int, threads: int, *, shared_bytes=0,
+    def __init__(self, function: Function, grid: tuple[int, int], threads: int, *, shared_bytes=0,
                  cluster=1, early=False):  # fmt: skip
         kinds = {"uint64": ctypes.c_uint64, "uint32": ctypes.c_uint32}
         self._values = [kinds[name]() for name in function.signature]
@@ -130,7 +130,7 @@ class Launch:
             slot.id = number
             slot.value[: len(value)] = value
         self._config = _Config(
-            (grid, 1, 1), (threads, 1, 1), shared_bytes, None, self._attributes, len(wanted)
+            (*grid, 1), (threads, 1, 1), shared_bytes, None, self._attributes, len(wanted)
         )
         self._function = function
         self._call, self._pointer = library().cuLaunchKernelEx, ctypes.byref(self._config)

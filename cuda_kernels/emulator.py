@@ -34,8 +34,8 @@ class Device:
         return self.memory.bytes[start : start + size].view(dtype).reshape(shape).copy()
 
 
-def run(kernel, device: Device, grid: int, threads: int, arguments, shared_bytes=0, cluster=1):
-    """Launch ``kernel`` over ``grid`` blocks of ``threads``, ``cluster`` neighbours at a time.
+def run(kernel, device: Device, grid: tuple, threads: int, arguments, shared_bytes=0):
+    """Launch ``kernel`` over grid (x, y); the x blocks of a row are one cluster.
 
     Args:
         kernel: a Python function as given to numba.cuda.
@@ -44,7 +44,8 @@ def run(kernel, device: Device, grid: int, threads: int, arguments, shared_bytes
     Raises:
         AssertionError: an access out of bounds or misaligned, or a branch that diverges.
     """
-    for first in range(0, grid, cluster):
+    cluster = grid[0]
+    for row in range(grid[1]):
         memories = [Memory(shared_bytes, 0) for _ in range(cluster)]
         together = threading.Barrier(cluster * threads // 32)
         failures = []
@@ -52,7 +53,7 @@ def run(kernel, device: Device, grid: int, threads: int, arguments, shared_bytes
         for rank in range(cluster):
             barriers = (threading.Barrier(threads // 32), together)
             for warp in range(threads // 32):
-                place = _Place(first + rank, warp, threads, barriers[0])
+                place = _Place((rank, row), grid, warp, threads, barriers[0])
                 state = (device.memory, memories, rank, barriers)
                 arguments_ = (kernel, place, state, arguments, failures)
                 warps.append(threading.Thread(target=_run_warp, args=arguments_))
@@ -78,10 +79,11 @@ def _run_warp(kernel, place, state, arguments, failures) -> None:
 class _Place:
     """Stands for the module ``numba.cuda`` inside a kernel."""
 
-    def __init__(self, block: int, warp: int, threads: int, barrier: threading.Barrier):
+    def __init__(self, block, grid, warp: int, threads: int, barrier: threading.Barrier):
         tid = lanes(np.arange(32) + 32 * warp, np.uint32)
         self.threadIdx = types.SimpleNamespace(x=tid)
-        self.blockIdx = types.SimpleNamespace(x=np.uint32(block))
+        self.blockIdx = types.SimpleNamespace(x=np.uint32(block[0]), y=np.uint32(block[1]))
+        self.gridDim = types.SimpleNamespace(x=np.uint32(grid[0]), y=np.uint32(grid[1]))
         self.blockDim = types.SimpleNamespace(x=np.uint32(threads))
         self.shared = types.SimpleNamespace(array=lambda *shape, **dtype: None)
         self.syncthreads = lambda: barrier.wait(60)

@@ -5,13 +5,6 @@ A function's body is what its instructions compute, on 32-lane numpy registers; 
 """
 
 from cuda_kernels.inline import f32, u32, u64
-from cuda_kernels.ptx.bulk import (
-    barrier_init,
-    barrier_wait,
-    fetch,
-    load_shared_word,
-    load_shared_words,
-)
 from cuda_kernels.ptx.decode import DECODE
 from cuda_kernels.ptx.memory import (
     STORE,
@@ -20,38 +13,38 @@ from cuda_kernels.ptx.memory import (
     load_cluster,
     load_f32,
     load_shared,
+    load_shared_f32,
     load_word_if,
     load_words_if,
     shared_address,
     start_next_grid,
     store_shared,
+    store_shared_f32,
     wait_for_previous_grid,
 )
 from cuda_kernels.ptx.pieces import LOAD_PIECE, STORE_PIECE
-from cuda_kernels.ptx.tensor import contract
+from cuda_kernels.ptx.tensor import contract, store_fragments
 
 __all__ = [
     "DECODE",
     "LOAD_PIECE",
     "STORE",
     "STORE_PIECE",
-    "barrier_init",
-    "barrier_wait",
     "cluster_barrier",
     "contract",
     "f32",
-    "fetch",
     "keep",
     "load_cluster",
     "load_f32",
     "load_shared",
-    "load_shared_word",
-    "load_shared_words",
+    "load_shared_f32",
     "load_word_if",
     "load_words_if",
     "shared_address",
     "start_next_grid",
+    "store_fragments",
     "store_shared",
+    "store_shared_f32",
     "u32",
     "u64",
     "wait_for_previous_grid",

@@ -51,25 +51,29 @@ def contract(pairs: int, tiles: int = 1, columns: int = 1, column_stride: int = 
 
 
 def _contract_text(pairs, tiles, columns, stride) -> str:
-    names = [f"x{q}" for q in range(pairs)]
+    """K outermost, so that consecutive instructions add to different sums."""
     width = 4 if pairs % 4 == 0 else 2
-    lines = [f"{{ .reg .b32 {', '.join(names)};"]
-    for n in range(columns):
+    together = min(columns, 4)  # column tiles whose activations are in registers at a time
+    names = ", ".join(f"x{n}_{i}" for n in range(together) for i in range(width))
+    lines = [f"{{ .reg .b32 {names};"]
+    for first in range(0, columns, together):
         for q in range(0, pairs, width):
-            block = ", ".join(names[q : q + width])
-            lines.append(
-                f"ld.shared.v{width}.u32 {{{block}}}, [$activations + {n * stride + 4 * q}];"
-            )
-        for j in range(pairs // 2):
-            for m in range(tiles):
-                at = 4 * (m * columns + n)
-                c = "{" + ", ".join(f"$out.{at + i}" for i in range(4)) + "}"
-                a = "{" + ", ".join(f"$w{m}.{4 * j + i}" for i in range(4)) + "}"
-                b = f"{{x{2 * j}, x{2 * j + 1}}}"
-                lines.append(
-                    f"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {c}, {a}, {b}, {c};"
-                )
+            for n in range(together):
+                block = ", ".join(f"x{n}_{i}" for i in range(width))
+                offset = (first + n) * stride + 4 * q
+                lines.append(f"ld.shared.v{width}.u32 {{{block}}}, [$activations + {offset}];")
+            for j in range(q // 2, (q + width) // 2):
+                for n in range(together):
+                    b = f"{{x{n}_{2 * j - q}, x{n}_{2 * j + 1 - q}}}"
+                    lines += [_mma_text(m, first + n, columns, j, b) for m in range(tiles)]
     return "\n\t".join(lines) + " }"
+
+
+def _mma_text(m, n, columns, j, b) -> str:
+    at = 4 * (m * columns + n)
+    c = "{" + ", ".join(f"$out.{at + i}" for i in range(4)) + "}"
+    a = "{" + ", ".join(f"$w{m}.{4 * j + i}" for i in range(4)) + "}"
+    return f"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {c}, {a}, {b}, {c};"
 
 
 def _load_pairs(address, pairs: int) -> tuple:
@@ -78,6 +82,24 @@ def _load_pairs(address, pairs: int) -> tuple:
     for q in range(0, pairs, width):
         found += WARP.shared.load(address + np.uint32(4 * q), width)
     return found
+
+
+def store_fragments(count: int):
+    """Make the function that stores ``count`` fragments of sums, 512 bytes each, for a warp."""
+    parts = [
+        f"st.shared.v4.f32 [$address + {512 * f}], "
+        f"{{$sums.{4 * f}, $sums.{4 * f + 1}, $sums.{4 * f + 2}, $sums.{4 * f + 3}}};"
+        for f in range(count)
+    ]
+
+    @ptx("\n\t".join(parts), ordered=True)
+    def store_sums(address: u32, sums: Vector(f32, 4 * count)):
+        """Fragment f at address + 512 f; ``address`` is the lane's own."""
+        for f in range(count):
+            place = address + np.uint32(512 * f)
+            WARP.shared.store(place, sums[4 * f : 4 * f + 4], np.float32)
+
+    return store_sums
 
 
 _G, _T = np.arange(32) >> 2, np.arange(32) & 3

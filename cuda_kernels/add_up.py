@@ -1,0 +1,89 @@
+"""The end of a product: partial sums in shared memory -> scaled, rounded, stored outputs."""
+
+from numba import cuda
+
+from cuda_kernels.forms import VALUE_SCALE
+from cuda_kernels.ptx import (
+    STORE,
+    f32,
+    load_cluster,
+    load_f32,
+    load_shared,
+    load_shared_f32,
+    u32,
+    u64,
+)
+
+OUT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+SLOT_BYTES = 512
+
+
+def make_finish(dtype: str):
+    """Make the device function that stores a 16 x 8 fragment of sums as ``dtype``."""
+    store, size = STORE[dtype], OUT_BYTES[dtype]
+
+    @cuda.jit(device=True, inline="always")
+    def put(total, row, column, row_data, target):
+        """out[column, row] = total 2^14 scale x_scale + offset, where that element exists."""
+        rows, batch, x_scales, out = target
+        wanted = u32(row < rows) * u32(column < batch)
+        value = f32(f32(total * f32(VALUE_SCALE)) * row_data[0])
+        if x_scales != u64(0):
+            value = f32(value * load_f32(u64(x_scales + u64(column * wanted) * u64(4))))
+        at = u64(u64(column) * u64(rows) + u64(row))
+        store(u64(out + at * u64(size)), f32(value + row_data[1]), wanted)
+
+    @cuda.jit(device=True, inline="always")
+    def finish(sums, first_row, row_data, first_column, target):
+        """Rows first_row + (g, g + 8), columns first_column + (2t, 2t + 1) of lane 4g + t.
+
+        row_data: shared address of (scale, bias) of the first row.
+        """
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        g, column = u32(lane >> u32(2)), u32(first_column + u32(2) * (lane & u32(3)))
+        right = u32(column + u32(1))
+        above = load_shared_f32(u32(row_data + g * u32(8)))
+        below = load_shared_f32(u32(row_data + g * u32(8) + u32(64)))
+        put(sums[0], u32(first_row + g), column, above, target)
+        put(sums[1], u32(first_row + g), right, above, target)
+        put(sums[2], u32(first_row + g + u32(8)), column, below, target)
+        put(sums[3], u32(first_row + g + u32(8)), right, below, target)
+
+    return finish
+
+
+def make_add_up(dtype: str, split: bool, team: int):
+    """Make the device function that adds the partial sums of each row tile and stores them."""
+    finish = make_finish(dtype)
+
+    @cuda.jit(device=True, inline="always")
+    def add_up(work, target):
+        """out = the slots of each row tile, summed in the order of (slice of K, warp)."""
+        first_tile, tiles, units, slice_units, share, row_data, slots = work
+        warps = u32(u32(cuda.blockDim.x) >> u32(5))
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        blocks = u32(cuda.gridDim.x)
+        j = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
+        while j < tiles:
+            s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
+            r = u32(0)
+            while r < blocks:
+                n = u32(min(slice_units, u32(units - r * slice_units)))
+                w, last = u32(u32(j * n) // share), u32(u32(j * n + n - u32(1)) // share)
+                slot = u32(u32(w + j) * u32(team))
+                stop = u32(u32(last + j + u32(1)) * u32(team))
+                while slot < stop:
+                    for u in range(4):
+                        here = u32(min(u32(slot + u32(u)), u32(stop - u32(1))))
+                        at = u32(slots + here * u32(SLOT_BYTES) + lane * u32(16))
+                        part = load_cluster(at, r) if split else load_shared(at)
+                        counts = f32(u32(u32(slot + u32(u)) < stop))
+                        s0, s1 = f32(s0 + counts * part[0]), f32(s1 + counts * part[1])
+                        s2, s3 = f32(s2 + counts * part[2]), f32(s3 + counts * part[3])
+                    slot = u32(slot + u32(4))
+                r = u32(r + u32(1))
+            row = u32(u32(first_tile + j) * u32(16))
+            finish((s0, s1, s2, s3), row, u32(row_data + j * u32(128)), u32(0), target)
+            j = u32(j + blocks * warps)
+
+    return add_up
