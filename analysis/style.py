@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from amssim.error.figures.style import style
+from amssim.error.figures.style import NO_METADATA, style
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
@@ -15,5 +15,5 @@ def save(figure: Figure, name: str) -> None:
     """Write docs/figures/``name``.svg and .png; the same figure always has the same bytes."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     with style():
-        figure.savefig(FIGURES / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(FIGURES / f"{name}.svg", metadata=NO_METADATA)
         figure.savefig(FIGURES / f"{name}.png", metadata={"Software": None})

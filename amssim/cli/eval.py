@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
         else spread_windows(tokens, args.windows, args.length)
     )
     moments = _moments(model, tokens, args)
-    console = Console(stderr=True)
-    records = evaluate(model, recipes, windows, moments, console.log)
+    with Console(stderr=True).status("evaluating") as status:
+        records = evaluate(model, recipes, windows, moments, status.update)
     _print(records, args.checkpoint)
     if args.json:
         _write(args.json, records)

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.weights < 1:
         raise InputError(f"--weights must be at least 1, found {args.weights:g}")
-    console = Console(stderr=True)
-    page = _page(args, lambda text: console.log(text, highlight=False))
+    with Console(stderr=True).status("reading") as status:
+        page = _page(args, status.update)
     try:
         args.output.write_text(page.html())
     except OSError as error:
@@ -52,11 +52,10 @@ def _page(args: argparse.Namespace, progress):
     from amssim.error.sources import from_file
     from amssim.error.tensors import Tensors
 
-    tensors = Tensors(args.checkpoint)
-    names = tensors.linear_names()
-    count = sum(tensors.size(name) for name in names)
+    sizes = Tensors(args.checkpoint).linear_sizes()
+    count = sum(sizes.values())
     page = Page(f"Quantisation error of {Path(args.checkpoint).resolve().name}")
-    page.text(f"{len(names)} linear layers with {count:,} weights.")
+    page.text(f"{len(sizes)} linear layers with {count:,} weights.")
     if count > args.weights:
         page.text(f"Measured on about {args.weights:,.0f} weights in rows from each.", note=True)
     ams = [recipe(name) for name in _SCHEMES]

@@ -10,7 +10,7 @@ import numpy as np
 from amssim.error.density import Density
 from amssim.error.tally import Layer
 from amssim.error.tensors import Tensors
-from amssim.errors import InputError
+from amssim.errors import FormatError, InputError
 
 #: A stream of float32 matrices.
 Layers = Iterator[Layer]
@@ -48,10 +48,18 @@ def from_file(path: str | Path) -> Layers:
     """
     path = Path(path)
     if path.suffix == ".npy":
-        yield from from_array(np.load(path, allow_pickle=False), path.name)
+        yield from from_array(_load(path), path.name)
     else:
         tensors = Tensors(path)
-        yield from (Layer(name, tensors[name]) for name in tensors.linear_names())
+        for name in tensors.linear_sizes():
+            yield from from_array(tensors[name], name)
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path} cannot be read as .npy weights: {error}") from None
 
 
 def check_matrix(name: str, weights: np.ndarray) -> np.ndarray:

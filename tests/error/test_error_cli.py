@@ -91,7 +91,8 @@ def test_report_is_one_page_without_links(tmp_path, checkpoint):
 
 
 BAD = [
-    (error, ["{tmp}/none"], FormatError, "is no checkpoint"),
+    (error, ["{tmp}/none"], InputError, "none does not exist"),
+    (error, ["{tmp}/none.npy"], FormatError, "cannot be read as .npy weights"),
     (error, ["--density", "cauchy"], InputError, "unknown density 'cauchy'"),
     (error, ["--weights", "0"], InputError, "expected at least one of each"),
     (error, ["--scheme", "fp9"], SchemeError, "no 9 bits"),
@@ -105,7 +106,7 @@ BAD = [
     (eval, ["{tmp}", "--tokens", "{tmp}/tokens.npy"], FormatError, "needs its config.json"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/tokens.npy", "--scheme", "fp9"], SchemeError,
      "no 9 bits"),
-    (report, ["{tmp}/none"], FormatError, "is no checkpoint"),
+    (report, ["{tmp}/none"], InputError, "none does not exist"),
     (report, ["{tmp}/model", "--weights", "0"], InputError, "must be at least 1"),
 ]  # fmt: skip
 

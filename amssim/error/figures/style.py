@@ -26,6 +26,9 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, YELLOW, GREY)
 MARKERS = "osD^vPX*"
 
+#: SVG metadata would hold the date and links.
+NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
 RC = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -80,6 +83,6 @@ def svg(drawn: Figure) -> str:
     """Return a figure as the SVG element alone, for a page."""
     text = StringIO()
     with style():
-        drawn.savefig(text, format="svg", metadata={"Date": None})
+        drawn.savefig(text, format="svg", metadata=NO_METADATA)
     found = text.getvalue()
     return found[found.index("<svg") :]

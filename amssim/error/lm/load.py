@@ -22,18 +22,19 @@ def load_model(checkpoint: str | Path, library: Backend | None = None) -> Llama:
     library = library or backend()
     config = LlamaConfig.read(Path(checkpoint))
     tensors = Tensors(checkpoint)
+    missing = [name for name, _ in _expected(config) if name not in tensors]
+    if missing:
+        raise FormatError(
+            f"{checkpoint} has no tensor {missing[0]!r}, which its config.json asks for"
+        )
+    weights = {name: tensors[name] for name in tensors}
     for name, shape in _expected(config):
-        if name not in tensors:
+        if weights[name].shape != shape:
             raise FormatError(
-                f"{checkpoint} has no tensor {name!r}, which its config.json asks for"
-            )
-        found = tensors[name].shape
-        if found != shape:
-            raise FormatError(
-                f"{checkpoint}: tensor {name!r} is {list(found)}, "
+                f"{checkpoint}: tensor {name!r} is {list(weights[name].shape)}, "
                 f"its config.json asks for {list(shape)}"
             )
-    return Llama(config, {n: library.array(tensors[n]) for n in tensors}, library)
+    return Llama(config, {n: library.array(w) for n, w in weights.items()}, library)
 
 
 def linear_weights(config: LlamaConfig) -> list[str]:
