@@ -43,7 +43,7 @@ def perplexity_against_bits(records: Sequence[dict], stored: float, title: str =
     ax.annotate("as stored", (1, stored), xycoords=("axes fraction", "data"), ha="right",
                 va="bottom", color=GREY, fontsize=8)  # fmt: skip
     ax.set(xlabel="effective bits per weight", ylabel="perplexity", title=title)
-    _limit(ax, records, "perplexity")
+    _limit(ax, records, "perplexity", stored)
     ax.legend()
     return drawn
 
@@ -83,11 +83,11 @@ def _at(record: dict, value: str) -> tuple[float, float]:
     return record["effective_bits"], record[value]
 
 
-def _limit(ax, records: Sequence[dict], value: str) -> None:
-    """Show the records, whatever the curves do outside."""
+def _limit(ax, records: Sequence[dict], value: str, *others: float) -> None:
+    """Show the records and ``others``, whatever the curves do outside."""
     for axis, numbers in (
         (ax.set_xlim, [r["effective_bits"] for r in records]),
-        (ax.set_ylim, [r[value] for r in records]),
+        (ax.set_ylim, [*others, *(r[value] for r in records)]),
     ):
         low, high = min(numbers), max(numbers)
         margin = 0.06 * (high - low) or 1.0

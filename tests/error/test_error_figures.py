@@ -1,0 +1,90 @@
+"""Figures show what the records say, and the same records give the same bytes."""
+
+import numpy as np
+import pytest
+
+from amssim.error.density import density
+from amssim.error.figures.formats import error_against_bits, perplexity_against_bits, tail_curves
+from amssim.error.figures.layers import layer_map
+from amssim.error.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
+from amssim.error.figures.style import svg
+from amssim.error.sources import from_density
+from amssim.error.sweep import default_choices, sweep
+
+
+@pytest.fixture(scope="module")
+def records():
+    return sweep(from_density(density("normal"), 4096, 128), default_choices())
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.get_lines()}
+
+
+def test_cost_of_k_draws_each_element_over_k(records):
+    (ax,) = cost_of_k(records).axes
+    drawn = lines(ax)["E2M2"]
+    assert drawn.get_xdata().tolist() == list(range(1, 9))
+    expected = [r["sqnr_db"] for r in records[:32] if r["element"] == "e2m2"]
+    assert drawn.get_ydata().tolist() == expected
+
+
+def test_theory_is_drawn_beside_the_measurement(records):
+    with_theory = [r | {"theory_db": r["sqnr_db"] - 1} for r in records]
+    (ax,) = cost_of_k(with_theory).axes
+    measured, predicted = ax.get_lines()[:2]
+    assert np.allclose(measured.get_ydata() - predicted.get_ydata(), 1)
+    assert predicted.get_linestyle() == "--"
+
+
+def test_search_rules_have_a_panel_per_element(records):
+    axes = cost_of_search(records).axes
+    assert [ax.get_title() for ax in axes] == ["E2M3", "E2M2"]
+    for ax in axes:
+        assert set(lines(ax)) == {"adaptive", "replace", "majority", "zero", "one"}
+        assert all(len(line.get_xdata()) >= 4 for line in ax.get_lines())
+
+
+def test_scale_blocks_go_from_few_bits_to_many(records):
+    (ax,) = cost_of_scales(records).axes
+    assert len(ax.get_lines()) == 4
+    assert all((np.diff(line.get_xdata()) >= 0).all() for line in ax.get_lines())
+
+
+FORMATS = [
+    {"family": "AMS", "name": "a", "effective_bits": 4.0, "sqnr_db": 20.0, "perplexity": 6.0},
+    {"family": "AMS", "name": "b", "effective_bits": 5.0, "sqnr_db": 26.0, "perplexity": 5.6},
+    {"family": "integer", "name": "c", "effective_bits": 4.5, "sqnr_db": 21.0, "perplexity": 5.9},
+]
+
+
+def test_formats_keep_their_places_and_bounds_stay_outside_the_limits():
+    panel = {"records": FORMATS, "bounds": {"rate-distortion": [[3.0, 18.0], [9.0, 54.0]]}}
+    (ax,) = error_against_bits({"normal": panel}).axes
+    assert lines(ax)["AMS"].get_xydata().tolist() == [[4, 20], [5, 26]]
+    assert lines(ax)["integer"].get_linestyle() == "None"
+    assert ax.get_ylim()[1] < 30 and ax.get_xlim()[1] < 6
+    (ax,) = perplexity_against_bits(FORMATS, 5.5).axes
+    assert lines(ax)["AMS"].get_ydata().tolist() == [6.0, 5.6]
+    assert ax.get_ylim()[0] < 5.5
+
+
+def test_tails_are_drawn_by_shape():
+    found = [r | {"shape": shape} for shape in (2.0, 0.6, 1.0) for r in FORMATS]
+    (ax,) = tail_curves(found).axes
+    assert lines(ax)["a (4.00)"].get_xdata().tolist() == [0.6, 1.0, 2.0]
+
+
+def test_layers_lie_at_their_number_and_part():
+    values = {"model.layers.0.mlp.up_proj.weight": 20.0, "model.layers.2.mlp.up_proj.weight": 22.0,
+              "model.layers.2.self_attn.q_proj.weight": 25.0, "other": 19.0}  # fmt: skip
+    ax = layer_map(values, "title", "dB").axes[0]
+    grid = ax.get_images()[0].get_array()
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "2"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["mlp.up_proj", "q_proj", "other"]
+    assert grid[0].tolist() == [20, 22] and grid[1, 1] == 25 and grid[2, 0] == 19
+
+
+def test_a_figure_has_the_same_bytes_each_time(records):
+    first, again = (svg(cost_of_k(records)) for _ in range(2))
+    assert first == again and first.startswith("<svg") and "matplotlib.org" not in first
