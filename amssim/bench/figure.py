@@ -28,11 +28,7 @@ def draw(record: dict, weights: Path, target: Path) -> None:
 
 def _draw_density(axes, originals, name, figures, color) -> None:
     restored = dict(open_checkpoint(Path(figures["path"])))
-    errors = [
-        (packed.dequantize() - originals[tensor].astype(np.float32)).ravel()
-        / np.float32(originals[tensor].astype(np.float32).std())
-        for tensor, packed in restored.items()
-    ]
+    errors = [_relative_error(originals[t], packed.dequantize()) for t, packed in restored.items()]
     axes.hist(
         np.concatenate(errors),
         bins=np.linspace(-0.6, 0.6, _BINS),
@@ -49,13 +45,19 @@ def _draw_density(axes, originals, name, figures, color) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
+def _relative_error(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    weights = original.astype(np.float32)
+    return ((restored - weights) / weights.std()).ravel()
+
+
 def _draw_bars(axes, schemes) -> None:
     width = 0.8 / len(schemes)
     for i, (color, (name, figures)) in enumerate(zip(_COLORS, schemes.items(), strict=True)):
         names = sorted(figures["tensors"])
         positions = np.arange(len(names)) + (i - (len(schemes) - 1) / 2) * width
         heights = [figures["tensors"][n]["sqnr_db"] for n in names]
-        axes.bar(positions, heights, width, color=color, label=name)
+        bars = axes.bar(positions, heights, width, color=color)
+        axes.bar_label(bars, fmt="%.1f", fontsize=8)
     axes.set_xticks(range(len(names)), [n.split(".")[-2] for n in names], fontsize=8)
     axes.set(ylabel="SQNR, dB")
-    axes.legend(frameon=False, fontsize=8)
+    axes.margins(y=0.1)
