@@ -109,6 +109,12 @@ class PackedTensor:
 
         return gemv(self, x)
 
+    def to_gpu(self, bias: np.ndarray | None = None):
+        """Copy the weights to the current GPU as a `GpuTensor`; see `amssim.gpu`."""
+        from amssim.gpu import to_gpu
+
+        return to_gpu(self, bias)
+
     def save(self, path: str | Path, *, name: str = "weight", overwrite: bool = False) -> None:
         """Write one safetensors file, whole or not at all; ``name`` is the tensor's name in it."""
         from amssim.checkpoint import save_packed

@@ -6,16 +6,15 @@ than 48 KiB of shared memory.
 
 import ctypes
 import threading
-from dataclasses import dataclass
 from functools import lru_cache
 
 from amssim.errors import ResourceError
 from cuda_kernels.compile import entry_name
+from cuda_kernels.plan import Gpu
 
 CLUSTER, EARLY = 4, 6  # CUlaunchAttributeID
-MAX_SHARED, NON_PORTABLE_CLUSTER = 8, 14  # CUfunction_attribute
-MULTIPROCESSORS, MAJOR, MINOR, SHARED, L2 = 16, 75, 76, 97, 38  # CUdevice_attribute
-LARGEST_PORTABLE_CLUSTER = 8
+MAX_SHARED = 8  # CUfunction_attribute
+MULTIPROCESSORS, MAJOR, MINOR, SHARED = 16, 75, 76, 97  # CUdevice_attribute
 
 
 class _Attribute(ctypes.Structure):
@@ -31,20 +30,6 @@ class _Config(ctypes.Structure):
         ("attributes", ctypes.POINTER(_Attribute)),
         ("count", ctypes.c_uint),
     ]
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """What a plan needs to know of a GPU."""
-
-    multiprocessors: int
-    shared_bytes: int
-    capability: tuple[int, int]
-
-    @property
-    def hopper(self) -> bool:
-        """Whether it has clusters and early launch."""
-        return self.capability >= (9, 0)
 
 
 @lru_cache

@@ -120,6 +120,7 @@ def _on_models(function, place):
     used = {name: function.__globals__[name] for name in code.co_names
             if name in function.__globals__}
     scope = function.__globals__ | {name: exchange(value) for name, value in used.items()}
+    scope |= {"min": np.minimum, "max": np.maximum}
     cells = tuple(types.CellType(exchange(c.cell_contents)) for c in function.__closure__ or ())
     return types.FunctionType(code, scope, function.__name__, function.__defaults__, cells)
 

@@ -1,50 +1,179 @@
 """Which kernel with which grid serves a product of a given shape. Pure arithmetic, no GPU."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from cuda_kernels.driver import LARGEST_PORTABLE_CLUSTER, Gpu
+from cuda_kernels.add_up import SLOT_BYTES
 from cuda_kernels.forms import Form
-from cuda_kernels.gemv import SLOT_BYTES, row_stride
+from cuda_kernels.gemm import STEP, WARP_TILES, tile_bytes
+from cuda_kernels.stage import row_stride
 
 GEMV_BATCH = 8
+GEMM_BATCH = 64
+STATIC_BYTES = 1024  # of shared memory that each block takes for itself
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A launch: ``splits`` blocks share K and form a cluster that owns ``cluster_tiles``."""
+class Gpu:
+    """What a plan needs to know of a GPU."""
 
-    warps: int
-    blocks_per_sm: int
-    grid: int
-    splits: int
+    multiprocessors: int
+    shared_bytes: int
+    capability: tuple[int, int]
+
+    @property
+    def hopper(self) -> bool:
+        """Whether it has clusters and early launch."""
+        return self.capability >= (9, 0)
+
+    def blocks(self, cluster: int) -> int:
+        """Blocks that run at a time in clusters of that size, one per multiprocessor.
+
+        A cluster lies inside a GPC, and these have odd multiprocessors: of an H200's 132,
+        clusters of 4 or 8 reach 120 (cuOccupancyMaxActiveClusters).
+        """
+        if cluster <= 2:
+            return self.multiprocessors // cluster * cluster
+        return self.multiprocessors * 10 // 11 // cluster * cluster
+
+
+@dataclass(frozen=True)
+class GemvPlan:
+    """A launch of `cuda_kernels.gemv`; its fields are that kernel's arguments and options."""
+
+    threads: int
+    resident: int
+    team: int
+    grid: tuple[int, int]
     cluster_tiles: int
+    slice_units: int
+    share: int
     stride: int
     shared_bytes: int
 
+    @property
+    def shift(self) -> int:
+        """2^shift is at least the pieces of a row of activations."""
+        return (4 * self.slice_units - 1).bit_length()
 
-def slice_units(form: Form, columns: int, splits: int) -> int:
-    """Units of the largest slice of K."""
-    steps = form.units(columns) // form.step
-    return -(-steps // splits) * form.step
+    @property
+    def per_tile(self) -> int:
+        """2^32 / slice_units, rounded up: the kernel divides by multiplying."""
+        return -(-(2**32) // self.slice_units)
 
 
-def gemv_plan(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,
-              blocks_per_sm: int, splits: int) -> Plan | None:  # fmt: skip
+@dataclass(frozen=True)
+class GemmPlan:
+    """A launch of `cuda_kernels.gemm`; its fields are that kernel's arguments and options."""
+
+    columns: int
+    warps: int
+    grid: tuple[int, int]
+    slice_units: int
+    shared_bytes: int
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b rounded up."""
+    return -(-a // b)
+
+
+def slice_of(form: Form, units: int, splits: int, step: int) -> int | None:
+    """Units of a slice of K in whole steps, or None where a slice would be empty."""
+    steps = ceil_div(units, step)
+    length = ceil_div(steps, splits)
+    return length * step if (splits - 1) * length < steps else None
+
+
+def try_gemv(
+    form: Form, rows: int, columns: int, batch: int, gpu: Gpu,
+    *, threads: int, resident: int, team: int, splits: int = 1,
+) -> GemvPlan | None:  # fmt: skip
     """Return the plan with these choices, or None where it does not fit."""
-    tiles = form.tiles(rows)
-    if splits > form.units(columns) // form.step:
+    units, tiles = form.units(columns), form.tiles(rows)
+    n = slice_of(form, units, splits, form.step)
+    if n is None or (n < 4 * team and team > 1):
         return None
-    stride = row_stride(form, slice_units(form, columns, splits))
-    most = gpu.shared_bytes // blocks_per_sm - 1024 * (blocks_per_sm - 1)
-    most_tiles = (most - batch * stride) // SLOT_BYTES - warps
+    stride, teams = row_stride(form, n), threads // 32 // team
+    room = gpu.shared_bytes // resident - STATIC_BYTES * (resident > 1)
+    room -= batch * stride + teams * team * SLOT_BYTES
+    most_tiles = room // (team * SLOT_BYTES + 128)
     if most_tiles < 1:
         return None
-    clusters = gpu.multiprocessors * blocks_per_sm // splits
-    waves = -(-tiles // (clusters * most_tiles))
-    cluster_tiles = -(-tiles // (clusters * waves))
-    grid = -(-tiles // cluster_tiles) * splits
-    shared = batch * stride + (warps + cluster_tiles) * SLOT_BYTES
-    return Plan(warps, blocks_per_sm, grid, splits, cluster_tiles, stride, shared)
+    clusters = max(1, gpu.blocks(splits) * resident // splits)
+    waves = ceil_div(tiles, clusters * most_tiles)
+    cluster_tiles = ceil_div(tiles, clusters * waves)
+    grid = (splits, ceil_div(tiles, cluster_tiles))
+    share = ceil_div(cluster_tiles * n, teams)
+    if team > 1 or form.has_tails:
+        share = ceil_div(share, 4) * 4
+    shared = batch * stride + cluster_tiles * 128 + (teams + cluster_tiles) * team * SLOT_BYTES
+    exact = cluster_tiles * n * n < 2**32 and grid[1] < 2**16
+    plan = GemvPlan(threads, resident, team, grid, cluster_tiles, n, share, stride, shared)
+    return plan if exact else None
 
 
-__all__ = ["GEMV_BATCH", "LARGEST_PORTABLE_CLUSTER", "Plan", "gemv_plan", "slice_units"]
+def try_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,
+             splits: int) -> GemmPlan | None:  # fmt: skip
+    """Return the plan with these choices, or None where it does not fit."""
+    column_tiles = column_tiles_of(batch)
+    n = slice_of(form, form.units(columns), splits, STEP)
+    fragments = WARP_TILES * warps * column_tiles
+    shared = warps * 256 + max(2 * tile_bytes(form, column_tiles), fragments * SLOT_BYTES)
+    blocks = ceil_div(form.tiles(rows), WARP_TILES * warps)
+    pieces_fit = ceil_div(column_tiles * 4, warps) <= STEP
+    if n is None or shared > gpu.shared_bytes or not pieces_fit or blocks >= 2**16:
+        return None
+    return GemmPlan(column_tiles, warps, (splits, blocks), n, shared)
+
+
+def column_tiles_of(batch: int) -> int:
+    """Column tiles of the smallest kernel that takes the batch: 2, 4 or 8."""
+    return next(n for n in (2, 4, 8) if 8 * n >= batch)
+
+
+@lru_cache(maxsize=4096)
+def plan(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvPlan | GemmPlan:
+    """Choose the launch of a product with 1 to `GEMM_BATCH` rows of activations."""
+    splits = (1, 2) if gpu.hopper else (1,)
+    if batch <= GEMV_BATCH:
+        for split in splits:
+            for shape in gemv_shapes(form, rows, columns, batch, gpu):
+                found = try_gemv(form, rows, columns, batch, gpu, splits=split, **shape)
+                if found:
+                    return found
+    return best_gemm(form, rows, columns, batch, gpu)
+
+
+def gemv_shapes(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> list[dict]:
+    """Block shapes in the order of preference, as measured on an H200."""
+    two, one = {"threads": 512, "resident": 2}, {"threads": 512, "resident": 1}
+    wide = {"threads": 1024, "resident": 1}
+    few = form.tiles(rows) <= 2 * gpu.multiprocessors
+    if batch > 2:
+        order = [one, wide] if form.has_tails and few else [wide, one]
+    elif few and form.has_tails:
+        order = [one, two, wide]
+    else:
+        order = [wide, two, one] if columns > 20000 else [two, wide, one]
+    return [shape | {"team": team} for shape in order for team in (1,)]
+
+
+def best_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemmPlan:
+    """The block shape with the least work on the busiest multiprocessor."""
+    most_warps = 12 if column_tiles_of(batch) == 8 else 16
+    candidates = []
+    for splits in (1, 2, 4, 8) if gpu.hopper else (1,):
+        for warps in range(most_warps, 1, -2):
+            found = try_gemm(form, rows, columns, batch, gpu, warps=warps, splits=splits)
+            if found:
+                candidates.append((gemm_cost(found, gpu), found.warps, found))
+    return min(candidates, key=lambda c: c[:2])[2]
+
+
+def gemm_cost(found: GemmPlan, gpu: Gpu) -> float:
+    """Relative time: rounds of blocks times units of K, with the reduction's overhead."""
+    splits, blocks = found.grid
+    rounds = ceil_div(splits * blocks, gpu.blocks(splits))
+    per_round = found.slice_units * (4 + found.warps) + 24 * (splits > 1) * found.warps
+    return rounds * per_round

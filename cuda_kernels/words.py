@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cuda_kernels.forms import FP4_25, TILE_ROWS, Form
+from cuda_kernels.forms import FP4_25, FP5_33, TILE_ROWS, Form
 from cuda_kernels.ptx import decode as d
 
 LOW_425 = (9, 10, 11, 15)  # where a decoded half holds the top bits of e2m2, low to high
@@ -63,10 +63,16 @@ def _inverse(rest_places: tuple, factors: tuple, out_places: tuple):
     return placed.astype(np.uint32), low, high
 
 
+def tables(form: Form) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(placed, low, high) of a form; see `_inverse`."""
+    if form is FP4_25:
+        return _inverse(REST_PLACES_425, tuple(map(np.uint64, d.FACTORS_425)), LOW_425)
+    return _inverse(REST_PLACES_533, (np.uint64(d.FACTOR_533),), OWN_533)
+
+
 def join_425(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Top codes uint8[..., 4] of both halves -> uint32 words."""
-    placed, low_table, high_table = _inverse(REST_PLACES_425, tuple(map(np.uint64, d.FACTORS_425)),
-                                             LOW_425)
+    placed, low_table, high_table = tables(FP4_25)
     word = np.zeros(low.shape[:-1], np.uint32)
     for half, top in ((0, low), (16, high)):
         word |= scatter(top[..., 0], tuple(p + half for p in LOW_425))
@@ -78,7 +84,7 @@ def join_425(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 def join_533(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Codes uint8[..., 3] of both halves, the shared bit in each half's first -> uint32 words."""
-    placed, low_table, high_table = _inverse(REST_PLACES_533, (np.uint64(d.FACTOR_533),), OWN_533)
+    placed, low_table, high_table = tables(FP5_33)
     word = np.zeros(low.shape[:-1], np.uint32)
     for half, code in ((0, low), (16, high)):
         word |= scatter(code[..., 0] >> 1, tuple(p + half - 3 for p in LOW_533))

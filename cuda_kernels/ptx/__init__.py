@@ -6,6 +6,13 @@ A function's body is what its instructions compute, on 32-lane numpy registers; 
 
 from cuda_kernels.inline import f32, u32, u64
 from cuda_kernels.ptx.decode import DECODE
+from cuda_kernels.ptx.dense import (
+    SCATTER,
+    as_f32,
+    copy_out,
+    load_half_if,
+    store_half_if,
+)
 from cuda_kernels.ptx.memory import (
     STORE,
     cluster_barrier,
@@ -28,14 +35,18 @@ from cuda_kernels.ptx.tensor import contract, store_fragments
 __all__ = [
     "DECODE",
     "LOAD_PIECE",
+    "SCATTER",
     "STORE",
     "STORE_PIECE",
+    "as_f32",
     "cluster_barrier",
     "contract",
+    "copy_out",
     "f32",
     "keep",
     "load_cluster",
     "load_f32",
+    "load_half_if",
     "load_shared",
     "load_shared_f32",
     "load_word_if",
@@ -43,6 +54,7 @@ __all__ = [
     "shared_address",
     "start_next_grid",
     "store_fragments",
+    "store_half_if",
     "store_shared",
     "store_shared_f32",
     "u32",

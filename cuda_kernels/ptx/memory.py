@@ -47,42 +47,38 @@ def load_f32(address: u64) -> f32:
 # --- outputs ----------------------------------------------------------------------------------
 
 
-def _store_as(kind: str, narrow: str, place: str, dtype_width: int):
-    convert = f"cvt.rn.{kind}.f32 h, $value;" if narrow else "mov.b32 h, $value;"
-
-    @ptx(
-        f"{{ .reg .pred p; .reg .b{8 * dtype_width} h; setp.ne.u32 p, $wanted, 0; {convert}"
-        f" @p st.global.{place} [$address], h; }}",
-        ordered=True,
-    )
-    def store(address: u64, value: f32, wanted: u32):
-        """Round a float32 to the output type and store it where ``wanted``."""
-        active = lanes(wanted, np.uint32) != 0
-        WARP.memory.store(address, (_rounded(value, kind),), _DTYPES[kind], active)
-
-    return store
-
-
-def _rounded(value, kind: str) -> np.ndarray:
-    """float32 register -> bits of float16, bfloat16 or float32."""
+def rounded(value, dtype: str) -> np.ndarray:
+    """Model: float32 register -> bits of the nearest float16, bfloat16 or float32."""
     x = np.asarray(lanes(value, np.float32))
-    if kind == "f16":
+    if dtype == "float16":
         with np.errstate(over="ignore"):
             return x.astype(np.float16).view(np.uint16)
-    if kind == "f32":
+    if dtype == "float32":
         return x.view(np.uint32)
     bits = x.view(np.uint32).astype(np.uint64)
     nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(x), 0x7FFF, nearest).astype(np.uint16)
 
 
-_DTYPES = {"f16": np.uint16, "bf16": np.uint16, "f32": np.uint32}
+def _store_as(dtype: str, convert: str, bits: int):
+    @ptx(
+        f"{{ .reg .pred p; .reg .b{bits} h; setp.ne.u32 p, $wanted, 0; {convert} h, $value;"
+        f" @p st.global.b{bits} [$address], h; }}",
+        ordered=True,
+    )
+    def store(address: u64, value: f32, wanted: u32):
+        """Round a float32 to the output type and store it where ``wanted``."""
+        active = lanes(wanted, np.uint32) != 0
+        WARP.memory.store(address, (rounded(value, dtype),), f"u{bits // 8}", active)
+
+    return store
+
 
 #: dtype name -> function that rounds a float32 to it and stores it where a predicate holds
 STORE = {
-    "float16": _store_as("f16", "rn", "b16", 2),
-    "bfloat16": _store_as("bf16", "rn", "b16", 2),
-    "float32": _store_as("f32", "", "b32", 4),
+    "float16": _store_as("float16", "cvt.rn.f16.f32", 16),
+    "bfloat16": _store_as("bfloat16", "cvt.rn.bf16.f32", 16),
+    "float32": _store_as("float32", "mov.b32", 32),
 }
 
 

@@ -1,0 +1,102 @@
+"""Arrays of other libraries on the GPU, by address: torch, CuPy, Numba, and what speaks DLPack."""
+
+from dataclasses import dataclass
+
+from amssim.errors import InputError
+
+_TORCH = {"torch.float16": "float16", "torch.bfloat16": "bfloat16", "torch.float32": "float32"}
+_TYPESTR = {"<f2": "float16", "<f4": "float32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """An array as kernels see it."""
+
+    address: int
+    dtype: str
+    shape: tuple[int, ...]
+    library: str
+
+
+def adopt(name: str, array) -> Adopted:
+    """Look at a contiguous array on the GPU without copying it.
+
+    Raises:
+        InputError: it is not on a GPU, or not contiguous.
+    """
+    if type(array).__module__.startswith("torch"):
+        return _adopt_torch(name, array)
+    interface = getattr(array, "__cuda_array_interface__", None)
+    if interface is None:
+        return _adopt_torch(name, _through_dlpack(name, array))
+    shape, strides = tuple(interface["shape"]), interface.get("strides")
+    dtype = _TYPESTR.get(interface["typestr"], interface["typestr"])
+    if strides is not None and strides != _c_strides(shape, interface["typestr"]):
+        raise InputError(f"{name} must be contiguous: pass a copy in C order")
+    library = "cupy" if type(array).__module__.startswith("cupy") else "numba"
+    return Adopted(interface["data"][0], dtype, shape, library)
+
+
+def _adopt_torch(name: str, tensor) -> Adopted:
+    if not tensor.is_cuda:
+        raise InputError(f"{name} must be on the GPU, found a tensor on {tensor.device}")
+    if not tensor.is_contiguous():
+        raise InputError(f"{name} must be contiguous: pass {name}.contiguous()")
+    dtype = str(tensor.dtype)
+    return Adopted(tensor.data_ptr(), _TORCH.get(dtype, dtype), tuple(tensor.shape), "torch")
+
+
+def _c_strides(shape: tuple[int, ...], typestr: str) -> tuple[int, ...]:
+    strides, step = [], int(typestr[2:])
+    for length in reversed(shape):
+        strides.append(step)
+        step *= length
+    return tuple(reversed(strides))
+
+
+def _through_dlpack(name: str, array):
+    try:
+        from torch import from_dlpack
+
+        return from_dlpack(array)
+    except (ImportError, TypeError, AttributeError, RuntimeError, BufferError):
+        raise InputError(
+            f"{name} must be an array on the GPU (PyTorch, CuPy, Numba; others by DLPack if "
+            f"PyTorch is installed), found {type(array).__name__}"
+        ) from None
+
+
+def empty(library: str, shape: tuple[int, ...], dtype: str):
+    """Make an uninitialised array of ``library`` on the current GPU."""
+    if library == "torch":
+        import torch
+
+        return torch.empty(shape, dtype=getattr(torch, dtype), device="cuda")
+    if dtype == "bfloat16":
+        raise InputError("a bfloat16 result needs PyTorch: CuPy and Numba have no such type")
+    if library == "cupy":
+        import cupy
+
+        return cupy.empty(shape, dtype)
+    from numba import cuda
+
+    return cuda.device_array(shape, dtype)
+
+
+def stream_of(library: str, stream) -> int:
+    """Handle of ``stream``, or of the library's current one if it is None."""
+    if stream is None and library == "torch":
+        import torch
+
+        return torch.cuda.current_stream().cuda_stream
+    if stream is None and library == "cupy":
+        import cupy
+
+        return cupy.cuda.get_current_stream().ptr
+    if stream is None:
+        return 0
+    for attribute in ("cuda_stream", "ptr", "handle"):  # torch, CuPy, Numba
+        if hasattr(stream, attribute):
+            found = getattr(stream, attribute)
+            return int(getattr(found, "value", found) or 0)
+    return int(stream)

@@ -1,0 +1,89 @@
+"""Dense weights: out[m, k] = value[m, k] * scale[m], rounded to float32 and then to the dtype.
+
+A warp takes four units of a row tile at a time, decodes them to shared memory in column order
+and writes each row's run from there in whole 16-byte pieces.
+"""
+
+from numba import cuda
+
+from cuda_kernels.add_up import OUT_BYTES
+from cuda_kernels.forms import UNIT_BYTES, Form
+from cuda_kernels.ptx import (
+    DECODE,
+    SCATTER,
+    copy_out,
+    keep,
+    load_f32,
+    load_word_if,
+    load_words_if,
+    shared_address,
+    u32,
+    u64,
+)
+
+UNITS = 4  # that a warp takes at a time
+
+
+def run_bytes(form: Form, dtype: str) -> int:
+    """Bytes between rows of a warp's buffer."""
+    return UNITS * form.unit_weights * OUT_BYTES[dtype] + 16
+
+
+def make_dequantize(form: Form, dtype: str):
+    """Make the kernel of one form and output dtype."""
+    decode, scatter, size = DECODE[form], SCATTER[form, dtype], OUT_BYTES[dtype]
+    has_tails, pitch, piece = form.has_tails, run_bytes(form, dtype), form.piece_weights
+    run = UNITS * form.unit_weights * size // 16  # pieces of 16 bytes of a row
+    turns = -(-16 * run // 32)
+
+    def dequantize(weights, tails, scales, out, rows, columns, units, row_tiles):
+        """out[m, k] = value[m, k] scale[m]; 16 bytes divide a row of out.
+
+        weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
+        scales: float32[rows]; out: dtype[rows, columns]
+        """
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        warps = u32(u32(cuda.blockDim.x) >> u32(5))
+        groups = u32(u32(units + u32(UNITS - 1)) // u32(UNITS))
+        step = u32(u32(cuda.gridDim.x) * warps)
+        i = u32(u32(cuda.blockIdx.x) * warps + warp)
+        buffer = u32(keep(shared_address(cuda.shared.array(0, u32))) + warp * u32(16 * pitch))
+        g, t = u32(lane >> u32(2)), u32(lane & u32(3))
+        mine = u32(buffer + g * u32(pitch) + t * u32(piece * size))
+        while i < u32(row_tiles * groups):
+            tile = u32(i // groups)
+            unit = u32(u32(i - tile * groups) * u32(UNITS))
+            row = u32(u32(tile * u32(16)) + g)
+            at = u64((u64(tile) * u64(units) + u64(unit)) * u64(UNIT_BYTES))
+            above = load_f32(u64(scales + u64(row * u32(row < rows)) * u64(4)))
+            under = u32(row + u32(8))
+            below = load_f32(u64(scales + u64(under * u32(under < rows)) * u64(4)))
+            tail = u32(0)
+            if has_tails:
+                tail = load_word_if(u64(tails + (at >> u64(4)) + u64(lane) * u64(4)), u32(1))
+            first = u64(weights + at + u64(lane) * u64(16))
+            w0 = load_words_if(first, u32(1))
+            w1 = load_words_if(u64(first + u64(UNIT_BYTES)), u32(u32(unit + u32(1)) < units))
+            w2 = load_words_if(u64(first + u64(2 * UNIT_BYTES)), u32(u32(unit + u32(2)) < units))
+            w3 = load_words_if(u64(first + u64(3 * UNIT_BYTES)), u32(u32(unit + u32(3)) < units))
+            for u in range(UNITS):
+                place = u32(mine + u32(u * 4 * piece * size))
+                scatter(place, u32(place + u32(8 * pitch)), decode(w0, tail), above, below)
+                w0, w1, w2 = w1, w2, w3
+                tail = u32((tail >> u32(4)) | (tail << u32(28)))
+            cuda.syncwarp()
+            for turn in range(turns):
+                j = u32(lane + u32(32 * turn))
+                r = u32(j // u32(run))
+                c = u32(j - r * u32(run))
+                to_row = u32(tile * u32(16) + r)
+                column = u32(unit * u32(4 * piece) + c * u32(16 // size))
+                wanted = u32(r < u32(16)) * u32(to_row < rows) * u32(column < columns)
+                to = u64(out + (u64(to_row) * u64(columns) + u64(column)) * u64(size))
+                r = u32(min(r, u32(15)))
+                copy_out(to, u32(buffer + r * u32(pitch) + c * u32(16)), wanted)
+            cuda.syncwarp()
+            i = u32(i + step)
+
+    return dequantize

@@ -1,0 +1,214 @@
+"""Weights on a GPU and what can be done with them."""
+
+import numpy as np
+
+from amssim.errors import InputError
+from amssim.scheme import Scheme
+from cuda_kernels import driver, kernels, repack
+from cuda_kernels.arrays import Adopted, adopt, empty, stream_of
+from cuda_kernels.dequantize import run_bytes
+from cuda_kernels.driver import Launch
+from cuda_kernels.forms import form_of
+from cuda_kernels.normalize import THREADS
+from cuda_kernels.plain import Plain
+from cuda_kernels.plan import GEMM_BATCH, GemvPlan, plan
+
+DTYPES = ("float16", "bfloat16", "float32")
+#: from this batch on, dense weights and the library's own product are faster (H200, cuBLAS)
+DENSE_BATCH = 257
+NONE = 0
+
+
+class Matrix:
+    """Packed weights on the current GPU, in the kernel form that holds them.
+
+    Args:
+        scheme, shape, words, scales, scale_block: as of a `PackedTensor`.
+        bias: float32[rows] or None.
+    """
+
+    def __init__(self, scheme: Scheme, shape, words, scales, scale_block, bias):
+        from numba import cuda
+
+        self.device = driver.current_device()
+        self.scheme, self.shape, self.scale_block = scheme, shape, scale_block
+        self.form = form_of(scheme) if scale_block is None else None
+        self._scales = cuda.to_device(np.ascontiguousarray(scales))
+        self._bias = None if bias is None else cuda.to_device(bias)
+        canonical = cuda.to_device(np.ascontiguousarray(words))
+        self._words = self._tails = self._plain = None
+        if self.form is None or shape[1] % 8:
+            bias_at = NONE if bias is None else address(self._bias)
+            where = (canonical, self._scales, scale_block, bias_at)
+            self._plain = Plain(self.device, scheme, shape, *where)
+        if self.form is not None:
+            self._words, self._tails = repack.pack(canonical, scheme, self.form, shape)
+        self._launches: dict = {}
+        self._workspace: dict = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the GPU of weights and scales."""
+        canonical = self._plain and self._plain.words
+        arrays = (canonical, self._words, self._tails, self._scales, self._bias)
+        return sum(a.nbytes for a in arrays if a is not None)
+
+    # --- the product ----------------------------------------------------------------------------
+
+    def gemv(self, x, out=None, stream=None, dtype: str | None = None):
+        """x[columns] or x[batch, columns] -> out[rows] or out[batch, rows]; see `amssim.gpu`."""
+        found = adopt("x", x)
+        batch = self._check_x(found)
+        if out is None:
+            shape = (self.shape[0],) if len(found.shape) == 1 else (batch, self.shape[0])
+            out = empty(found.library, shape, dtype or found.dtype)
+        target = adopt("out", out)
+        self._check_out(target, found, batch)
+        handle = stream_of(found.library, stream)
+        if batch == 0:
+            return out
+        if self.form is None:
+            self._plain.gemv(found, target, batch, handle)
+        elif batch >= DENSE_BATCH and found.library in ("torch", "cupy"):
+            self._dense(x, out, found)
+        else:
+            self._tensor_cores(found, target, batch, handle)
+        return out
+
+    def _check_x(self, x: Adopted) -> int:
+        rows, columns = self.shape
+        if x.dtype not in ("float16", "bfloat16"):
+            raise InputError(f"x must be float16 or bfloat16, found {x.dtype}")
+        if len(x.shape) not in (1, 2) or x.shape[-1] != columns:
+            raise InputError(
+                f"x must be [{columns}] or [batch, {columns}] for weights of {rows}x{columns}, "
+                f"found {list(x.shape)}"
+            )
+        batch = 1 if len(x.shape) == 1 else x.shape[0]
+        if batch * max(rows, columns) >= 2**31:
+            raise InputError(f"a batch of {batch} needs 2^31 elements or more: split it")
+        return batch
+
+    def _check_out(self, out: Adopted, x: Adopted, batch: int) -> None:
+        shape = (self.shape[0],) if len(x.shape) == 1 else (batch, self.shape[0])
+        if out.shape != shape or out.dtype not in DTYPES:
+            raise InputError(
+                f"out must be {list(shape)} of float16, bfloat16 or float32, "
+                f"found {list(out.shape)} of {out.dtype}"
+            )
+
+    def _tensor_cores(self, x: Adopted, out: Adopted, batch: int, stream: int) -> None:
+        rows, columns = self.shape
+        size = 4 if out.dtype == "float32" else 2
+        for first in range(0, batch, GEMM_BATCH):
+            count = min(GEMM_BATCH, batch - first)
+            source = x.address + 2 * first * columns
+            target = out.address + size * first * rows
+            x_scales, length = NONE, columns
+            if x.dtype == "bfloat16" or columns % 8 or source % 16:
+                source, x_scales, length = self._normalized(source, x.dtype, count, stream)
+            launch = self._launch(out.dtype, count, length)
+            launch(stream, {4: source, 5: x_scales, 6: target})
+
+    def _launch(self, dtype: str, batch: int, length: int) -> Launch:
+        key = (dtype, batch, length)
+        if key not in self._launches:
+            self._launches[key] = self._make_launch(dtype, batch, length)
+        return self._launches[key]
+
+    def _make_launch(self, dtype: str, batch: int, length: int) -> Launch:
+        rows, columns = self.shape
+        gpu, form = driver.gpu(self.device), self.form
+        found = plan(form, rows, columns, batch, gpu)
+        split, early = found.grid[0] > 1, gpu.hopper
+        shared = {"shared_bytes": found.shared_bytes, "cluster": found.grid[0], "early": early}
+        bias = NONE if self._bias is None else address(self._bias)
+        pointers = (address(self._words), address(self._tails), address(self._scales), bias)
+        sizes = (rows, length, batch, form.units(columns), form.tiles(rows))
+        if isinstance(found, GemvPlan):
+            options = (found.threads, found.resident, found.team, split)
+            function = kernels.gemv(self.device, form, dtype, *options)
+            launch = Launch(function, found.grid, found.threads, **shared)
+            rest = (found.cluster_tiles, found.slice_units, found.share, found.stride, found.shift)
+            launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *rest)
+        else:
+            function = kernels.gemm(self.device, form, dtype, found.columns, found.warps, split)
+            launch = Launch(function, found.grid, 32 * found.warps, **shared)
+            launch.set(*pointers, 0, 0, 0, *sizes, found.slice_units)
+        return launch
+
+    def _normalized(self, source: int, dtype: str, batch: int, stream: int) -> tuple:
+        """(address, scales, length) of activations that the kernels can read as they are."""
+        from numba import cuda
+
+        columns = self.shape[1]
+        padded = -(-columns // 8) * 8
+        key = (stream, batch, dtype)
+        if key not in self._workspace:
+            space = cuda.device_array((batch, padded), np.float16)
+            scales = cuda.device_array(batch, np.float32)
+            function = kernels.normalize(self.device, dtype)
+            early = driver.gpu(self.device).hopper
+            launch = Launch(function, (1, batch), THREADS, shared_bytes=8 * THREADS, early=early)
+            launch.set(0, address(space), address(scales), columns, padded)
+            self._workspace[key] = (space, scales, launch)
+        space, scales, launch = self._workspace[key]
+        launch(stream, {0: source})
+        return address(space), address(scales), padded
+
+    # --- dense weights and the ways for what no form holds -------------------------------------
+
+    def dequantize(self, dtype: str = "float16", out=None, stream=None, library: str = "numba"):
+        """The weights, dtype[rows, columns], each rounded to float32 and then to ``dtype``."""
+        if dtype not in DTYPES:
+            raise InputError(f"dtype must be one of {', '.join(DTYPES)}, found {dtype!r}")
+        rows, columns = self.shape
+        if out is None:
+            out = empty(library, (rows, columns), dtype)
+        target = adopt("out", out)
+        if target.shape != (rows, columns) or target.dtype != dtype:
+            raise InputError(f"out must be {dtype}[{rows}, {columns}]")
+        handle = stream_of(target.library, stream)
+        if self._plain is None and target.address % 16 == 0:
+            self._dequantize_form(target, handle)
+        else:
+            self._plain.dequantize(target, handle)
+        return out
+
+    def _dequantize_form(self, out: Adopted, stream: int) -> None:
+        key = ("dense", out.dtype)
+        if key not in self._launches:
+            function = kernels.dequantize(self.device, self.form, out.dtype)
+            warps = kernels.DEQUANTIZE_THREADS // 32
+            shared = warps * 16 * run_bytes(self.form, out.dtype)
+            blocks = 2 * driver.gpu(self.device).multiprocessors
+            launch = Launch(function, (blocks, 1), 32 * warps, shared_bytes=shared)
+            rows, columns = self.shape
+            sizes = (rows, columns, self.form.units(columns), self.form.tiles(rows))
+            arrays = (self._words, self._tails, self._scales)
+            launch.set(*(address(a) for a in arrays), 0, *sizes)
+            self._launches[key] = launch
+        self._launches[key](stream, {3: out.address})
+
+    def _dense(self, x, out, found: Adopted) -> None:
+        """out = x W^T by the library's own product on dense weights."""
+        weights = self.dequantize(found.dtype, library=found.library)
+        if found.library == "torch":
+            import torch
+
+            product = torch.mm(x, weights.t())
+            if self._bias is not None:
+                product = product + torch.as_tensor(self._bias, device="cuda")
+            out.copy_(product)
+        else:
+            product = x @ weights.T
+            if self._bias is not None:
+                import cupy
+
+                product = product + cupy.asarray(self._bias)
+            out[...] = product
+
+
+def address(array) -> int:
+    """Address of a Numba device array."""
+    return array.__cuda_array_interface__["data"][0]

@@ -1,0 +1,86 @@
+"""Launches of the plain kernels, for schemes and shapes that no kernel form serves."""
+
+import numpy as np
+
+from amssim.scheme import Scheme
+from cuda_kernels import generic, kernels, repack
+from cuda_kernels.arrays import Adopted
+from cuda_kernels.driver import Launch
+from cuda_kernels.narrow import THREADS
+
+LARGEST_GRID_Y = 65535
+
+
+class Plain:
+    """Canonical words on the GPU."""
+
+    def __init__(self, device: int, scheme: Scheme, shape, words, scales, scale_block, bias: int):
+        from numba import cuda
+
+        self.device, self.shape, self.bias = device, shape, bias
+        self.words, self.scales = words, scales
+        self.scale_block = np.uint32(scale_block or shape[1])
+        self.values = cuda.to_device(np.array(scheme.minifloat.values))
+        self.form = repack.canonical_form(scheme)
+        self._tables: dict = {}
+
+    def gemv(self, x: Adopted, out: Adopted, batch: int, stream: int) -> None:
+        """out[batch, rows] = x[batch, columns] times the weights, plus bias."""
+        from numba import cuda
+
+        rows, columns = self.shape
+        queue = cuda.external_stream(stream)
+        wide = cuda.device_array((batch, columns), np.float32, stream=queue)
+        sums = cuda.device_array((batch, rows), np.float32, stream=queue)
+        grid = (-(-columns // THREADS), batch)
+        generic.widen[grid, THREADS, queue](view(x, "<u2"), self._table(x.dtype), wide)
+        arguments = (wide, sums, np.uint32(columns), self.scale_block, self.form)
+        generic.gemv[(rows, batch), generic.THREADS, queue](
+            self.words, self.scales, self.values, *arguments
+        )
+        self._narrow(sums, self.bias, out, (batch, rows), stream)
+
+    def dequantize(self, out: Adopted, stream: int) -> None:
+        """Dense weights, row panels of at most `LARGEST_GRID_Y`."""
+        from numba import cuda
+
+        rows, columns = self.shape
+        queue, size = cuda.external_stream(stream), 4 if out.dtype == "float32" else 2
+        for first in range(0, rows, LARGEST_GRID_Y):
+            count = min(LARGEST_GRID_Y, rows - first)
+            dense = cuda.device_array((count, columns), np.float32, stream=queue)
+            part = slice(first, first + count)
+            generic.dequantize[(-(-columns // THREADS), count), THREADS, queue](
+                self.words[part], self.scales[part], self.values, dense,
+                np.uint32(columns), self.scale_block, self.form,
+            )  # fmt: skip
+            panel = Adopted(out.address + first * columns * size, out.dtype, (), out.library)
+            self._narrow(dense, 0, panel, (count, columns), stream)
+
+    def _narrow(self, source, bias: int, out: Adopted, shape, stream: int) -> None:
+        function = kernels.narrow(self.device, out.dtype)
+        launch = Launch(function, (-(-shape[1] // THREADS), shape[0]), THREADS)
+        pointer = source.__cuda_array_interface__["data"][0]
+        launch.set(pointer, bias, out.address, shape[1])
+        launch(stream, {})
+
+    def _table(self, dtype: str):
+        """float32 of every 16-bit pattern, on the GPU."""
+        from numba import cuda
+
+        if dtype not in self._tables:
+            patterns = np.arange(2**16, dtype=np.uint32)
+            half = patterns.astype(np.uint16).view(np.float16).astype(np.float32)
+            found = half if dtype == "float16" else (patterns << 16).view(np.float32)
+            self._tables[dtype] = cuda.to_device(found)
+        return self._tables[dtype]
+
+
+def view(array: Adopted, typestr: str):
+    """A Numba array over the same memory, two-dimensional."""
+    from numba import cuda
+
+    shape = array.shape if len(array.shape) == 2 else (1, *array.shape)
+    return cuda.from_cuda_array_interface(
+        {"shape": shape, "typestr": typestr, "data": (array.address, False), "version": 2}
+    )

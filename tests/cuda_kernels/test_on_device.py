@@ -1,0 +1,209 @@
+"""The kernels on a GPU, against float64: every form, batch, dtype and tail."""
+
+import numpy as np
+import pytest
+
+import amssim
+from amssim.errors import InputError
+
+pytestmark = pytest.mark.gpu
+RNG = np.random.default_rng(20)
+TOLERANCE = {"float16": 6e-4, "bfloat16": 5e-3, "float32": 2e-6}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gpu():
+    from amssim import gpu
+
+    try:
+        gpu.check_available()
+    except amssim.ResourceError as missing:
+        pytest.skip(str(missing))
+    return gpu
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+def adversarial(rows, columns, scheme, scale_block=None):
+    """Random words, so every bit pattern of a weight, and scales over 12 binades."""
+    form = amssim.scheme(scheme)
+    layout = amssim.layout.layout(form)
+    words = RNG.integers(0, 2**16, (rows, layout.row_words(columns)), np.uint16)
+    blocks = -(-columns // scale_block) if scale_block else 1
+    scales = np.exp2(RNG.uniform(-6, 6, (rows, blocks))).astype(np.float32)
+    return amssim.PackedTensor(form, (rows, columns), words, scales, scale_block)
+
+
+def dense64(packed):
+    from amssim import reference
+
+    values = packed.scheme.minifloat.decode(packed.codes()).astype(np.float64)
+    return values * reference.spread(packed.scales, packed.shape[1], packed.scale_block)
+
+
+def relative_error(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+def product_error(torch, packed, batch, dtype="float16", out_dtype=None, bias=None):
+    weights = packed.to_gpu(bias)
+    x = torch.randn(batch, packed.shape[1], device="cuda").to(getattr(torch, dtype))
+    out = amssim.gpu.gemv(weights, x, dtype=out_dtype)
+    again = amssim.gpu.gemv(weights, x, dtype=out_dtype)
+    assert torch.equal(out, again), "not deterministic"
+    expected = x.double().cpu().numpy() @ dense64(packed).T
+    if bias is not None:
+        expected = expected + bias
+    return relative_error(out.double().cpu().numpy(), expected)
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25"])
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65, 130])
+def test_every_batch(torch, scheme, batch):
+    packed = adversarial(1000, 2056, scheme)
+    assert product_error(torch, packed, batch, out_dtype="float32") < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 8), (3, 5), (16, 64), (17, 100), (4096, 4096),
+                                   (5120, 2560), (130, 28672), (9000, 136), (33, 4099)])  # fmt: skip
+def test_every_tail(torch, scheme, shape):
+    for batch in (1, 8, 20):
+        packed = adversarial(*shape, scheme)
+        assert product_error(torch, packed, batch, out_dtype="float32") < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("out_dtype", ["float16", "bfloat16", "float32"])
+def test_dtypes_and_bias(torch, scheme, dtype, out_dtype):
+    packed = adversarial(300, 520, scheme)
+    bias = RNG.standard_normal(300).astype(np.float32) * 100
+    for batch in (1, 12):
+        error = product_error(torch, packed, batch, dtype, out_dtype, bias)
+        assert error < TOLERANCE[out_dtype]
+
+
+@pytest.mark.parametrize("scheme", [s.name for s in amssim.schemes()])
+def test_every_preset(torch, scheme):
+    packed = adversarial(70, 400, scheme)
+    assert product_error(torch, packed, 3, out_dtype="float32") < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp6-e2m3"])
+def test_scales_per_block(torch, scheme):
+    packed = adversarial(40, 1000, scheme, scale_block=128)
+    assert product_error(torch, packed, 4, out_dtype="float32") < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp6-e3m2"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("columns", [1024, 1000, 333])
+def test_dequantize_equals_the_cpu(torch, scheme, dtype, columns):
+    packed = adversarial(77, columns, scheme)
+    found = packed.to_gpu().dequantize(dtype, library="torch")
+    expected = torch.from_numpy(packed.dequantize(np.float32)).to(getattr(torch, dtype))
+    assert torch.equal(found.cpu(), expected)
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp4-e2m1", "fp4.5-e2m2"])
+def test_words_packed_on_the_gpu_equal_the_cpus(scheme):
+    from cuda_kernels import words
+    from cuda_kernels.forms import form_of, widen
+
+    packed = adversarial(50, 700, scheme)
+    form = form_of(packed.scheme)
+    expected, tails = words.pack(widen(packed.codes(), packed.scheme, form), form)
+    matrix = packed.to_gpu()._matrix
+    assert (matrix._words.copy_to_host() == expected).all()
+    if form.has_tails:
+        assert (matrix._tails.copy_to_host() == tails).all()
+
+
+def test_a_large_batch_takes_the_dense_road(torch):
+    packed = adversarial(256, 512, "fp5.33")
+    assert product_error(torch, packed, 300) < 2e-3
+
+
+def test_nan_and_infinity_follow_ieee(torch):
+    packed = amssim.quantize(RNG.standard_normal((40, 128)).astype(np.float32), "fp4.25")
+    weights = packed.to_gpu()
+    for dtype in (torch.float16, torch.bfloat16):
+        x = torch.ones(3, 128, device="cuda", dtype=dtype)
+        x[1, 5] = float("nan")
+        x[2, 7] = float("inf")
+        out = amssim.gpu.gemv(weights, x).float().cpu()
+        assert torch.isfinite(out[0]).all()
+        assert torch.isnan(out[1]).all()
+        assert not torch.isfinite(out[2]).any()
+
+
+def test_bfloat16_of_any_magnitude(torch):
+    packed = amssim.quantize(RNG.standard_normal((40, 128)).astype(np.float32), "fp5.33")
+    weights, expected = packed.to_gpu(), dense64(packed)
+    for power in (-110, -30, 0, 30, 90):
+        x = (torch.randn(2, 128, device="cuda") * 2.0**power).bfloat16()
+        out = amssim.gpu.gemv(weights, x, dtype="float32").double().cpu().numpy()
+        assert relative_error(out, x.double().cpu().numpy() @ expected.T) < 2e-6
+
+
+def test_numba_cupy_and_torch_arrays(torch):
+    from numba import cuda
+
+    packed = amssim.quantize(RNG.standard_normal((48, 256)).astype(np.float32), "fp4.25")
+    weights, x = packed.to_gpu(), RNG.standard_normal(256).astype(np.float16)
+    from_numba = amssim.gpu.gemv(weights, cuda.to_device(x)).copy_to_host()
+    from_torch = (weights @ torch.from_numpy(x).cuda()).cpu().numpy()
+    assert (from_numba == from_torch).all()
+    cupy = pytest.importorskip("cupy")
+    from_cupy = amssim.gpu.gemv(weights, cupy.asarray(x))
+    assert isinstance(from_cupy, cupy.ndarray)
+    assert (cupy.asnumpy(from_cupy) == from_torch).all()
+
+
+def test_launches_can_be_captured_in_a_graph(torch):
+    packed = amssim.quantize(RNG.standard_normal((512, 1024)).astype(np.float32), "fp5.33")
+    weights = packed.to_gpu()
+    x = torch.randn(4, 1024, device="cuda", dtype=torch.bfloat16)
+    out = torch.empty(4, 512, device="cuda", dtype=torch.bfloat16)
+    amssim.gpu.gemv(weights, x, out)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        amssim.gpu.gemv(weights, x, out)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        amssim.gpu.gemv(weights, x, out)
+    x.copy_(torch.randn_like(x))
+    out.zero_()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(out, amssim.gpu.gemv(weights, x))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: t.ones(8, dtype=t.float16), "on the GPU"),
+        (lambda t: t.ones(8, device="cuda"), "float16 or bfloat16"),
+        (lambda t: t.ones(9, device="cuda", dtype=t.float16), r"x must be \[8\]"),
+        (lambda t: t.ones(1, 1, 8, device="cuda", dtype=t.float16), r"x must be \[8\]"),
+        (lambda t: t.ones(8, 8, device="cuda", dtype=t.float16).t(), "contiguous"),
+        (lambda t: [1.0] * 8, "array on the GPU"),
+        (lambda t: np.ones(8, np.float16), "on the GPU"),
+    ],
+)
+def test_bad_x(torch, make, message):
+    weights = amssim.quantize(np.ones((4, 8), np.float32), "fp4.25").to_gpu()
+    with pytest.raises(InputError, match=message):
+        amssim.gpu.gemv(weights, make(torch))
+
+
+def test_bad_out_and_empty_batch(torch):
+    weights = amssim.quantize(np.ones((4, 8), np.float32), "fp4.25").to_gpu()
+    x = torch.ones(2, 8, device="cuda", dtype=torch.float16)
+    with pytest.raises(InputError, match="out must be"):
+        amssim.gpu.gemv(weights, x, torch.empty(4, device="cuda"))
+    assert amssim.gpu.gemv(weights, x[:0]).shape == (0, 4)
