@@ -52,7 +52,7 @@ def _relative_error(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
 
 def _draw_bars(axes, schemes) -> None:
     width = 0.8 / len(schemes)
-    for i, (color, (name, figures)) in enumerate(zip(_COLORS, schemes.items(), strict=True)):
+    for i, (color, figures) in enumerate(zip(_COLORS, schemes.values(), strict=True)):
         names = sorted(figures["tensors"])
         positions = np.arange(len(names)) + (i - (len(schemes) - 1) / 2) * width
         heights = [figures["tensors"][n]["sqnr_db"] for n in names]
