@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import recorded
 
+from amssim.error.beyond.joint import JointAms, JointGptq
+from amssim.error.beyond.negative_zero import NegativeZero
+from amssim.error.beyond.permutation import Permuted
 from amssim.error.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
 from amssim.error.compare import compare
 from amssim.error.density import Density, density
@@ -22,6 +25,7 @@ from amssim.error.lm.load import load_model
 from amssim.error.recipe import Cast, FormatRecipe, Recipe
 from amssim.error.sources import from_density
 from amssim.formats import get
+from amssim.formats.gptq import GptqAms
 
 DENSITIES = ("normal", "laplace", "t5")
 WEIGHTS, COLUMNS = 1 << 21, 4096
@@ -63,7 +67,6 @@ AT_5_33 = (
     ("opal5", {"outliers": 2}),
     ("solo5-g96", {}),
 )
-GPTQ = ("gptq-fp5.33", "gptq-fp4.25", "gptq-int4-g64", "gptq-int5-g48")
 
 
 def ams() -> list[Recipe]:
@@ -92,11 +95,19 @@ def rivals(*sets: tuple) -> list[Recipe]:
     return [FormatRecipe(f, calibrated=f.uses != "none") for f in found]
 
 
-def feedback() -> list[Recipe]:
-    """Error feedback and searches weighed by the inputs."""
-    weighted = [get(n, weighted=True) for n in ("fp5.33", "fp4.25")]
-    weighted += [get(n, weighted=True, scale="mse") for n in ("fp5.33", "fp4.25")]
-    return [FormatRecipe(f, calibrated=True) for f in (*weighted, *map(get, GPTQ))]
+def beyond(name: str, integer: str) -> list[Recipe]:
+    """Extensions of an AMS format at its own bits, and error feedback on integers beside them."""
+    joint, gptq = JointAms(name), GptqAms(name)
+    found = [get(name, weighted=True), get(name, weighted=True, scale="mse"), joint]
+    found += [gptq, JointGptq(name), get(f"gptq-{integer}")]
+    found += [Permuted(get(name), "affinity"), Permuted(gptq, "importance")]
+    return [FormatRecipe(joint), *(FormatRecipe(f, calibrated=True) for f in found)]
+
+
+def negative_zero() -> list[Recipe]:
+    """A special value in the place of negative zero: slow to search."""
+    found = [NegativeZero("fp4.25"), NegativeZero("fp4.25", feedback=True), NegativeZero("fp5.33")]
+    return [FormatRecipe(f, calibrated=True) for f in found]
 
 
 GROUPS = {
@@ -105,7 +116,9 @@ GROUPS = {
     "search": search,
     "rivals at 4.25": partial(rivals, AT_4_25),
     "rivals at 5.33": partial(rivals, AT_5_33),
-    "feedback": feedback,
+    "beyond 4.25": partial(beyond, "fp4.25", "int4-g64"),
+    "beyond 5.33": partial(beyond, "fp5.33", "int5-g48"),
+    "negative zero": negative_zero,
 }
 
 
