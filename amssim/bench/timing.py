@@ -12,6 +12,7 @@ REPEATS = 15
 #: Past `REPEATS` runs, more follow until this much time is spent; noise then hurts less.
 BUDGET_S = 1.5
 _MOST_REPEATS = 200
+_MOST_COPIES = 64
 
 
 def best_s(call: Callable[[], object], *, repeats: int = REPEATS) -> float:
@@ -33,12 +34,14 @@ def best_s(call: Callable[[], object], *, repeats: int = REPEATS) -> float:
 
 
 def copies_for_cold(nbytes: int) -> int:
-    """Return how many copies of ``nbytes`` make `COLD_BYTES`, at least 2.
+    """Return how many copies of ``nbytes`` make `COLD_BYTES`: at least 2, and at most 64.
+
+    Matrices below 3 MB, then, are timed from the caches.
 
     >>> copies_for_cold(64_000_000)
     4
     """
-    return max(2, -(-COLD_BYTES // nbytes))
+    return min(max(2, -(-COLD_BYTES // nbytes)), _MOST_COPIES)
 
 
 def over_each(function: Callable, operands: Sequence) -> Callable[[], object]:
