@@ -33,7 +33,7 @@ def formats() -> None:
 
 
 def perplexity() -> None:
-    stored = recorded.load("error_model")["groups"]["plain"][0]["perplexity"]
+    stored = recorded.load("error_model")["stored"]["perplexity"]
     records = [r for r in model_records() if r["effective_bits"] < 16]
     style.save(perplexity_against_bits(records, stored), "error_perplexity")
 
@@ -42,7 +42,7 @@ def model_records() -> list[dict]:
     """Records of the language model in the order of the groups, but for the search rules."""
     groups = recorded.load("error_model")["groups"]
     chosen = (group for name, group in groups.items() if name != "search")
-    return [r for group in chosen for r in group if r["name"] != "as stored"]
+    return [r for group in chosen for r in group]
 
 
 if __name__ == "__main__":

@@ -41,17 +41,17 @@ AT_4_25 = (
     ("mxfp4", {}),
     ("mxfp4-searched", {}),
     ("nvfp4", {}),
-    ("nvfp4-searched", {}),
     ("razer", {}),
     ("squeezellm4", {}),
     ("squeezellm4-sparse", {}),
     ("omniquant4-g80", {}),
-    ("signround4-g64", {}),
     ("slim-llm4-g80", {}),
     ("db-llm4", {}),
     ("fineq4", {}),
     ("opal4", {}),
     ("solo4", {}),
+    ("nvfp4-searched", {}),
+    ("signround4-g64", {}),
 )
 AT_5_33 = (
     ("int5-g48", {}),
@@ -61,11 +61,11 @@ AT_5_33 = (
     ("mxfp6-e2m3", {}),
     ("squeezellm5", {}),
     ("omniquant5-g64", {}),
-    ("signround5-g48", {}),
     ("slim-llm5-g64", {}),
     ("db-llm5-g240", {}),
     ("opal5", {"outliers": 2}),
     ("solo5-g96", {}),
+    ("signround5-g48", {}),
 )
 
 
@@ -98,10 +98,10 @@ def rivals(*sets: tuple) -> list[Recipe]:
 def beyond(name: str, integer: str) -> list[Recipe]:
     """Extensions of an AMS format at its own bits, and error feedback on integers beside them."""
     joint, gptq = JointAms(name), GptqAms(name)
-    found = [get(name, weighted=True), get(name, weighted=True, scale="mse"), joint]
-    found += [gptq, JointGptq(name), get(f"gptq-{integer}")]
-    found += [Permuted(get(name), "affinity"), Permuted(gptq, "importance")]
-    return [FormatRecipe(joint), *(FormatRecipe(f, calibrated=True) for f in found)]
+    found = [get(name, weighted=True), get(name, weighted=True, scale="mse")]
+    found += [gptq, Permuted(gptq, "importance"), get(f"gptq-{integer}")]
+    found += [JointGptq(name), joint, Permuted(get(name), "affinity")]
+    return [*(FormatRecipe(f, calibrated=True) for f in found), FormatRecipe(joint)]
 
 
 def negative_zero() -> list[Recipe]:

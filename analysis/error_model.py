@@ -1,9 +1,10 @@
 """Record perplexity and KL divergence of a language model in every format.
 
 python analysis/error_model.py [--model DIRECTORY] [--only GROUP ...] [--full] [--backend torch]
+    [--at-once N]
 
 Groups are those of error_formats.GROUPS; without --only all run. Each replaces its own records and
-keeps the others'. 128 windows of 512 tokens, or with --full all of the held-out text. A format
+keeps the others', after each N formats, which are scored together. 128 windows of 512 tokens, or with --full all of the held-out text. A format
 takes about 40 s on two cores, and a second on a GPU.
 """
 
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=recorded.MODEL)
     parser.add_argument("--only", nargs="+", choices=error_formats.GROUPS)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--backend", choices=BACKENDS, default="numpy")
     args = parser.parse_args()
     model = load_model(args.model, backend(args.backend))
@@ -39,8 +41,20 @@ def main() -> None:
     calibration = between_windows(tokens)[::4][:CALIBRATION_WINDOWS, :-1]
     moments = second_moments(model, calibration)
     for group in args.only or error_formats.GROUPS:
-        found = evaluate(model, error_formats.GROUPS[group](), windows, moments, say)
-        recorded.save(name, {"backend": args.backend, "groups": groups(name) | {group: found}})
+        records = []
+        for recipes in batched(error_formats.GROUPS[group](), args.at_once):
+            stored, *found = evaluate(model, recipes, windows, moments, say)
+            records += found
+            recorded.save(name, {
+                "backend": args.backend,
+                "stored": stored,
+                "groups": groups(name) | {group: records},
+            })  # fmt: skip
+
+
+def batched(recipes: list, size: int) -> list[list]:
+    """Runs of at most ``size``."""
+    return [recipes[i : i + size] for i in range(0, len(recipes), size)]
 
 
 def groups(name: str) -> dict[str, list[dict]]:

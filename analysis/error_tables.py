@@ -192,12 +192,11 @@ def _model_cells(r: dict) -> list[str]:
     return [*figures, f"{r['perplexity']:.4f}", f"{r['kl_mean']:.5f}"]
 
 
-def model_table(groups: dict) -> str:
+def model_table(stored: dict, groups: dict) -> str:
     """Every record of the language model, by bits."""
     headings = ["format", "bits", "SQNR dB", "output dB", "perplexity", "KL mean", "KL p99"]
-    stored = groups["plain"][0]
     rows = [["as stored (BF16)", "16", "", "", f"{stored['perplexity']:.4f}", "", ""]]
-    records = [r for g in groups.values() for r in g if r["name"] != "as stored"]
+    records = [r for g in groups.values() for r in g]
     for r in sorted(records, key=lambda r: (-r["effective_bits"], r["perplexity"])):
         bits, sqnr, output, perplexity, kl = _model_cells(r)
         rows.append([r["name"], bits, sqnr, output, perplexity, kl, f"{r['kl_p99']:.4f}"])
@@ -207,8 +206,9 @@ def model_table(groups: dict) -> str:
 def parts() -> dict[str, str]:
     """Every generated part of the document by its marker."""
     study = recorded.load("error_study")["weights"]
-    found, groups = recorded.load("error_formats"), recorded.load("error_model")["groups"]
-    model = [r for g in groups.values() for r in g if r["name"] != "as stored"]
+    found, scored = recorded.load("error_formats"), recorded.load("error_model")
+    groups = scored["groups"]
+    model = [r for g in groups.values() for r in g]
     return {
         "k": k_table(study),
         "search": search_table(study),
@@ -218,7 +218,7 @@ def parts() -> dict[str, str]:
         "at 4.25": equal_bits_table(found, model, 4.1, 4.55),
         "at 5.33": equal_bits_table(found, model, 5.0, 5.6),
         "seeds": seed_table(model),
-        "model": model_table(groups),
+        "model": model_table(scored["stored"], groups),
     }
 
 
