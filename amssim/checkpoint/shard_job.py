@@ -17,7 +17,7 @@ from amssim.checkpoint.packed_reader import packed_blocks
 from amssim.checkpoint.plan import ShardPlan, Step
 from amssim.checkpoint.tensor_reader import TensorReader, row_blocks
 from amssim.checkpoint.writer import ShardWriter
-from amssim.codec import quantize
+from amssim.codec import dequantize, quantize
 from amssim.errors import InputError
 
 _NUMPY_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
@@ -103,7 +103,7 @@ class _Job:
     def _dequantize(self, step: Step) -> None:
         name, dtype = step.after.name, _NUMPY_NAMES[step.after.dtype]
         for _, packed in packed_blocks(self.source, step.before, self.reader):
-            weights = packed.dequantize(dtype)
+            weights = dequantize(packed, dtype, threads=self.threads)
             if not np.isfinite(weights).all():
                 raise InputError(
                     f"{self.source.path}: tensor {name!r} exceeds the range of {dtype}: "

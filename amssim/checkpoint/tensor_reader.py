@@ -70,14 +70,14 @@ class TensorReader:
         return self._file
 
 
-def row_blocks(shape: tuple[int, ...], weights: int = BLOCK_WEIGHTS) -> Iterator[Key]:
-    """Yield keys that cover a 2-D or 3-D tensor in row order, about ``weights`` elements each.
+def row_blocks(shape: tuple[int, ...]) -> Iterator[Key]:
+    """Yield keys that cover a 2-D or 3-D tensor in row order, `BLOCK_WEIGHTS` or a row at a time.
 
-    >>> list(row_blocks((2, 3, 8), weights=16))
-    [(0, slice(0, 2, None)), (0, slice(2, 3, None)), (1, slice(0, 2, None)), (1, slice(2, 3, None))]
+    >>> list(row_blocks((2, 3000, 8192)))[:3]
+    [(0, slice(0, 2048, None)), (0, slice(2048, 3000, None)), (1, slice(0, 2048, None))]
     """
     *outer, rows, columns = shape
-    step = max(1, weights // columns)
+    step = max(1, BLOCK_WEIGHTS // columns)
     for matrix in range(outer[0]) if outer else [None]:
         for start in range(0, rows, step):
             part = slice(start, min(start + step, rows))

@@ -85,7 +85,7 @@ def verify_checkpoint(
     for header, content in items:
         _check_sums(header, content, contents)
         if content.packing:
-            metrics[content.name] = _check_packed(header, content, original)
+            metrics[content.name] = _check_packed(header, content, original, threads)
         elif original:
             original.check_kept(header, content)
         done += content.weights
@@ -120,17 +120,19 @@ def stored_crc(header: Header, name: str) -> int:
     return crc
 
 
-def _check_packed(header: Header, content: Content, original: SourceCheck | None) -> Metrics:
+def _check_packed(
+    header: Header, content: Content, original: SourceCheck | None, threads: int
+) -> Metrics:
     metrics = Metrics()
     with TensorReader(header) as reader:
         for key, packed in packed_blocks(header, content, reader):
-            _check_padding(header, content, packed)
+            _check_padding(header, content, packed, threads)
             if original:
                 metrics += original.check_packed(content, key, packed)
     return metrics
 
 
-def _check_padding(header: Header, content: Content, packed: PackedTensor) -> None:
-    codes = unpack(packed.words, packed.scheme, packed.shape[1])
-    if not np.array_equal(pack(codes, packed.scheme), packed.words):
+def _check_padding(header: Header, content: Content, packed: PackedTensor, threads: int) -> None:
+    codes = unpack(packed.words, packed.scheme, packed.shape[1], threads=threads)
+    if not np.array_equal(pack(codes, packed.scheme, threads=threads), packed.words):
         raise FormatError(f"{header.path}: packed tensor {content.name!r} has padding bits set")

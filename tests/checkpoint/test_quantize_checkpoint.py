@@ -1,0 +1,437 @@
+"""Whole checkpoints: what is written, that it does not depend on chance, and bad weights."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+import amssim
+from amssim import (
+    InputError,
+    MismatchError,
+    OutputError,
+    ResourceError,
+    SchemeError,
+    UnsupportedError,
+    reference,
+)
+from amssim.checkpoint import (
+    dequantize_checkpoint,
+    inspect_checkpoint,
+    open_checkpoint,
+    plan_quantize,
+    quantize_checkpoint,
+    tensor_reader,
+)
+from checkpoint import independent_reader
+from checkpoint.builders import (
+    INDEX,
+    contents,
+    entry,
+    make_model,
+    model_tensors,
+    raw_file,
+    split,
+    weights,
+    write_tensors,
+)
+
+QUANTIZED = [
+    "model.layers.0.mlp.up_proj.weight",
+    "model.layers.0.self_attn.q_proj.weight",
+    "model.layers.1.mlp.experts.down_proj",
+]
+ALL = {name: array for shard in model_tensors().values() for name, array in shard.items()}
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_model(tmp_path / "model")
+
+
+def by_the_specification(name, scheme_name, **options):
+    matrix = ALL[name].astype(np.float32).reshape(-1, ALL[name].shape[-1])
+    s = amssim.scheme(scheme_name)
+    words, scales = reference.quantize(matrix, s, **options)
+    columns, block = matrix.shape[1], options.get("scale_block")
+    restored = reference.dequantize(words, scales, s, columns, block)
+    return words, scales, restored.reshape(ALL[name].shape)
+
+
+@pytest.mark.parametrize("name", ["fp5.33", "fp4.25"])
+def test_58_an_independent_reader_finds_the_weights_of_the_specification(model, tmp_path, name):
+    quantize_checkpoint(model, tmp_path / "out", name, scale_block=32)
+    found = independent_reader.read(tmp_path / "out")
+    assert found.keys() == ALL.keys()
+    for tensor, array in ALL.items():
+        if tensor in QUANTIZED:
+            block = 32 if array.shape[-1] > 32 else None
+            expected = by_the_specification(tensor, name, scale_block=block)[2]
+            assert np.array_equal(found[tensor], expected), tensor
+        else:
+            assert found[tensor].tobytes() == array.tobytes(), tensor
+
+
+def test_the_layout_of_the_output(model, tmp_path):
+    out = tmp_path / "out"
+    quantize_checkpoint(model, out)
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in model.iterdir())
+    assert (out / "tokenizer.json").read_bytes() == (model / "tokenizer.json").read_bytes()
+    index = json.loads((out / INDEX).read_text())
+    stored = {}
+    for shard in sorted(set(index["weight_map"].values())):
+        with safe_open(out / shard, "np") as file:
+            stored |= dict.fromkeys(file.keys(), shard)
+            assert file.metadata()["format"] == "pt"
+    assert index["weight_map"] == stored
+    assert "model.layers.0.mlp.up_proj.weight_packed" in stored
+    sizes = [a.nbytes for shard in set(stored.values()) for a in load_file(out / shard).values()]
+    assert index["metadata"]["total_size"] == sum(sizes)
+    config = json.loads((out / "config.json").read_text())
+    assert config.pop("quantization_config") == {
+        "quant_method": "ams",
+        "format": "ams-packed",
+        "version": amssim.__version__,
+        "schemes": {
+            "fp5.33-e2m3": {"exponent_bits": 2, "mantissa_bits": 3, "bias": 1, "k": 3}
+        },
+    }  # fmt: skip
+    assert config == json.loads((model / "config.json").read_text())
+
+
+def test_what_the_plan_says_is_what_is_written(model, tmp_path):
+    plan = plan_quantize(model, "fp4.25")
+    assert not (tmp_path / "out").exists()
+    done = quantize_checkpoint(model, tmp_path / "out", "fp4.25")
+    assert done.as_dict() == plan.as_dict()
+    written = sum(p.stat().st_size for p in (tmp_path / "out").glob("*.safetensors"))
+    assert plan.output_bytes == written
+    summary = plan.summary
+    assert [c.name for c in summary.packed.tensors] == QUANTIZED
+    weights_in = {name: ALL[name].size for name in QUANTIZED}
+    assert summary.coverage * sum(a.size for a in ALL.values()) == sum(weights_in.values())
+    packed = [v for n, v in open_checkpoint(tmp_path / "out").items() if n in QUANTIZED]
+    bits = sum(8 * p.nbytes for p in packed)
+    assert summary.packed.effective_bits * sum(weights_in.values()) == bits
+    assert {c.name: c.reason for c in summary.tensors if not c.packing} == {
+        "model.embed_tokens.weight": "embedding",
+        "model.layers.0.input_layernorm.weight": "1-D",
+        "model.layers.1.mlp.gate.weight": "router",
+        "model.layers.1.mlp.up_proj.bias": "1-D",
+        "model.layers.1.steps": "0-D",
+        "lm_head.weight": "output head",
+    }
+
+
+def test_dry_runs_read_headers_only(tmp_path):
+    """A tensor of a terabyte, in a file that takes no space."""
+    rows, columns = 2**19, 2**20
+    header = raw_file({"x.weight": entry("BF16", [rows, columns], 0, 2 * rows * columns)})
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(header)
+    os.truncate(path, len(header) + 2 * rows * columns)
+    plan = plan_quantize(path)
+    assert plan.summary.total.weights == rows * columns
+    assert plan.output_bytes > rows * columns * 2 // 3
+    assert plan.peak_bytes < 10**9
+    with pytest.raises(ResourceError, match="not enough space"):
+        quantize_checkpoint(path, tmp_path / "b.safetensors")
+
+
+def test_rules_reach_the_output(model, tmp_path):
+    rules = ["experts=fp6-e2m3", r"layers\.0\.=keep", "lm_head=fp4.25"]
+    quantize_checkpoint(model, tmp_path / "out", rules=rules)
+    found = inspect_checkpoint(tmp_path / "out").summary.tensors
+    assert {c.name: c.packing.scheme.name for c in found if c.packing} == {
+        "model.layers.1.mlp.experts.down_proj": "fp6-e2m3",
+        "lm_head.weight": "fp4.25-e2m2",
+    }
+    reasons = {c.name: c.reason for c in found}
+    assert reasons["model.layers.0.mlp.up_proj.weight"] == r"rule layers\.0\.=keep"
+    schemes = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    assert sorted(schemes["schemes"]) == ["fp4.25-e2m2", "fp6-e2m3"]
+
+
+def test_open_checkpoint_is_a_mapping_of_arrays_and_packed_tensors(model, tmp_path):
+    quantize_checkpoint(model, tmp_path / "out", "fp4.25", scale="mse", search="replace")
+    found = open_checkpoint(tmp_path / "out")
+    assert list(found) == sorted(ALL) and len(found) == 9 and "x" not in found
+    for name, array in ALL.items():
+        if name in QUANTIZED:
+            words, scales, _ = by_the_specification(name, "fp4.25", scale="mse", search="replace")
+            assert np.array_equal(found[name].words, words)
+            assert np.array_equal(found[name].scales, scales)
+        else:
+            assert found[name].dtype == array.dtype and found[name].tobytes() == array.tobytes()
+    plain = open_checkpoint(model)
+    assert all(plain[name].tobytes() == array.tobytes() for name, array in ALL.items())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_dequantized_checkpoints_are_plain(model, tmp_path, dtype):
+    quantize_checkpoint(model, tmp_path / "out")
+    dequantize_checkpoint(tmp_path / "out", tmp_path / "back", dtype)
+    found = {}
+    for shard in (tmp_path / "back").glob("*.safetensors"):
+        found |= load_file(shard)
+        with safe_open(shard, "np") as file:
+            assert file.metadata() == {"format": "pt"}
+    assert found.keys() == ALL.keys()
+    for name, array in ALL.items():
+        if name in QUANTIZED:
+            restored = by_the_specification(name, "fp5.33")[2].astype(dtype)
+            assert found[name].dtype == restored.dtype
+            assert found[name].tobytes() == restored.tobytes(), name
+        else:
+            assert found[name].tobytes() == array.tobytes(), name
+    config = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert config == json.loads((model / "config.json").read_text())
+    index = json.loads((tmp_path / "back" / INDEX).read_text())
+    assert index["weight_map"] == json.loads((model / INDEX).read_text())["weight_map"]
+
+
+def test_one_file_becomes_one_file(tmp_path):
+    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": weights(4, 10, dtype="float16")})
+    quantize_checkpoint(src, tmp_path / "new" / "b.safetensors")
+    dequantize_checkpoint(tmp_path / "new" / "b.safetensors", tmp_path / "c.safetensors", "float32")
+    assert load_file(tmp_path / "c.safetensors")["x.weight"].shape == (4, 10)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["b.safetensors"]
+
+
+def test_46_bytes_do_not_depend_on_threads_hash_seed_or_blocks(model, tmp_path, monkeypatch):
+    quantize_checkpoint(model, tmp_path / "one", threads=1)
+    monkeypatch.setattr(tensor_reader, "BLOCK_WEIGHTS", 100)
+    quantize_checkpoint(model, tmp_path / "two", threads=2)
+    code = "import sys, amssim; amssim.quantize_checkpoint(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(model), str(tmp_path / "three")]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
+
+
+def test_37_overwriting_replaces_what_amssim_wrote_and_nothing_else(model, tmp_path):
+    out = tmp_path / "out"
+    quantize_checkpoint(model, out, "fp5.33")
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is not empty"):
+        quantize_checkpoint(model, out, "fp4.25")
+    quantize_checkpoint(model, out, "fp4.25", overwrite=True)
+    quantize_checkpoint(model, tmp_path / "fresh", "fp4.25")
+    assert contents(out) == contents(tmp_path / "fresh") | {"notes.txt": b"mine"}
+
+
+def test_other_forms_of_the_weights_are_not_copied(model, tmp_path):
+    for name in ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.gguf", ".hidden"):
+        (model / name).write_text("x")
+    (model / "folder").mkdir()
+    os.mkfifo(model / "pipe")
+    plan = quantize_checkpoint(model, tmp_path / "out")
+    assert plan.as_dict()["files_copied"] == ["tokenizer.json"]
+    assert len(plan.as_dict()["files_left_out"]) == 6
+    assert len(contents(tmp_path / "out")) == 5
+
+
+def bad(array, *values):
+    changed = array.astype(np.float32)
+    for position, value in values:
+        changed[position] = value
+    return changed.astype(array.dtype)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_22_23_nan_and_inf_name_tensor_count_and_place(tmp_path, value, dtype, monkeypatch):
+    monkeypatch.setattr(tensor_reader, "BLOCK_WEIGHTS", 30)
+    matrix = bad(weights(9, 10, dtype=dtype), ((4, 7), value), ((8, 0), np.nan))
+    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": matrix})
+    with pytest.raises(InputError) as found:
+        quantize_checkpoint(src, tmp_path / "b.safetensors")
+    sentence = "tensor 'x.weight' holds 2 NaN or Inf, the first at [4, 7]"
+    assert sentence in str(found.value) and r"rule 'x\.weight=keep'" in str(found.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_22_a_tensor_with_nan_can_be_kept_and_a_place_in_experts_has_three_numbers(tmp_path):
+    experts = bad(weights(3, 4, 10), ((2, 1, 5), np.inf))
+    tensors = {"experts.w": experts, "x.weight": weights(4, 10)}
+    src = write_tensors(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(InputError, match=r"the first at \[2, 1, 5\]"):
+        quantize_checkpoint(src, tmp_path / "b.safetensors")
+    quantize_checkpoint(src, tmp_path / "b.safetensors", rules=["experts.w=keep"])
+    assert open_checkpoint(tmp_path / "b.safetensors")["experts.w"].tobytes() == experts.tobytes()
+
+
+def edge_rows():
+    largest, tiny = np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal
+    rows = np.zeros((7, 65), np.float32)
+    rows[1, 3] = largest
+    rows[2] = tiny
+    rows[3] = -0.0
+    rows[4] = 0.1
+    rows[5] = np.linspace(-1, 1, 65) * largest
+    rows[6, 64] = 1e-30
+    return rows
+
+
+def test_24_to_28_edges_of_the_number_range(tmp_path):
+    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": edge_rows()})
+    quantize_checkpoint(src, tmp_path / "b.safetensors", "fp4.25")
+    packed = open_checkpoint(tmp_path / "b.safetensors")["x.weight"]
+    words, scales = reference.quantize(edge_rows(), amssim.scheme("fp4.25"))
+    assert np.array_equal(packed.words, words) and np.array_equal(packed.scales, scales)
+    assert packed.scales[0] == packed.scales[3] == 1 and not packed.dequantize()[[0, 3]].any()
+    assert (packed.scales >= np.finfo(np.float32).smallest_normal).all()
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5, 63, 64, 65])
+def test_28_widths_around_groups_and_blocks(tmp_path, columns):
+    matrix = weights(2, columns, dtype="float32")
+    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": matrix})
+    quantize_checkpoint(src, tmp_path / "b.safetensors", "fp4.25")
+    words, _ = reference.quantize(matrix, amssim.scheme("fp4.25"))
+    packed = open_checkpoint(tmp_path / "b.safetensors")["x.weight"]
+    assert packed.shape == (2, columns) and np.array_equal(packed.words, words)
+
+
+def test_11_13_odd_tensors_are_kept_byte_for_byte(tmp_path):
+    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": weights(4, 10)})
+    header, data = split(src)
+    end = len(data)
+    header |= {
+        "empty": entry("F32", [0, 3], end, end),
+        "scalar": entry("F64", [], end, end + 8),
+        "complex": entry("C64", [1], end + 8, end + 16),
+    }
+    src.write_bytes(raw_file(header, data + bytes(range(16))))
+    quantize_checkpoint(src, tmp_path / "b.safetensors")
+    found = open_checkpoint(tmp_path / "b.safetensors")
+    assert found["empty"].shape == (0, 3) and found["scalar"].tobytes() == bytes(range(8))
+    assert found["complex"].tobytes() == bytes(range(8, 16))
+
+
+def test_13_a_dtype_that_nobody_knows(tmp_path):
+    folder = make_model(tmp_path / "model")
+    index = json.loads((folder / INDEX).read_text())
+    index["weight_map"]["odd.weight"] = "odd.safetensors"
+    (folder / INDEX).write_text(json.dumps(index))
+    odd = raw_file({"odd.weight": entry("Q9", [2, 2], 0, 3)}, b"xyz")
+    (folder / "odd.safetensors").write_bytes(odd)
+    quantize_checkpoint(folder, tmp_path / "out")
+    assert (tmp_path / "out" / "odd.safetensors").read_bytes().endswith(b"xyz")
+    with pytest.raises(UnsupportedError, match=r"'odd\.weight' \(Q9\) cannot be read by the"):
+        _ = open_checkpoint(tmp_path / "out")["odd.weight"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "sentence"),
+    [
+        ({"quantization_config": {"quant_method": "gptq"}}, "quant_method 'gptq' in config.json"),
+        ({"compression_config": {"quant_method": "x"}}, "quant_method 'x' in config.json"),
+        (
+            {"text_config": {"quantization_config": {"quant_method": "fp8"}}},
+            "quant_method 'fp8' in config.json",
+        ),
+        ("layers.0.q_proj.qweight", "tensor 'layers.0.q_proj.qweight'"),
+        ("layers.0.q_proj.weight_scale_inv", "tensor 'layers.0.q_proj.weight_scale_inv'"),
+        ("layers.0.q_proj.weight.absmax", "tensor 'layers.0.q_proj.weight.absmax'"),
+        ("fp8", "tensor 'y.weight' is F8_E4M3"),
+        ("ams", "was written by amssim"),
+    ],
+)
+def test_32_what_is_quantised_already(tmp_path, sign, sentence):
+    src = tmp_path / "model"
+    if sign == "ams":
+        quantize_checkpoint(make_model(tmp_path / "plain", config={}), src)
+        (src / "config.json").unlink()
+    elif isinstance(sign, dict):
+        make_model(src, config=sign)
+    else:
+        name = "y.weight" if sign == "fp8" else sign
+        make_model(src, {"a.safetensors": {"x.weight": weights(4, 10), name: np.zeros(2, "u1")}})
+        if sign == "fp8":
+            raw = (src / "a.safetensors").read_bytes().replace(b'"U8"', b'"F8_E4M3"')
+            length = int.from_bytes(raw[:8], "little") + 5
+            (src / "a.safetensors").write_bytes(length.to_bytes(8, "little") + raw[8:])
+    with pytest.raises(UnsupportedError) as found:
+        quantize_checkpoint(src, tmp_path / "out")
+    assert "is quantised already (" in str(found.value) and sentence in str(found.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_tensors_that_would_be_stored_under_one_name(tmp_path):
+    tensors = {"experts.w": weights(2, 3, 4), "experts.w_scale": weights(3)}
+    src = write_tensors(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(UnsupportedError, match=r"would be stored as 'experts\.w_scale'"):
+        quantize_checkpoint(src, tmp_path / "b.safetensors")
+
+
+def test_nothing_to_quantise(tmp_path):
+    src = write_tensors(tmp_path / "a.safetensors", {"lm_head.weight": weights(4, 4)})
+    with pytest.raises(InputError, match=r"nothing of .* would be quantised \(output head\)"):
+        plan_quantize(src)
+    with pytest.raises(InputError, match="it has no tensors"):
+        plan_quantize(write_tensors(tmp_path / "b.safetensors", {}))
+    with pytest.raises(UnsupportedError, match="nothing to dequantise"):
+        dequantize_checkpoint(src, tmp_path / "c.safetensors")
+
+
+def test_43_a_source_that_changes_while_it_is_read(model, tmp_path):
+    shard = model / "model-00001-of-00002.safetensors"
+
+    def touch(done, total, name):
+        os.utime(shard, ns=(1, 1))
+
+    with pytest.raises(MismatchError, match="changed while it was read"):
+        quantize_checkpoint(model, tmp_path / "out", progress=touch)
+    assert not (tmp_path / "out").exists()
+
+
+def test_40_an_interrupt_leaves_nothing(model, tmp_path):
+    def stop(done, total, name):
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quantize_checkpoint(model, tmp_path / "out", progress=stop)
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_ends_with_everything(model, tmp_path):
+    seen = []
+    quantize_checkpoint(model, tmp_path / "out", progress=lambda *event: seen.append(event))
+    total = sum(a.size for a in ALL.values())
+    assert seen[-1][:2] == (total, total) and {name for _, _, name in seen} == ALL.keys()
+
+
+def test_weights_beyond_float16(tmp_path):
+    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": weights(2, 4) * 1e6})
+    quantize_checkpoint(src, tmp_path / "b.safetensors")
+    with pytest.raises(InputError, match=r"'x\.weight' exceeds the range of float16"):
+        dequantize_checkpoint(tmp_path / "b.safetensors", tmp_path / "c.safetensors", "float16")
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"scheme": "fp9"}, SchemeError, "no 9 bits"),
+        ({"search": "best"}, SchemeError, "unknown search rule 'best'"),
+        ({"scale": "max"}, SchemeError, "unknown scale rule 'max'"),
+        ({"scale_block": 0}, InputError, "scale_block must be"),
+        ({"threads": 0}, InputError, "threads must be"),
+        ({"rules": ["zzz=keep"]}, InputError, "matches no tensor"),
+    ],
+)
+def test_options_that_are_wrong(model, tmp_path, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        quantize_checkpoint(model, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dtype_that_is_wrong(model, tmp_path):
+    with pytest.raises(SchemeError, match="unknown dtype 'int8': choose one of bfloat16"):
+        dequantize_checkpoint(model, tmp_path / "out", "int8")
