@@ -6,7 +6,13 @@ directory can be written. Kernels check nothing: what calls them validates.
 
 from __future__ import annotations
 
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
 def jit(function=None, **options):
@@ -17,11 +23,84 @@ def jit(function=None, **options):
     if function is None:
         return lambda f: jit(f, **options)
     options = {"nogil": True, "error_model": "numpy"} | options
+    kernel = numba.njit(**options)(function)
     try:
-        return numba.njit(cache=True, **options)(function)
+        kernel._cache = _Cache(function)
     except RuntimeError:  # no cache directory can be written
-        return numba.njit(**options)(function)
+        return kernel
+    return kernel
 
 
-#: A helper that is merged into the kernels that call it.
+#: A helper whose code is copied into the kernels that call it, before types are inferred: for
+#: loops that vectorise only if a bound is a constant, which the caller gives.
 inline = numba.njit(inline="always", error_model="numpy")
+
+#: A helper without loops that LLVM merges into the kernels that call it: compiled once, quickly.
+leaf = numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+#: A part of kernels, not called from Python: it saves the time to compile that entry.
+part = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+class _Cache(FunctionCache):
+    """Numba's cache on disk, which never fails and knows what a kernel is made of.
+
+    Numba compiles a kernel anew when its own file changes. A kernel also holds code and constants
+    of the modules that its file imports, so their sources count too.
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(
+            self._cache_path,
+            self._impl.filename_base,
+            (self._impl.locator.get_source_stamp(), _stamp(function.__module__)),
+        )
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a damaged file may raise anything: compile instead
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError:  # the disk is full, or the directory is no longer writable
+            return
+
+
+_PACKAGE = Path(__file__).parent
+_IMPORT = re.compile(rb"^\s*from (amssim[\w.]*) import \(?([\w, \n]+)", re.MULTILINE)
+
+
+@cache
+def _stamp(module: str) -> str:
+    """Hash of the sources of ``module`` and of every module of the package that it leads to."""
+    sources: dict[str, bytes] = {}
+    found = {module}
+    while found:
+        name = found.pop()
+        sources[name] = _source(name)
+        found |= _imports(sources[name]) - sources.keys()
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(sources[name])
+    return digest.hexdigest()
+
+
+@cache
+def _source(module: str) -> bytes:
+    """Source of ``module``; empty if there is no such file in the package."""
+    path = _PACKAGE.joinpath(*module.split(".")[1:])
+    files = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file.read_bytes() for file in files if file.is_file()), b"")
+
+
+def _imports(source: bytes) -> set[str]:
+    """Modules that ``source`` may import: amssim.a and amssim.a.b of ``from amssim.a import b``."""
+    modules = set()
+    for package, names in _IMPORT.findall(source):
+        modules.add(package.decode())
+        modules |= {f"{package.decode()}.{name}" for name in re.findall(r"\w+", names.decode())}
+    return modules

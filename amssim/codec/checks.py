@@ -1,0 +1,170 @@
+"""What the codec accepts. Each refusal is one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from amssim.codec.blocks import row_blocks
+from amssim.errors import InputError
+from amssim.layout import layout
+from amssim.scheme import Scheme
+
+#: Names of the dtypes of weights.
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+_ANY_FLOAT = "float16, bfloat16, float32 or float64"
+
+
+def check_weights(weights, name: str) -> np.ndarray:
+    """Return ``weights`` as an array, not copied: a filled matrix of one of `FLOATS`."""
+    array = _as_array(weights, name)
+    if array.dtype.name not in FLOATS:
+        raise InputError(f"{name} must be a matrix of {_ANY_FLOAT}, found {_kind(array)}")
+    return _check_matrix(array, name)
+
+
+def check_float(dtype) -> np.dtype:
+    """Return ``dtype``, a type or a name, if it is one of `FLOATS`."""
+    import ml_dtypes
+
+    try:
+        found = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    except TypeError:
+        raise InputError(f"dtype must be {_ANY_FLOAT}, found {dtype!r}") from None
+    if found.name not in FLOATS or not found.isnative:
+        raise InputError(f"dtype must be {_ANY_FLOAT}, found {found}")
+    return found
+
+
+def check_finite(weights: np.ndarray, scales: np.ndarray, name: str) -> None:
+    """Raise if ``scales``, which are not finite where a weight was not, tell of such weights."""
+    if np.isfinite(scales).all():
+        return
+    count, first = _find(weights, lambda part: ~np.isfinite(part))
+    if count:
+        raise InputError(
+            f"{name} holds {_plural(count, 'NaN or infinite value')}, {_at(weights, first)}"
+        )
+    limit = np.finfo(np.float32).max
+    with np.errstate(over="ignore"):
+        count, first = _find(weights, lambda part: ~np.isfinite(part.astype(np.float32)))
+    raise InputError(
+        f"{name} holds {_plural(count, 'value')} beyond float32, whose largest is {limit:.6g}, "
+        f"{_at(weights, first)}: scale the matrix down"
+    )
+
+
+def check_importance(importance, columns: int) -> np.ndarray:
+    """Return ``importance`` as float32[columns]; float32[0] for None."""
+    if importance is None:
+        return np.empty(0, np.float32)
+    array = _as_array(importance, "importance")
+    if array.dtype.name not in FLOATS and array.dtype.kind not in "iu":
+        raise InputError(f"importance must be real numbers, found {_kind(array)}")
+    if array.shape != (columns,):
+        raise InputError(
+            f"importance must have one number for each of {columns} columns, found {_kind(array)}"
+        )
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(array, np.float32)
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if wrong.size:
+        raise InputError(
+            "importance must be finite in float32 and not negative, "
+            f"found {array[wrong[0]]} at column {wrong[0]}"
+        )
+    return values
+
+
+def check_codes(codes) -> np.ndarray:
+    """Return ``codes`` as a filled C-contiguous uint8 matrix."""
+    array = _as_array(codes, "codes")
+    if array.dtype != np.uint8:
+        raise InputError(f"codes must be a matrix of uint8, found {_kind(array)}")
+    return np.ascontiguousarray(_check_matrix(array, "codes"))
+
+
+def invalid_codes(codes: np.ndarray, scheme: Scheme) -> InputError:
+    """Return the error for ``codes`` of which `pack_rows` found some that cannot be packed."""
+    bits = scheme.minifloat.bits
+    too_large = np.argwhere(codes >> np.uint8(bits - 1) > 1)
+    if too_large.size:
+        row, column = too_large[0]
+        return InputError(
+            f"codes of {scheme} have {bits} bits, "
+            f"found {codes[row, column]} at row {row}, column {column}"
+        )
+    first = np.arange(codes.shape[1]) // scheme.k * scheme.k
+    row, column = np.argwhere((codes ^ codes[:, first]) & 1)[0]
+    return InputError(
+        f"codes of a group of {scheme.k} must share their last bit, found {codes[row, column]} at "
+        f"row {row}, column {column}, after {codes[row, first[column]]} at column {first[column]}"
+    )
+
+
+def check_columns(columns) -> int:
+    """Return the number of columns to unpack as an int."""
+    if isinstance(columns, bool) or not isinstance(columns, int | np.integer) or columns < 1:
+        raise InputError(f"columns must be a positive whole number, found {columns!r}")
+    return int(columns)
+
+
+def check_words(words, scheme: Scheme, columns: int) -> np.ndarray:
+    """Return ``words`` as a C-contiguous uint16 matrix that holds ``columns`` weights a row."""
+    array = _as_array(words, "words")
+    expected = layout(scheme).row_words(columns)
+    if array.dtype != np.uint16 or array.ndim != 2 or array.shape[1] != expected:
+        raise InputError(
+            f"words of {columns} columns in {scheme} must be uint16[rows, {expected}], "
+            f"found {_kind(array)}"
+        )
+    return np.ascontiguousarray(_check_matrix(array, "words"))
+
+
+def check_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Return ``out`` if weights can be written there; a new array if it is None."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        found = _kind(out) if isinstance(out, np.ndarray) else type(out).__name__
+        raise InputError(f"out must be {dtype.name}{list(shape)}, found {found}")
+    if not out.flags.writeable:
+        raise InputError("out must be writable, found a read-only array")
+    return out
+
+
+def _as_array(values, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} cannot be read as an array: {error}") from None
+
+
+def _check_matrix(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim != 2:
+        raise InputError(f"{name} must be a matrix (rows, columns), found {_kind(array)}")
+    if not array.size:
+        raise InputError(f"{name} must have a row and a column at least, found {_kind(array)}")
+    return array
+
+
+def _find(weights: np.ndarray, wrong) -> tuple[int, tuple[int, int]]:
+    """Count the weights that are ``wrong``, and find the first in row order."""
+    count, first = 0, None
+    for start, stop in row_blocks(0, *weights.shape):
+        where = np.argwhere(wrong(weights[start:stop]))
+        count += len(where)
+        if first is None and len(where):
+            first = (start + int(where[0, 0]), int(where[0, 1]))
+    return count, first
+
+
+def _at(weights: np.ndarray, place: tuple[int, int]) -> str:
+    return f"the first, {weights[place]}, at row {place[0]}, column {place[1]}"
+
+
+def _kind(array: np.ndarray) -> str:
+    return f"{array.dtype.name}{list(array.shape)}"
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count > 1)}"

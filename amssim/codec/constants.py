@@ -1,0 +1,120 @@
+"""What kernels know of a scheme: numbers derived from it once, passed as named tuples.
+
+No kernel is compiled for a scheme: all of this is data, so any scheme runs at once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from amssim.layout import layout
+from amssim.minifloat import Minifloat
+from amssim.scheme import Scheme
+
+_FLOAT_MANTISSA_BITS = 23
+_FLOAT_BIAS = 127
+
+
+class Grid(NamedTuple):
+    """The values of a minifloat that keep the first ``kept`` of its mantissa bits, for `nearest`.
+
+    All uint32; see `amssim.codec.rounding.nearest` for what each is added to or compared with.
+    """
+
+    limit: np.uint32  #: float32 bits: larger magnitudes round as this one does
+    lowest: np.uint32  #: float32 bits of the smallest normal value
+    shift: np.uint32  #: 23 - kept
+    offset: np.uint32  #: turns an exponent into the float32 whose last bits count grid points
+    last: np.uint32  #: largest index, all ones
+
+
+class Element(NamedTuple):
+    """A minifloat ExMy, its even codes' grid and its whole grid."""
+
+    even: Grid
+    full: Grid
+    sign: np.uint32  #: the sign bit of a code
+    sign_shift: np.uint32  #: from there to bit 31
+    first_normal: np.uint32  #: code of the smallest normal value, 2^y
+    mantissa_shift: np.uint32  #: from the mantissa of a code to that of a float32, 23 - y
+    exponent_offset: np.uint32  #: added to a code shifted so: the change of bias
+    half_step: np.uint32  #: y in the exponent field: 2^e less this is 2^(e-y), the full grid's step
+    edge: np.uint32  #: mantissa bits that are 0 within half a step above a power of two
+    second_binade: np.uint32  #: float32 bits of twice the smallest normal value
+    min_normal: np.float32
+    max_value: np.float32
+
+
+class Form(NamedTuple):
+    """The packed layout, `amssim.layout.Layout`, as integers."""
+
+    fused: bool
+    k: int
+    field_bits: int
+    block_weights: int
+    block_words: int
+    code_bits: int
+    chunk_weights: int  #: whole blocks that kernels take at a time, so that they stay in L1
+
+
+# Codes, drafts and votes of a chunk take 6 bytes per weight: 12 kB of a 32 kB cache.
+_CHUNK_WEIGHTS = 2048
+
+
+@lru_cache(maxsize=256)
+def element(minifloat: Minifloat) -> Element:
+    """Return the constants of ``minifloat``."""
+    x, y, bias = minifloat.exponent_bits, minifloat.mantissa_bits, minifloat.bias
+    mantissa = (1 << _FLOAT_MANTISSA_BITS) - 1
+    return Element(
+        even=_grid(minifloat, y - 1),
+        full=_grid(minifloat, y),
+        sign=np.uint32(minifloat.sign_bit),
+        sign_shift=np.uint32(31 - x - y),
+        first_normal=np.uint32(1 << y),
+        mantissa_shift=np.uint32(_FLOAT_MANTISSA_BITS - y),
+        exponent_offset=np.uint32((_FLOAT_BIAS - bias) << _FLOAT_MANTISSA_BITS),
+        half_step=np.uint32(y << _FLOAT_MANTISSA_BITS),
+        edge=np.uint32(mantissa & -(1 << (_FLOAT_MANTISSA_BITS - 1 - y))),
+        second_binade=_bits(2 * minifloat.min_normal),
+        min_normal=np.float32(minifloat.min_normal),
+        max_value=np.float32(minifloat.max_value),
+    )
+
+
+def _grid(minifloat: Minifloat, kept: int) -> Grid:
+    shift = _FLOAT_MANTISSA_BITS - kept
+    # index of 2^e: (e + bias - 1) 2^kept + 2^kept, where the second term is the sum's own
+    first = (_FLOAT_BIAS + 1 - minifloat.bias) << kept
+    offset = (shift << _FLOAT_MANTISSA_BITS) - first
+    dropped = minifloat.mantissa_bits - kept
+    return Grid(
+        limit=np.uint32(_bits(minifloat.max_value) - dropped),
+        lowest=_bits(minifloat.min_normal),
+        shift=np.uint32(shift),
+        offset=np.uint32(offset % 2**32),
+        last=np.uint32((minifloat.magnitudes >> dropped) - 1),
+    )
+
+
+def _bits(value: float) -> np.uint32:
+    return np.float32(value).view(np.uint32)
+
+
+@lru_cache(maxsize=256)
+def form(scheme: Scheme) -> Form:
+    """Return the layout of ``scheme``."""
+    canonical = layout(scheme)
+    block = canonical.block_weights
+    return Form(
+        fused=canonical.fused,
+        k=int(scheme.k),
+        field_bits=canonical.field_bits,
+        block_weights=block,
+        block_words=canonical.block_words,
+        code_bits=scheme.minifloat.bits,
+        chunk_weights=block * max(1, _CHUNK_WEIGHTS // block),
+    )

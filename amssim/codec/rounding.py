@@ -1,0 +1,121 @@
+"""Rounding weights to codes, and what each would rather have as its group's shared bit.
+
+A weight leaves here as a *draft* and a *vote*. The draft is one byte, the even candidate's code
+with, in its last bit, whether the odd candidate lies one top code below it instead of in the same
+one. The vote is the squared error with shared bit 1 less that with 0: negative votes for 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from amssim._jit import inline, leaf, part
+from amssim.codec.float_bits import bits_of, float_of
+from amssim.rules import SEARCH_RULES
+
+ADAPTIVE, REPLACE, MAJORITY, ZERO, ONE = range(len(SEARCH_RULES))
+
+_MAGNITUDE = np.uint32(0x7FFFFFFF)
+_EXPONENT = np.uint32(0x7F800000)
+_SIGN = np.uint32(0x80000000)
+_BINADE = np.uint32(1 << 23)
+
+
+@leaf
+def nearest(magnitude, grid):
+    """Index and value of the grid point nearest to a magnitude, and the bits of its 2^e <= |x|.
+
+    Adding 2^(e+23-kept) leaves a float32 no room for anything finer than the grid's step at
+    exponent e, so the addition rounds to nearest even. ``offset`` also puts the index of 2^e into
+    that number's last bits: they then count grid points, and a tie goes to the even index.
+
+    magnitude  uint32  bits of |x|
+    grid       Grid
+    """
+    bounded = magnitude if magnitude < grid.limit else grid.limit
+    exponent = np.uint32(bounded & _EXPONENT)
+    exponent = exponent if exponent > grid.lowest else grid.lowest
+    shifted = np.uint32(exponent >> np.uint32(grid.shift & np.uint32(31)))
+    magic = float_of(np.uint32(np.uint32(exponent + shifted) + grid.offset))
+    total = np.float32(float_of(bounded) + magic)
+    return np.uint32(bits_of(total) & grid.last), np.float32(total - magic), exponent
+
+
+@leaf
+def normalised(weight, scale):
+    """Bits of weight / scale, with -0 as +0."""
+    return bits_of(np.float32(np.float32(weight / scale) + np.float32(0)))
+
+
+@leaf
+def excess(step, residual):
+    """(a - v1)^2 - (a - v0)^2 = step (step - 2 residual), step = v1 - v0 a power of two."""
+    return np.float32(step * np.float32(step - np.float32(residual + residual)))
+
+
+@part
+def draft_adaptive(weights, scale, element, drafts, votes):
+    """Draft the nearest code for either shared bit; vote by the squared errors.
+
+    The odd candidate is the neighbour of the even one on |x|'s side. Just above 2^e it is the one
+    below, which is nearer there: the half step is halved below 2^e. A tie takes the even top code.
+
+    weights  float32[n]
+    scale    float32       weights are divided by it
+    element  Element
+    drafts   uint8[>= n]   written
+    votes    float32[>= n] written
+    """
+    for j in range(weights.shape[0]):
+        bits = normalised(weights[j], scale)
+        magnitude = np.uint32(bits & _MAGNITUDE)
+        top, value, exponent = nearest(magnitude, element.even)
+        residual = np.float32(float_of(magnitude) - value)
+        step = np.uint32(exponent - element.half_step)
+        at_edge = np.uint32(magnitude & element.edge) == np.uint32(0)
+        at_edge &= magnitude >= element.second_binade
+        below = np.uint32(step - _BINADE) if at_edge else step
+        # residual at which both neighbours are as near; as integers, negative floats come first
+        tie = np.uint32(below - _BINADE) if at_edge else np.uint32(0)
+        odd_top = np.uint32(top & np.uint32(1))
+        low = np.int32(bits_of(residual)) < np.int32(np.uint32(tie + odd_top))
+        change = float_of(np.uint32(below | _SIGN) if low else step)
+        votes[j] = excess(change, residual)
+        code = np.uint32(np.uint32(top + top) | np.uint32(1 if low else 0))
+        sign = element.sign if np.int32(bits) < np.int32(0) else np.uint32(0)
+        drafts[j] = np.uint8(np.uint32(code | sign))
+
+
+@part
+def draft_rounded(weights, scale, element, majority, drafts, votes):
+    """Draft the nearest code of the full format; vote for its last bit, or by squared errors.
+
+    majority  bool  vote 1 or -1 for the last bit 0 or 1; the other arguments as in `draft_adaptive`
+    """
+    for j in range(weights.shape[0]):
+        bits = normalised(weights[j], scale)
+        magnitude = np.uint32(bits & _MAGNITUDE)
+        code, value, _ = nearest(magnitude, element.full)
+        last = np.uint32(code & np.uint32(1))
+        even = np.uint32(code - last)
+        normal = even if even > element.first_normal else element.first_normal
+        power = np.uint32(np.uint32(normal << element.mantissa_shift) & _EXPONENT)
+        step = float_of(np.uint32(np.uint32(power + element.exponent_offset) - element.half_step))
+        residual = np.float32(float_of(magnitude) - np.float32(value - (step if last else np.float32(0))))
+        majority_vote = np.float32(1) - np.float32(2) * np.float32(np.int32(last))
+        votes[j] = majority_vote if majority else excess(step, residual)
+        sign = element.sign if np.int32(bits) < np.int32(0) else np.uint32(0)
+        drafts[j] = np.uint8(np.uint32(even | sign))
+
+
+@inline
+def draft(weights, scale, element, search, drafts, votes):
+    """Draft weights by the rule ``search``; the other arguments as in `draft_adaptive`."""
+    if search == REPLACE or search == MAJORITY:
+        draft_rounded(weights, scale, element, search == MAJORITY, drafts, votes)
+        return
+    draft_adaptive(weights, scale, element, drafts, votes)
+    if search == ZERO or search == ONE:
+        vote = np.float32(1) if search == ZERO else np.float32(-1)
+        for j in range(weights.shape[0]):
+            votes[j] = vote
