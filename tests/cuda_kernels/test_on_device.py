@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 import amssim
+import amssim.gpu
 from amssim.errors import InputError
+from amssim.layout import layout
 
 pytestmark = pytest.mark.gpu
 RNG = np.random.default_rng(20)
-TOLERANCE = {"float16": 6e-4, "bfloat16": 5e-3, "float32": 2e-6}
+TOLERANCE = {"float16": 6e-4, "bfloat16": 5e-3, "float32": 1e-5}  # tensor cores truncate when they add
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,8 +32,8 @@ def torch():
 def adversarial(rows, columns, scheme, scale_block=None):
     """Random words, so every bit pattern of a weight, and scales over 12 binades."""
     form = amssim.scheme(scheme)
-    layout = amssim.layout.layout(form)
-    words = RNG.integers(0, 2**16, (rows, layout.row_words(columns)), np.uint16)
+    row_words = layout(form).row_words(columns)
+    words = RNG.integers(0, 2**16, (rows, row_words), np.uint16)
     blocks = -(-columns // scale_block) if scale_block else 1
     scales = np.exp2(RNG.uniform(-6, 6, (rows, blocks))).astype(np.float32)
     return amssim.PackedTensor(form, (rows, columns), words, scales, scale_block)
