@@ -28,6 +28,9 @@ FITS = Path(__file__).parents[1] / "amssim" / "simulator" / "fits"
 BASELINE = "cublas_fp16"
 GEMM = ["fixed_s", "efficiency", "overlap", "reduce_s", "tail", "inflight_bytes"]
 GEMV = ["fixed_s", "wave_s", "loop_s", "issue", "issue_per_batch", "inflight_bytes"]
+OWN = ["fixed_s", "efficiency", "overlap", "loop_s"]
+BLAS = ["fixed_s", "inflight_bytes"]
+OWN_CPU = ["fixed_s", "issue"]
 WEIGHT_ONLY = ["fixed_s", "loop_s", "reduce_s", "issue", "inflight_bytes", "efficiency"]
 
 
@@ -56,12 +59,9 @@ SPECS = [
     Spec("marlin", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
     Spec("gemlite", "gemv", ["fixed_s", "issue"], ["fixed_s", "issue"]),
     Spec("gemlite", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
-    Spec(
-        "ams",
-        "b8",
-        ["fixed_s", "efficiency", "overlap", "tail"],
-        ["fixed_s", "efficiency", "overlap", "tail"],
-    ),
+    *(Spec("ams", name, OWN, OWN) for name in ("gemv", "gemm16", "gemm32", "gemm64")),
+    Spec("blas_f32", "gemv", BLAS, BLAS),
+    Spec("ams_cpu", "gemv", OWN_CPU, OWN_CPU),
 ]
 
 
@@ -90,10 +90,10 @@ def halves(variant: Variant, least: int, name: str, sets: list[Measurements]) ->
     """Return the groups to fit and those to judge by, of one device and one variant."""
     fitted, rest = [], []
     for every in sets:
-        m = every.where((every.batch > least) & (every.batch <= variant.max_batch))
-        unseen = held_out(m.rows, m.columns)
-        fitted += groups(variant, name, m.where(~unseen))
-        rest += groups(variant, name, m.where(unseen))
+        unseen = held_out(every.rows, every.columns)
+        here = (every.batch > least) & (every.batch <= variant.max_batch)
+        fitted += groups(variant, name, every.where(here & ~unseen))
+        rest += groups(variant, name, every.where(here & unseen))
     return fitted, rest
 
 
@@ -152,9 +152,14 @@ def fits(spec: Spec, by_device: dict[str, list[Measurements]]) -> Iterator[dict]
     variant, least = family.variants[index], family.variants[index - 1].max_batch if index else 0
     fitted, rest = {}, {}
     for name, sets in by_device.items():
-        fitted[name], rest[name] = halves(variant, least, name, sets)
+        halved = halves(variant, least, name, sets)
+        if not halved[0]:
+            continue
+        fitted[name], rest[name] = halved
         found = fit(fitted[name], spec.free)
         yield record(name, spec.variant, found, fitted[name], errors(rest[name], rounded(found)))
+    if not fitted:
+        return
     pooled = fit(joined(fitted), spec.pooled)
     strangers = left_out(spec.pooled, fitted, rest)
     yield record(ANY_DEVICE, spec.variant, pooled, joined(fitted), strangers)

@@ -107,7 +107,7 @@ def _ratios(rows: list[tuple]) -> Speedups:
 
 def own_files() -> list[Path]:
     """Return the project's own measurements."""
-    return sorted(RESULTS.glob("simulator_prototype.json"))
+    return sorted(RESULTS.glob("simulator_cpu.json"))
 
 
 def own() -> dict[tuple[str, str], Measurements]:

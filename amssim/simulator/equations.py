@@ -149,8 +149,8 @@ def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Term
     ctas, rows = cta_count(kernel, load, split), kernel.tile_rows
     slots = device.sms * kernel.ctas_per_sm
     if kernel.persistent > 0.0 and ctas > slots:
-        rows = rows * ctas / slots
-        ctas = slots
+        tiles = ceil(ctas / slots)
+        ctas, rows = ceil(ctas / tiles), rows * tiles
     full = ctas // slots
     last = ctas - full * slots
     dram, l2, instructions, tensor, one = wave(device, kernel, load, split, rows, min(ctas, slots))

@@ -40,11 +40,12 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
     """
     terms = equations.latency(device, kernel, load)
     split = terms.split
-    tiles, slots = equations.cta_count(kernel, load, split), device.sms * kernel.ctas_per_sm
-    ctas = int(min(tiles, slots) if kernel.persistent else tiles)
+    ctas, slots = equations.cta_count(kernel, load, split), device.sms * kernel.ctas_per_sm
+    tiles = ceil(ctas / slots) if kernel.persistent else 1
+    ctas = ceil(ctas / tiles)
     batch = min(load.batch, kernel.tile_batch)
     passes = ceil(load.batch / kernel.tile_batch)
-    rows = kernel.tile_rows * tiles / ctas
+    rows = kernel.tile_rows * tiles
     weights = rows * load.columns / split
     cta_bytes = weights * load.bits / 8
     chunks = max(1, round(cta_bytes / (kernel.inflight_bytes / DEPTH)))

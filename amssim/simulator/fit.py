@@ -19,7 +19,7 @@ SOFT_L1_SCALE = 0.05
 _STARTS = 6
 #: Start and bounds of every parameter that may be fitted. Fits run over their logarithms.
 BOUNDS = {
-    "inflight_bytes": (40e3, 2e3, 400e3),
+    "inflight_bytes": (40e3, 500.0, 400e3),
     "issue": (2.0, 0.2, 20.0),
     "issue_per_batch": (0.5, 0.02, 6.0),
     "fixed_s": (1e-6, 1e-8, 20e-6),

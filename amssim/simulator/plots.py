@@ -76,6 +76,7 @@ def roofline(found: Profile):
     for width, colour in zip(BITS, COLOURS, strict=False):
         numbers = family.variant(1).kernel(found, width)
         ceilings = _ceilings(d, numbers)
+        highest = max(ceilings.values())
         for (pipe, rate), style in zip(ceilings.items(), ("-", "--", ":"), strict=True):
             axes.axhline(
                 rate / 1e12, color=colour, linestyle=style, lw=1, label=f"{_name(width)}: {pipe}"
@@ -91,7 +92,11 @@ def roofline(found: Profile):
         label="predicted, {} x {}".format(*DEFAULT_SHAPE),
     )
     axes.set_yscale("log")
-    axes.legend(fontsize=8, frameon=False, ncols=2)
+    ticks = [1, 2, 5, 10, 20, 50, 100, 200]
+    axes.set_yticks(ticks, map(str, ticks))
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(1, 2 * max(d.dram_bytes_per_s * 8 / 2, highest) / 1e12)
+    figure.legend(loc="outside lower center", fontsize=8, frameon=False, ncols=3)
     return figure
 
 

@@ -107,11 +107,21 @@ def test_a_partial_wave_shows_as_much_as_the_kernel_lets_it():
 
 
 def test_a_persistent_grid_has_no_tail_and_reads_x_once_per_cta():
-    load = Load(132 * 8 * 16 * 4 + 16.0, 4096.0, 8.0, 4.0, COLD)
+    load = Load(132 * 8 * 16 * 3.5, 4096.0, 8.0, 4.0, COLD)
     tiles, shared = (latency(H200, PLAIN._replace(persistent=p), load) for p in (0.0, 1.0))
     assert shared.tail == 0 < tiles.tail
     assert shared.l2 == pytest.approx(tiles.l2 / 4, rel=0.01)
-    assert shared.dram == pytest.approx(tiles.dram, rel=0.01) and shared.total < tiles.total
+    assert shared.dram == pytest.approx(tiles.dram, rel=0.02)
+
+
+def test_a_persistent_grid_hands_out_whole_tiles():
+    # 1.5 tiles per CTA: most take two, so three quarters of the slots do all the work
+    kernel = PLAIN._replace(persistent=1.0, issue=50.0, mma_batch=0.0, ctas_per_sm=1.0)
+    one, half, two = (
+        latency(H200, kernel, Load(n * 132 * 16, 4096.0, 1.0, 4.0, COLD)).instructions
+        for n in (1.0, 1.5, 2.0)
+    )
+    assert half == two == pytest.approx(2 * one)
 
 
 @settings(max_examples=60)
