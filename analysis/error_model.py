@@ -4,8 +4,8 @@ python analysis/error_model.py [--model DIRECTORY] [--only GROUP ...] [--full] [
     [--at-once N]
 
 Groups are those of error_formats.GROUPS; without --only all run. Each replaces its own records and
-keeps the others', after each N formats, which are scored together. 128 windows of 512 tokens, or with --full all of the held-out text. A format
-takes about 40 s on two cores, and a second on a GPU.
+keeps the others', after each N formats, which are scored together. 128 windows of 512 tokens, or
+with --full all of the held-out text. A format takes about 40 s on two cores, a second on a GPU.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ def main() -> None:
         records = []
         for recipes in batched(error_formats.GROUPS[group](), args.at_once):
             stored, *found = evaluate(model, recipes, windows, moments, say)
-            records += found
+            records += [{"backend": model.backend.name} | r for r in found]
             recorded.save(name, {
-                "backend": args.backend,
                 "stored": stored,
                 "groups": groups(name) | {group: records},
             })  # fmt: skip

@@ -23,6 +23,14 @@ class Backend:
     xp: ModuleType
     device: str | None = None
 
+    @property
+    def name(self) -> str:
+        """What computes: numpy, or PyTorch on a device by its own name."""
+        if self.xp is np:
+            return "numpy"
+        cuda = self.device == "cuda"
+        return f"torch on {self.xp.cuda.get_device_name() if cuda else 'CPU'}"
+
     def array(self, values: np.ndarray) -> Any:
         """Return float32 (or integer) numpy ``values`` as an array of this library."""
         if self.xp is np:
