@@ -14,7 +14,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from amssim._jit import jit
 from amssim.formats.kernels import nearest
-from amssim.formats.table import Table
+from amssim.formats.table import Table, thresholds
 
 #: Added to the diagonal of H, whose mean is 1, as published.
 DAMPING = 0.01
@@ -56,11 +56,12 @@ def round_with_feedback(
     chosen = np.empty((rows, -(-cols // k)), np.uint8)
     size = max(tables, key=lambda t: len(t.values)).array.size
     values = np.stack([_padded(t.array, size) for t in tables]).astype(np.float64)
+    entries = (thresholds(values), values)
     step = k * max(1, _BLOCK // k)
     for start in range(0, cols, step):
         block = slice(start, min(start + step, cols))
         errors = np.zeros((rows, block.stop - start))
-        _round_block(w, scales, factor, values, k, start, block.stop, codes, chosen, errors)
+        _round_block(w, scales, factor, *entries, k, start, block.stop, codes, chosen, errors)
         w[:, block.stop :] -= errors @ factor[block, block.stop :]
     return codes, chosen
 
@@ -71,12 +72,12 @@ def _padded(values: np.ndarray, size: int) -> np.ndarray:
 
 
 @jit
-def _round_group(w, s, factor, midpoints, values, start, stop, moved, codes, errors):
+def _round_group(w, s, factor, thresholds, values, start, stop, moved, codes, errors):
     """Cost sum_j (d_j / U_jj)^2 of rounding columns start..stop of a row with one table.
 
     w, s       float64[cols]  the row's weights and scales
     factor     float64[cols, cols]  U
-    midpoints  float64[n - 1]
+    thresholds float32[n - 1]
     values     float64[n]  the table
     moved      float64[k]  work space: the group's weights after feedback
     codes      uint8[k]  written
@@ -87,7 +88,7 @@ def _round_group(w, s, factor, midpoints, values, start, stop, moved, codes, err
         moved[j - start] = w[j]
     for j in range(start, stop):
         g = j - start
-        code = nearest(moved[g] / s[j], midpoints, -1)
+        code = nearest(moved[g] / s[j], thresholds)
         error = (moved[g] - s[j] * values[code]) / factor[j, j]
         codes[g], errors[g] = code, error
         cost += error * error
@@ -97,19 +98,21 @@ def _round_group(w, s, factor, midpoints, values, start, stop, moved, codes, err
 
 
 @jit
-def _round_block(weights, scales, factor, values, k, start, stop, codes, chosen, errors):
+def _round_block(
+    weights, scales, factor, thresholds, values, k, start, stop, codes, chosen, errors
+):
     """Round columns start..stop of every row and feed their errors back within the block.
 
     weights  float64[rows, cols]  changed in columns start..stop
     scales   float64[rows, cols]
     factor   float64[cols, cols]  U
+    thresholds  float32[tables, n - 1]
     values   float64[tables, n]   ascending
     codes    uint8[rows, cols]    written
     chosen   uint8[rows, groups]  written
     errors   float64[rows, stop - start]  written: d_j / U_jj
     """
     tables = values.shape[0]
-    midpoints = (values[:, 1:] + values[:, :-1]) / 2
     moved, trial, trial_errors = np.empty(k), np.empty(k, np.uint8), np.empty(k)
     for i in range(weights.shape[0]):
         w, s = weights[i], scales[i]
@@ -118,7 +121,7 @@ def _round_block(weights, scales, factor, values, k, start, stop, codes, chosen,
             least = np.inf
             for t in range(tables):
                 cost = _round_group(
-                    w, s, factor, midpoints[t], values[t], first, last, moved, trial, trial_errors
+                    w, s, factor, thresholds[t], values[t], first, last, moved, trial, trial_errors
                 )
                 if cost < least:
                     least = cost

@@ -11,6 +11,7 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim.formats.kernels import nearest
+from amssim.formats.table import thresholds
 
 # Interval halves waiting in the divide and conquer: one per level, and 2^64 columns are enough.
 _STACK = 64
@@ -40,9 +41,8 @@ def row_centroids(weights: np.ndarray, importance: np.ndarray, count: int) -> np
 
 def nearest_centroids(weights: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """uint8[rows, cols] index of each weight's nearest centroid of its row."""
-    c = centroids.astype(np.float64)
     codes = np.empty(weights.shape, np.uint8)
-    _assign(weights, (c[:, 1:] + c[:, :-1]) / 2, codes)
+    _assign(weights, thresholds(centroids.astype(np.float64)), codes)
     return codes
 
 
@@ -128,13 +128,13 @@ def _solve_rows(x, sums, work, splits, stack, centroids):
 
 
 @jit
-def _assign(weights, midpoints, codes):
+def _assign(weights, thresholds, codes):
     """codes[i, j] = index of the entry of row i's table nearest to weights[i, j].
 
-    weights    float32[rows, cols]
-    midpoints  float64[rows, n - 1]
-    codes      uint8[rows, cols]  written
+    weights     float32[rows, cols]
+    thresholds  float32[rows, n - 1]
+    codes       uint8[rows, cols]  written
     """
     for i in range(weights.shape[0]):
         for j in range(weights.shape[1]):
-            codes[i, j] = nearest(np.float64(weights[i, j]), midpoints[i], -1)
+            codes[i, j] = nearest(weights[i, j], thresholds[i])

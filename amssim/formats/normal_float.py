@@ -126,10 +126,10 @@ def fitted_scales(weights, values, importance, block: int, otherwise: np.ndarray
     """float32[rows, blocks] the scale of ``values`` that fits each block of ``weights`` best.
 
     Least squares weighted by ``importance``; ``otherwise`` where the values are all zero or the
-    fit is not positive.
+    fit has not its sign.
     """
     up = in_blocks(importance * weights * values, block).sum(axis=2, dtype=np.float64)
     down = in_blocks(importance * values * values, block).sum(axis=2, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         fit = (up / down).astype(np.float32)
-    return np.where((down > 0) & (fit > 0), fit, otherwise.astype(np.float32))
+    return np.where((down > 0) & (fit * otherwise > 0), fit, otherwise.astype(np.float32))

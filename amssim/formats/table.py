@@ -33,20 +33,19 @@ class Table:
         return np.array(self.values, np.float32)
 
     @cached_property
-    def midpoints(self) -> np.ndarray:
-        """float64[n - 1] halfway between neighbours."""
+    def thresholds(self) -> np.ndarray:
+        """float32[n - 1]: a float32 x rounds to the entry after as many as lie below it.
+
+        Each is the largest float32 that still rounds down: the midpoint of two neighbours, or
+        the number before it where an x at the midpoint goes up.
+        """
         v = self.array.astype(np.float64)
-        return (v[1:] + v[:-1]) / 2
+        return thresholds(v, self.values.index(0.0) % 2 if 0.0 in self.values else None)
 
     @property
     def limit(self) -> float:
         """Largest magnitude."""
         return max(abs(self.values[0]), abs(self.values[-1]))
-
-    @property
-    def even(self) -> int:
-        """Parity of the indices that win a tie; -1 if the lower one always does."""
-        return self.values.index(0.0) % 2 if 0.0 in self.values else -1
 
     def codes(self, weights: np.ndarray, scales: np.ndarray, block: int) -> np.ndarray:
         """uint8[rows, cols] index of the entry nearest to weight / scale.
@@ -58,7 +57,8 @@ class Table:
         """
         codes = np.empty(weights.shape, np.uint8)
         scales = np.ascontiguousarray(scales, np.float32)
-        kernels.nearest_codes(weights, scales, block, self.midpoints, self.even, codes)
+        work = _work_space(weights.shape[1])
+        kernels.nearest_codes(weights, scales, block, self.thresholds, *work, codes)
         return codes
 
     def values_of(self, codes: np.ndarray) -> np.ndarray:
@@ -69,10 +69,30 @@ class Table:
         """float64[rows, blocks] sum of importance (weight - restored)^2 over each block."""
         errors = np.empty((len(weights), block_count(weights.shape[1], block)))
         scales = np.ascontiguousarray(scales, np.float32)
-        kernels.table_errors(
-            weights, importance, scales, block, self.array, self.midpoints, self.even, errors
-        )
+        entries, work = (self.array, self.thresholds), _work_space(weights.shape[1])
+        kernels.table_errors(weights, importance, scales, block, *entries, *work, errors)
         return errors
+
+
+def _work_space(cols: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.empty(cols, np.float32), np.empty(cols, np.int32)
+
+
+def thresholds(values: np.ndarray, even: int | None = None) -> np.ndarray:
+    """float32[..., n - 1] between ascending float64 values[..., n]; see `Table.thresholds`.
+
+    Args:
+        values: the entries.
+        even: parity of the indices that win a tie; None if the lower one always does.
+    """
+    midpoints = (values[..., 1:] + values[..., :-1]) / 2
+    below = midpoints.astype(np.float32)
+    previous = np.nextafter(below, np.float32(-np.inf))
+    below = np.where(below > midpoints, previous, below)
+    if even is None:
+        return below
+    upper_wins = (np.arange(midpoints.shape[-1]) + 1) % 2 == even
+    return np.where(upper_wins & (below == midpoints), previous, below)
 
 
 @lru_cache
