@@ -39,7 +39,7 @@ class Staging:
 
     def __init__(self, home: Path, tag: str = ""):
         self.home = home
-        self._directory = home / f".{tag}{SUFFIX}"
+        self._directory = home / (f".{tag}{SUFFIX}" if tag else SUFFIX)
         self._made_home = False
         self._lock = -1
 

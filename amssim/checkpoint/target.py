@@ -41,7 +41,7 @@ def file_target(dst: str | Path, *, overwrite: bool) -> Target:
     if dst.is_dir():
         raise OutputError(f"{dst} is a directory, expected the name of a {SUFFIX} file")
     if os.path.lexists(dst) and not overwrite:
-        raise OutputError(f"{dst} exists: choose another name, or overwrite it")
+        raise OutputError(f"{dst} exists: choose another name, or overwrite it (--overwrite)")
     return Target(dst.parent, dst.name)
 
 
@@ -60,7 +60,7 @@ def checkpoint_target(source: Checkpoint, dst: str | Path, *, overwrite: bool) -
     present = sorted(p.name for p in dst.iterdir()) if dst.is_dir() else []
     present = [name for name in present if not name.endswith(PARTIAL)]
     if present and not overwrite:
-        raise OutputError(f"{dst} is not empty: choose another directory, or overwrite")
+        raise OutputError(f"{dst} is not empty: choose another directory, or --overwrite")
     foreign = [n for n in present if n.endswith(SUFFIX) and n not in source.shards]
     if foreign:
         raise OutputError(

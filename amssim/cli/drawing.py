@@ -24,16 +24,17 @@ def draw(scheme: Scheme) -> str:
 
     >>> from amssim.scheme import FP5_33
     >>> print(draw(FP5_33))
-    fp5.33-e2m3: 3 weights in 1 half-word, s sign, e exponent, m mantissa, b shared bit
+    fp5.33-e2m3: 3 weights in 1 half-word
+    s sign, e exponent, m mantissa, b shared bit of a group
     bit  15  14  13  12  11  10   9   8   7   6   5   4   3   2   1   0
       0  b0  s2  e2  e2  m2  m2  s1  e1  e1  m1  m1  s0  e0  e0  m0  m0
     """
     form, labels = layout(scheme), _labels(scheme)
     words = f"{form.block_words} half-word" + "s" * (form.block_words > 1)
-    shared = ", b shared bit" if form.shared_offset is not None else ""
+    shared = ", b shared bit of a group" if form.shared_offset is not None else ""
     wide = max(4, *(len(label) for label in labels))
     lines = [
-        f"{scheme.name}: {form.block_weights} weights in {words}, "
+        f"{scheme.name}: {form.block_weights} weights in {words}",
         f"s sign, e exponent, m mantissa{shared}",
         "bit" + "".join(f"{bit:>{wide}}" for bit in _BITS),
     ]

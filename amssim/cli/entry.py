@@ -18,9 +18,22 @@ from importlib import import_module
 
 from amssim import __version__
 from amssim.checkpoint.names import shown
-from amssim.errors import AmsError, ResourceError
+from amssim.errors import AmsError, OutputError, ResourceError
 
-VERBS = ("quantize", "dequantize", "inspect", "verify", "schemes")
+VERBS = (
+    "demo",
+    "quantize",
+    "dequantize",
+    "inspect",
+    "verify",
+    "schemes",
+    "bench",
+    "predict",
+    "calibrate",
+    "error",
+    "eval",
+    "report",
+)
 
 INTERRUPTED = 130
 _EPILOG = """\
@@ -32,23 +45,33 @@ exit codes: 0 done, 1 verification failed, 2 usage, 3 bad input, 4 output or mac
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (default: that of the process) and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a name shows its escape
+        if hasattr(stream, "reconfigure"):  # what the terminal cannot show is shown escaped
             stream.reconfigure(errors="backslashreplace")
     try:
         args = make_parser().parse_args(argv)
     except SystemExit as done:  # argparse has printed help or what is wrong
         return done.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
     except AmsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted: no partial file is left", INTERRUPTED)
     except MemoryError:
         return _fail("not enough memory", ResourceError.exit_code)
-    except BrokenPipeError:  # the reader of our output, such as head, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # the reader of our output, such as head, has left;
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # rich exits then
         return 0
+    except OSError as error:  # anything of the system's that nobody foresaw
+        return _fail(str(error), OutputError.exit_code)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ _EXAMPLES = """\
 examples:
   amssim quantize model/ model-fp4.25/ --scheme fp4.25
   amssim quantize model/ out/ --dry-run
-  amssim quantize model/ out/ --rule 'down_proj=fp6-e2m3' --rule 'layers\\.0\\.=keep'
+  amssim quantize in/ out/ --rule down_proj=fp6-e2m3 --rule 'layers\\.0\\.=keep'
 """
 
 

@@ -53,7 +53,7 @@ def test_40_a_killed_writer_leaves_no_final_name_and_the_next_one_clears_up(tmp_
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path])
     assert done.returncode == -signal.SIGKILL
-    assert [p.name for p in tmp_path.iterdir()] == [f".{SUFFIX}"]
+    assert [p.name for p in tmp_path.iterdir()] == [SUFFIX]
     staged(tmp_path, {"b": b"1"})
     assert contents(tmp_path) == {"b": b"1"}
 

@@ -39,7 +39,7 @@ def test_37_an_output_that_is_not_empty(model, tmp_path):
     out.mkdir()
     assert checkpoint_target(read_checkpoint(model), out, overwrite=False).home == out
     (out / "notes.txt").write_text("mine")
-    refused(model, out, "is not empty: choose another directory, or overwrite")
+    refused(model, out, "is not empty: choose another directory, or --overwrite")
     assert checkpoint_target(read_checkpoint(model), out, overwrite=True).home == out
 
 
@@ -61,5 +61,5 @@ def test_a_file_and_a_directory_are_not_mixed(model, tmp_path):
 def test_a_file_that_exists(model, tmp_path):
     path = tmp_path / "x.safetensors"
     path.symlink_to(tmp_path / "nowhere")
-    refused(model / ONE, path, "x.safetensors exists: choose another name, or overwrite it")
+    refused(model / ONE, path, "x.safetensors exists: choose another name, or overwrite it (--")
     assert checkpoint_target(read_checkpoint(model / ONE), path, overwrite=True).tag == path.name

@@ -1,0 +1,102 @@
+"""The command line as a whole: help, exit codes, one sentence for every failure."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from amssim import errors
+from amssim.cli import entry, main
+
+LIGHT = "import sys; from amssim.cli.entry import make_parser; make_parser(); print(*sys.modules)"
+
+
+@pytest.mark.parametrize("verb", entry.VERBS)
+def test_every_verb_has_help_of_80_columns(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: amssim {verb}")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_names_every_verb_and_the_exit_codes(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n    {verb}" in out for verb in entry.VERBS)
+    assert "130 interrupted" in out
+
+
+def test_help_loads_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    loaded = {module.split(".")[0] for module in done.stdout.split()}
+    assert not loaded & {"numpy", "numba", "rich", "safetensors", "matplotlib", "scipy"}
+
+
+def test_usage_errors(capsys):
+    for argv in ([], ["nonsense"], ["quantize"], ["quantize", "a", "b", "--over"]):
+        assert main(argv) == 2
+        assert capsys.readouterr().err.startswith("usage: amssim")
+    assert main(["--version"]) == 0
+
+
+def run_raising(error, monkeypatch, capsys):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr("amssim.cli.schemes.run", fail)
+    code = main(["schemes"])
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.MismatchError, 1),
+        (errors.SchemeError, 2),
+        (errors.AmsError, 3),
+        (errors.InputError, 3),
+        (errors.FormatError, 3),
+        (errors.UnsafePathError, 3),
+        (errors.UnsupportedError, 3),
+        (errors.OutputError, 4),
+        (errors.ResourceError, 4),
+        (OSError, 4),
+    ],
+)
+def test_errors_are_one_sentence_and_an_exit_code(error, code, monkeypatch, capsys):
+    found, output = run_raising(error("tensor 'a\x1b[2J\nb' is bad"), monkeypatch, capsys)
+    assert found == code and output.out == ""
+    assert output.err == "amssim: error: tensor 'a\\x1b[2J\\nb' is bad\n"
+
+
+def test_interrupts_and_memory(monkeypatch, capsys):
+    code, output = run_raising(KeyboardInterrupt(), monkeypatch, capsys)
+    assert code == 130 and output.err == "amssim: error: interrupted: no partial file is left\n"
+    code, output = run_raising(MemoryError(), monkeypatch, capsys)
+    assert code == 4 and output.err == "amssim: error: not enough memory\n"
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
+    with pytest.raises(KeyError):
+        run_raising(KeyError("x"), monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_a_reader_that_leaves_early(option):
+    """The pipe is closed before anything is written to it."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "amssim", "schemes", *option.split()]
+    with open(write, "wb") as closed:  # noqa: PTH123  a descriptor
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_is_ascii():
+    command = [sys.executable, "-m", "amssim", "inspect", "größe"]
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 3
+    assert done.stderr == "amssim: error: gr\\xf6\\xdfe does not exist\n"
