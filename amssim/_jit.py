@@ -42,6 +42,16 @@ leaf = numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True
 part = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
+class _CacheFile(IndexDataCacheFile):
+    """An index that starts anew where it cannot be read, as when it names a type that is gone."""
+
+    def _load_index(self):
+        try:
+            return super()._load_index()
+        except Exception:
+            return {}
+
+
 class _Cache(FunctionCache):
     """Numba's cache on disk, which never fails and knows what a kernel is made of.
 
@@ -51,7 +61,7 @@ class _Cache(FunctionCache):
 
     def __init__(self, function):
         super().__init__(function)
-        self._cache_file = IndexDataCacheFile(
+        self._cache_file = _CacheFile(
             self._cache_path,
             self._impl.filename_base,
             (self._impl.locator.get_source_stamp(), _stamp(function.__module__)),
