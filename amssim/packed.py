@@ -31,13 +31,13 @@ class PackedTensor:
         SchemeError: an unknown scheme.
 
     >>> import amssim, numpy as np
-    >>> packed = amssim.quantize(np.float32([[0.5, -1.0, 7.5]]), "fp5.33")
+    >>> packed = amssim.quantize(np.float32([[0.125, -1.125, 7.5]]), "fp5.33")
     >>> packed
     PackedTensor(fp5.33-e2m3, 1x3, 16 bits/weight, 6 B)
     >>> packed.dequantize()
-    array([[ 0.5, -1. ,  7.5]], dtype=float32)
+    array([[ 0.125, -1.125,  7.5  ]], dtype=float32)
     >>> packed @ np.float32([1, 1, 1])
-    array([7.], dtype=float32)
+    array([6.5], dtype=float32)
     """
 
     scheme: Scheme
