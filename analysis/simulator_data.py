@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from amssim import scheme
+from amssim.hardware import profile
 from amssim.simulator.fit import Measurements
 
 RESULTS = Path(__file__).parent / "results"
@@ -106,19 +108,22 @@ def _ratios(rows: list[tuple]) -> Speedups:
 
 
 def own_files() -> list[Path]:
-    """Return the project's own measurements."""
-    return sorted(RESULTS.glob("simulator_cpu.json"))
+    """Return the project's own measurements: records of amssim bench gpu."""
+    return sorted(RESULTS.glob("gpu*.json"))
 
 
 def own() -> dict[tuple[str, str], Measurements]:
     """Return measurements by (device, kernel) of the project's own benchmarks, cold L2."""
-    rows = defaultdict(list)
+    times: dict[tuple[str, str], dict] = defaultdict(dict)
     for path in own_files():
         recorded = json.loads(path.read_text())
-        for r in recorded["rows"]:
-            point = (r["rows"], r["columns"], r["batch"], r["bits"], r["us"] * 1e-6)
-            rows[recorded["device"], r["kernel"]].append(point)
-    return {key: problems(value) for key, value in rows.items()}
+        device = profile(recorded["machine"]["gpu"].removeprefix("NVIDIA ")).name
+        for r in recorded["results"]:
+            where = (*r["shape"], r["batch"])
+            bits = float(scheme(r["scheme"]).bits)
+            times[device, "ams"][(*where, bits)] = r["us"] * 1e-6
+            times[device, "cublas_fp16"][(*where, 16.0)] = r["cublas_us"] * 1e-6
+    return {key: problems([(*where, s) for where, s in of.items()]) for key, of in times.items()}
 
 
 def paired(m: Measurements, baseline: Measurements) -> tuple[Measurements, np.ndarray]:

@@ -79,6 +79,7 @@ class Variant:
 #: Residual parameters of a kernel that nobody has measured.
 DEFAULTS = {
     "persistent": 0.0,
+    "early": 0.0,
     "issue_per_batch": 0.0,
     "imad": 0.0,
     "half": 0.0,

@@ -41,6 +41,7 @@ class Kernel(NamedTuple):
     inflight_bytes: float  # that one CTA keeps requested
     max_split: float  # CTAs that may share one tile along K
     persistent: float  # 1 if as many CTAs as fit share the work evenly, 0 if one per tile
+    early: float  # share of launch and first load that the kernel before hides
     mma_batch: float  # columns of one tensor-core instruction, 0 for none
     issue: float
     alu: float
@@ -166,7 +167,9 @@ def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Term
     if split > 1.0:
         workspace_bytes = 8.0 * load.batch * load.rows * split  # FP32, written and read
         reduce = kernel.reduce_s + workspace_bytes / device.l2_bytes_per_s
-    total = device.launch_s + device.latency_s + kernel.fixed_s + waves + loop + body + reduce
+    launch = (1.0 - kernel.early) * device.launch_s
+    fill = (1.0 - kernel.early) * device.latency_s
+    total = launch + fill + kernel.fixed_s + waves + loop + body + reduce
     return Terms(
         dram * share,
         l2 * share,
@@ -174,8 +177,8 @@ def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Term
         tensor * share,
         body,
         tail,
-        device.launch_s,
-        device.latency_s,
+        launch,
+        fill,
         kernel.fixed_s,
         waves,
         loop,

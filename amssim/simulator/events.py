@@ -33,7 +33,7 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         seed: of the latencies' variation.
 
     >>> device = Device(4e12, 6e-7, 5e7, 1e13, 4.0, 132.0, 1.8e9, 128.0, 64, 64, 256, 1e15, 1e-6)
-    >>> kernel = Kernel(16, 8, 8, 8192.0, 1, 0, 8, 1.5, 1, 0, 0, 0, 1e-6, 0, 0, 0, 1, 4, 0.3)
+    >>> kernel = Kernel(16, 8, 8, 8192.0, 1, 0, 0, 8, 1.5, 1, 0, 0, 0, 1e-6, 0, 0, 0, 1, 4, 0.3)
     >>> load = Load(28672.0, 4096.0, 1.0, 16.0, float("inf"))
     >>> 0.9 < simulate(device, kernel, load) / equations.latency(device, kernel, load).total < 1.1
     True
@@ -68,7 +68,8 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         kernel.wave_s,
         np.random.default_rng(seed),
     )
-    return terms.total - terms.fill - terms.body - terms.waves + body
+    hidden = kernel.early * device.latency_s
+    return terms.total - terms.fill - terms.body - terms.waves + body - hidden
 
 
 @jit

@@ -16,6 +16,7 @@ PLAIN = Kernel(
     inflight_bytes=8192.0,
     max_split=1.0,
     persistent=0.0,
+    early=0.0,
     mma_batch=8.0,
     issue=1.5,
     alu=1.0,

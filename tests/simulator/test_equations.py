@@ -80,6 +80,12 @@ def test_idle_columns_of_an_instruction_cost_like_used_ones():
     assert equations.tensor_s(H200, PLAIN._replace(mma_batch=0.0), 1e6, 8.0) == 0
 
 
+def test_early_launch_hides_its_share():
+    load = Load(4096.0, 4096.0, 1.0, 4.0, COLD)
+    plain, early = (latency(H200, PLAIN._replace(early=e), load).total for e in (0.0, 0.75))
+    assert plain - early == pytest.approx(0.75 * (H200.launch_s + H200.latency_s))
+
+
 def test_the_slowest_pipe_counts():
     weights, base = 1e6, equations.instruction_s(H200, PLAIN, 1e6, 1.0)
     assert base == pytest.approx(weights * 1.0 / 64 / H200.clock_hz)  # ALU, not 1.5 / 128
