@@ -1,7 +1,6 @@
 """Kernels -> PTX, for any GPU and without one."""
 
 import re
-from functools import lru_cache
 
 ADDRESS, COUNT = "uint64", "uint32"
 

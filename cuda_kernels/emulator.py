@@ -117,8 +117,9 @@ def _on_models(function, place):
         return value
 
     code = function.__code__
-    used = {name: function.__globals__[name] for name in code.co_names
-            if name in function.__globals__}
+    used = {
+        name: function.__globals__[name] for name in code.co_names if name in function.__globals__
+    }
     scope = function.__globals__ | {name: exchange(value) for name, value in used.items()}
     scope |= {"min": np.minimum, "max": np.maximum}
     cells = tuple(types.CellType(exchange(c.cell_contents)) for c in function.__closure__ or ())

@@ -228,7 +228,9 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
             unit = u32(unit + u32(STEP))
             cuda.syncthreads()
 
-        store_sums(u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16)), sums)
+        store_sums(
+            u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16)), sums
+        )
         if split:
             cluster_barrier()
         else:

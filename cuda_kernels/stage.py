@@ -26,7 +26,12 @@ def make_stage(form: Form):
         k = u32(first_column + part * u32(piece_weights))
         wanted = u32(row < batch) * u32(part < pieces)
         address = u64(x + u64(2) * (u64(row) * u64(columns) + u64(k)))
-        return address, u32(u32(columns - k) * wanted), u32(row * stride + part * u32(piece_bytes)), wanted
+        return (
+            address,
+            u32(u32(columns - k) * wanted),
+            u32(row * stride + part * u32(piece_bytes)),
+            wanted,
+        )
 
     @cuda.jit(device=True, inline="always")
     def stage(source, pieces, shift, at, stride):
@@ -40,12 +45,13 @@ def make_stage(form: Form):
         base = u32(0)
         while u32(base + u32(3) * threads) < total:
             from0, valid0, to0, wanted0 = piece_of(i, source, pieces, shift, stride)
-            from1, valid1, to1, wanted1 = piece_of(
-                u32(i + threads), source, pieces, shift, stride)
+            from1, valid1, to1, wanted1 = piece_of(u32(i + threads), source, pieces, shift, stride)
             from2, valid2, to2, wanted2 = piece_of(
-                u32(i + u32(2) * threads), source, pieces, shift, stride)
+                u32(i + u32(2) * threads), source, pieces, shift, stride
+            )
             from3, valid3, to3, wanted3 = piece_of(
-                u32(i + u32(3) * threads), source, pieces, shift, stride)
+                u32(i + u32(3) * threads), source, pieces, shift, stride
+            )
             piece0, piece1 = load_piece(from0, valid0), load_piece(from1, valid1)
             piece2, piece3 = load_piece(from2, valid2), load_piece(from3, valid3)
             store_piece(u32(at + to0), piece0, wanted0)

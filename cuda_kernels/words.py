@@ -22,8 +22,9 @@ REST_PLACES_533 = (1, 2, 3, 9, 10, 11)
 def scatter(value: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
     """Bit i of ``value`` to bit places[i] (modulo 32), as uint32."""
     value = np.asarray(value, np.uint32)
-    parts = [((value >> np.uint32(i)) & np.uint32(1)) << np.uint32(p % 32)
-             for i, p in enumerate(places)]
+    parts = [
+        ((value >> np.uint32(i)) & np.uint32(1)) << np.uint32(p % 32) for i, p in enumerate(places)
+    ]
     return np.bitwise_or.reduce(parts)
 
 
@@ -46,8 +47,10 @@ def _inverse(rest_places: tuple, factors: tuple, out_places: tuple):
     width = len(out_places)
 
     def fields(carry):
-        slots = [gather(placed * f + c, out_places) << (width * i)
-                 for i, (f, c) in enumerate(zip(factors, carry, strict=True))]
+        slots = [
+            gather(placed * f + c, out_places) << (width * i)
+            for i, (f, c) in enumerate(zip(factors, carry, strict=True))
+        ]
         return np.bitwise_or.reduce(slots)
 
     def inverse(carry):
@@ -56,8 +59,9 @@ def _inverse(rest_places: tuple, factors: tuple, out_places: tuple):
         return table
 
     low = inverse([np.uint64(0)] * len(factors))
-    high = np.stack([inverse([placed[i] * f >> np.uint64(16) for f in factors])
-                     for i in range(size)])
+    high = np.stack(
+        [inverse([placed[i] * f >> np.uint64(16) for f in factors]) for i in range(size)]
+    )
     if (low < 0).any() or (high < 0).any():
         raise AssertionError("the decoder's product is no bijection of the fields")
     return placed.astype(np.uint32), low, high

@@ -78,7 +78,11 @@ def measure(shapes: dict[str, tuple[int, int]], batches: tuple[int, ...]) -> dic
         baseline = {b: on_gpu.cublas_us(rows, columns, b) for b in batches}
         for spec in FORMATS:
             layer = on_gpu.Layer(scheme(spec), rows, columns)
-            common = {"layer": name, "shape": [rows, columns], "scheme": layer.copies[0].scheme.name}
+            common = {
+                "layer": name,
+                "shape": [rows, columns],
+                "scheme": layer.copies[0].scheme.name,
+            }
             common |= {"bytes": layer.nbytes, "dequantize_us": layer.dequantize_us()}
             for batch in batches:
                 us, error = layer.product(batch)

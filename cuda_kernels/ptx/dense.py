@@ -5,7 +5,6 @@ import numpy as np
 from cuda_kernels.forms import FORMS, VALUE_SCALE, Form
 from cuda_kernels.inline import Vector, f32, ptx, u16, u32, u64
 from cuda_kernels.lanes import WARP, lanes
-from cuda_kernels.ptx.decode import fragment_425, fragment_533
 from cuda_kernels.ptx.memory import rounded
 from cuda_kernels.ptx.pieces import pair_order
 
@@ -26,7 +25,9 @@ def _scatter(form: Form, dtype: str):
     size = 4 if dtype == "float32" else 2
     kind = {"float16": "f16x2", "bfloat16": "bf16x2"}.get(dtype)
     lines = ["{ .reg .b16 h; .reg .b16 l; .reg .f32 f0, f1; .reg .b32 w0, w1; .reg .f32 a, b;"]
-    lines += [f"mul.f32 a, $above, 0f{_bits(VALUE_SCALE)}; mul.f32 b, $below, 0f{_bits(VALUE_SCALE)};"]
+    lines += [
+        f"mul.f32 a, $above, 0f{_bits(VALUE_SCALE)}; mul.f32 b, $below, 0f{_bits(VALUE_SCALE)};"
+    ]
     for half, scale, base in ((0, "a", "$to"), (1, "b", "$to_below")):
         for c in range(0, count, 8 // size):
             for i in range(8 // size):

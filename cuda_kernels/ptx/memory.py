@@ -1,4 +1,4 @@
-"""Memory and grid instructions. PTX ISA 9.0, sections 9.7.9 (data movement) and 9.7.13 (barriers)."""
+"""Memory and grid instructions. PTX ISA 9.0, sections 9.7.9 (data movement) and 9.7.13."""
 
 import numpy as np
 from llvmlite import ir

@@ -119,9 +119,7 @@ def mma(a: tuple, b: tuple, c: tuple) -> tuple:
             right[2 * _T + 8 * r + i, _G] = pair[:, i]
     with np.errstate(invalid="ignore"):
         sums = sums + left @ right
-    return tuple(
-        lanes(sums[_G + 8 * (r >> 1), 2 * _T + (r & 1)], np.float32) for r in range(4)
-    )
+    return tuple(lanes(sums[_G + 8 * (r >> 1), 2 * _T + (r & 1)], np.float32) for r in range(4))
 
 
 def _halves(register) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""The unmodified kernel source on the warp emulator against float64."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from gpu_cases import SMALL_GPU, Case
+
+from cuda_kernels import words
+from cuda_kernels.dequantize import make_dequantize, run_bytes
+from cuda_kernels.emulator import Device, run
+from cuda_kernels.forms import FORMS
+from cuda_kernels.normalize import THREADS, make_normalize
+from cuda_kernels.plan import plan, try_gemm, try_gemv
+
+EXACT_ENOUGH = 5e-7
+each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
+
+
+def gemv_plan(case, threads=128, team=1, splits=1):
+    options = {"threads": threads, "resident": 1, "team": team, "splits": splits}
+    return try_gemv(case.form, *case.shape, case.batch, SMALL_GPU, **options)
+
+
+@each_form
+@pytest.mark.parametrize("batch", range(1, 9))
+def test_gemv_of_every_batch(form, batch):
+    case = Case(form, 40, 520, batch)
+    assert case.error(gemv_plan(case)) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize("shape", [(1, 8), (15, 48), (16, 64), (17, 72), (33, 1544)])
+def test_gemv_of_every_tail(form, shape):
+    case = Case(form, *shape, 2, bias=False)
+    assert case.error(gemv_plan(case)) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize(("team", "splits"), [(2, 1), (4, 1), (1, 2), (2, 2)])
+def test_gemv_of_teams_and_slices(form, team, splits):
+    case = Case(form, 70, 2056, 3)
+    assert case.error(gemv_plan(case, team=team, splits=splits)) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize(("batch", "splits"), [(5, 2), (9, 1), (16, 2), (25, 1), (64, 1)])
+def test_gemm_of_every_width(form, batch, splits):
+    case = Case(form, 20, 392, batch)
+    found = try_gemm(form, *case.shape, batch, SMALL_GPU, warps=8 if batch > 32 else 4,
+                     splits=splits)  # fmt: skip
+    assert case.error(found) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize(
+    ("dtype", "numpy_type"), [("float16", np.float16), ("bfloat16", ml_dtypes.bfloat16)]
+)
+def test_results_are_rounded_once(form, dtype, numpy_type):
+    case = Case(form, 20, 136, 2)
+    wide = case.emulate(gemv_plan(case))
+    narrow = case.emulate(gemv_plan(case), dtype=dtype, numpy_type=numpy_type)
+    assert (narrow == wide.astype(numpy_type)).all()
+
+
+@each_form
+def test_without_early_launch(form):
+    case = Case(form, 20, 136, 1)
+    assert case.error(gemv_plan(case), early=False) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_dequantize_is_exact(form, dtype):
+    case = Case(form, 19, 328, 1)
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    rows, columns = case.shape
+    device = Device()
+    out = device.put(np.zeros(case.shape, kind))
+    pointers = [*(device.put(a) for a in words.pack(case.codes, form)), device.put(case.scales)]
+    arguments = [np.uint64(p) for p in (*pointers, out)]
+    sizes = (rows, columns, form.units(columns), form.tiles(rows))
+    arguments += [np.uint32(s) for s in sizes]
+    shared = 2 * 16 * run_bytes(form, dtype)
+    run(make_dequantize(form, dtype), device, (1, 1), 64, arguments, shared)
+    expected = form.element.decode(case.codes) * case.scales[:, None]
+    assert (device.get(out, case.shape, kind) == expected.astype(kind)).all()
+
+
+@pytest.mark.parametrize("power", [-133, -100, 0, 60, 127])
+def test_bfloat16_rows_keep_their_values(power):
+    rng = np.random.default_rng(4)
+    x = np.ldexp(rng.uniform(-1, 1, 101), power).astype(ml_dtypes.bfloat16)
+    x[3], x[4] = np.inf, np.nan
+    device = Device()
+    out, scales = device.put(np.ones(104, np.float16)), device.put(np.zeros(1, np.float32))
+    arguments = [np.uint64(device.put(x)), np.uint64(out), np.uint64(scales)]
+    arguments += [np.uint32(101), np.uint32(104)]
+    run(make_normalize("bfloat16", True), device, (1, 1), THREADS, arguments, 8 * THREADS)
+    found = device.get(out, (104,), np.float16).astype(np.float64)
+    found *= device.get(scales, (1,), np.float32).astype(np.float64)
+    finite = np.isfinite(x.astype(np.float64))
+    largest = np.abs(x[finite].astype(np.float64)).max()
+    difference = found[:101][finite] - x[finite].astype(np.float64)
+    assert np.abs(difference).max() <= largest * 2.0**-38
+    assert found[3] == np.inf
+    assert np.isnan(found[4])
+    assert (found[101:] == 0).all()
+
+
+@each_form
+def test_the_emulator_sees_a_missing_word(form):
+    """A launch with too few row tiles leaves outputs unwritten: the test above can fail."""
+    case = Case(form, 40, 520, 1)
+    good = plan(form, *case.shape, 1, SMALL_GPU)
+    short = type(good)(**(good.__dict__ | {"grid": (1, good.grid[1] - 1)}))
+    assert not case.error(short) < EXACT_ENOUGH

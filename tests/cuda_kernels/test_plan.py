@@ -1,0 +1,43 @@
+"""Launch plans fit the GPU and cover the matrix, for any shape."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cuda_kernels.forms import FORMS
+from cuda_kernels.plan import GEMM_BATCH, GemvPlan, Gpu, plan
+
+H200 = Gpu(132, 232_448, (9, 0))
+A100 = Gpu(108, 166_912, (8, 0))
+RTX = Gpu(128, 101_376, (8, 9))
+sizes = st.one_of(st.integers(1, 300), st.integers(1, 200_000))
+
+
+@given(st.sampled_from(FORMS), sizes, sizes, st.integers(1, GEMM_BATCH),
+       st.sampled_from([H200, A100, RTX]))  # fmt: skip
+def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
+    found = plan(form, rows, columns, batch, gpu)
+    splits, blocks = found.grid
+    units, tiles = form.units(columns), form.tiles(rows)
+    assert found.shared_bytes <= gpu.shared_bytes
+    assert splits == 1 or gpu.hopper
+    assert (splits - 1) * found.slice_units < units <= splits * found.slice_units
+    assert blocks < 2**16
+    if isinstance(found, GemvPlan):
+        assert batch <= 8
+        assert (blocks - 1) * found.cluster_tiles < tiles <= blocks * found.cluster_tiles
+        teams = found.threads // 32 // found.team
+        assert teams * found.share >= found.cluster_tiles * found.slice_units
+        most = found.cluster_tiles * found.slice_units
+        for i in (0, most - 1):
+            assert i * found.per_tile >> 32 == i // found.slice_units
+    else:
+        assert batch <= 8 * found.columns
+        assert blocks * 2 * found.warps >= tiles
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
+def test_large_layers_fill_the_gpu_in_one_round(form):
+    for rows, columns in ((57344, 8192), (28672, 4096), (16384, 16384), (8192, 28672)):
+        found = plan(form, rows, columns, 1, H200)
+        assert 120 * found.resident <= found.grid[1] <= 132 * found.resident

@@ -1,0 +1,56 @@
+"""The plain kernels in Numba's CUDA simulator, for every preset, in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import numpy as np, warnings
+warnings.simplefilter("ignore")
+from numba import cuda
+import amssim
+from amssim import reference
+from amssim.layout import layout
+from cuda_kernels import generic, repack, words
+from cuda_kernels.forms import form_of, widen
+
+rng = np.random.default_rng(0)
+for name in {names}:
+    scheme, rows, columns = amssim.scheme(name), 3, 70
+    canonical = rng.integers(0, 2**16, (rows, layout(scheme).row_words(columns)), np.uint16)
+    codes = reference.unpack(canonical, scheme, columns)
+    form, values = repack.canonical_form(scheme), np.array(scheme.minifloat.values)
+    scales = rng.random((rows, 3)).astype(np.float32)
+    x = rng.standard_normal((2, columns)).astype(np.float32)
+    sizes = (np.uint32(columns), np.uint32(32))
+    dense = np.zeros((rows, columns), np.float32)
+    generic.dequantize[(1, rows), 128](canonical, scales, values, dense, *sizes, form)
+    expected = scheme.minifloat.decode(codes) * reference.spread(scales, columns, 32)
+    assert (dense == expected).all(), name
+    out = np.zeros((2, rows), np.float32)
+    generic.gemv[(rows, 2), generic.THREADS](canonical, scales, values, x, out, *sizes, form)
+    product = x.astype(np.float64) @ expected.astype(np.float64).T
+    assert np.abs(out - product).max() < 1e-4, name
+    kernel_form = form_of(scheme)
+    if kernel_form is not None:
+        packed, tails = words.pack(widen(codes, scheme, kernel_form), kernel_form)
+        found, found_tails = repack.pack(canonical, scheme, kernel_form, (rows, columns))
+        assert (found.copy_to_host() == packed).all(), name
+        assert not tails.size or (found_tails.copy_to_host() == tails).all(), name
+print("simulated")
+"""
+NAMES = [["fp5.33", "fp6-e3m2"], ["fp4.25", "fp4.5-e2m2"]]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=str)
+def test_plain_kernels_in_the_simulator(names):
+    pytest.importorskip("numba.cuda")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(names=names)],
+        env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "simulated", done.stderr[-2000:]
