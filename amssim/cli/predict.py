@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
+import sys
 from pathlib import Path
 
+from amssim.cli import terminal
 from amssim.errors import InputError
 
 
@@ -35,7 +36,7 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write the four figures here")
     parser.add_argument("--list", action="store_true", help="list devices, kernels and models")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    terminal.add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -43,15 +44,14 @@ def run(args: argparse.Namespace) -> int:
     """Predict what was asked for and print it."""
     answer = _answer(args)
     if args.json:
-        plain = answer if isinstance(answer, list | dict) else answer.to_json()
-        print(json.dumps(plain, indent=1))
+        terminal.print_json("amssim.predict/1", _plain(answer))
     else:
         print(_text(answer))
     if args.plot:
         from amssim.simulator.plots import draw_all
 
         for path in draw_all(args.plot, args.gpu):
-            print(f"wrote {path}")
+            print(f"wrote {path}", file=sys.stderr)
     return 0
 
 
@@ -77,6 +77,12 @@ def _answer(args: argparse.Namespace):
         rows = simulator.sweep(bits, **common).rows()
         return sorted(rows, key=lambda row: -row["speedup"])
     return simulator.predict_speedup(bits, **common)
+
+
+def _plain(answer) -> dict:
+    if isinstance(answer, dict):
+        return answer
+    return {"rows": answer} if isinstance(answer, list) else answer.to_json()
 
 
 def _text(answer) -> str:

@@ -39,6 +39,12 @@ class RequiredBits:
         preset = f"; the next preset is {self.scheme.name}" if self.scheme else ""
         return f"{self.bits:.2f} bits per weight for {self.target:g}x{preset}\n{self.speedup}"
 
+    def to_json(self) -> dict:
+        """Return plain data for `json.dump`."""
+        scheme = self.scheme.name if self.scheme else None
+        answer = {"target": self.target, "bits": self.bits, "scheme": scheme}
+        return answer | {"prediction": self.speedup.to_json()}
+
 
 def bits_for_speedup(target: Real, **options) -> RequiredBits:
     """Return the most bits per weight with which the predicted speedup reaches ``target``.
