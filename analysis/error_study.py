@@ -1,6 +1,6 @@
 """Record the sharing study: normal, heavy-tailed and real weights, with the closed form beside.
 
-python analysis/error_study.py [--model DIRECTORY]
+python analysis/error_study.py [--model DIRECTORY] [--only normal t5 model]
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from amssim.error.sources import from_density
 from amssim.error.sweep import default_choices, sweep
 from amssim.error.theory import expected_mse_absmax
 
-DENSITIES = ("normal", "t5")
-WEIGHTS, COLUMNS = 1 << 24, 4096
+KINDS = ("normal", "t5", "model")
+WEIGHTS, COLUMNS = 1 << 23, 4096
 CALIBRATION_WINDOWS = 32
 
 
@@ -55,9 +55,13 @@ def real(directory: Path) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=recorded.MODEL)
-    model = parser.parse_args().model
-    results = {name: random(name) for name in DENSITIES}
-    recorded.save("error_study", {"weights": results | {"model": real(model)}})
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
+    args = parser.parse_args()
+    known = (recorded.RESULTS / "error_study.json").exists()
+    weights = recorded.load("error_study")["weights"] if known else {}
+    for kind in args.only:
+        weights[kind] = real(args.model) if kind == "model" else random(kind)
+        recorded.save("error_study", {"weights": weights})
 
 
 if __name__ == "__main__":

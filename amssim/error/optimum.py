@@ -48,7 +48,7 @@ def best_clip(density: Density, scheme: Scheme, search: str = "adaptive") -> Opt
         return expected_mse(density, scheme, math.exp(log_clip), search)
 
     # the error has shallow local minima, one per alignment of the grid's octaves with the density
-    starts = [math.log(1.5) + 0.2 * i for i in range(22)]
+    starts = [math.log(1.5) + 0.25 * i for i in range(17)]
     coarse = min(range(len(starts)), key=lambda i: mse(starts[i]))
     low, high = starts[max(coarse - 1, 0)], starts[min(coarse + 1, len(starts) - 1)]
     found = minimize_scalar(mse, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
@@ -58,6 +58,8 @@ def best_clip(density: Density, scheme: Scheme, search: str = "adaptive") -> Opt
 def best_schemes(density: Density, bits, search: str = "adaptive") -> list[Optimum]:
     """Return, least error first, each element's largest format of at most ``bits`` per weight.
 
+    Elements that leave a whole bit of the budget unused are passed over.
+
     Args:
         density: of the weights.
         bits: payload bits per weight, int, float or Fraction.
@@ -66,8 +68,9 @@ def best_schemes(density: Density, bits, search: str = "adaptive") -> list[Optim
     Raises:
         InputError: a budget that no format meets.
     """
-    budget = Fraction(bits).limit_denominator(1000)
-    schemes = [s for s in (_within(e, budget) for e in _elements()) if s]
+    budget = min(Fraction(bits).limit_denominator(1000), Fraction(MAX_BITS))
+    fitting = (_within(e, budget) for e in _elements())
+    schemes = [s for s in fitting if s and s.bits > budget - 1]
     if not schemes:
         raise InputError(f"no format has at most {float(budget):g} bits: the least is about 2.1")
     return sorted((best_clip(density, s, search) for s in schemes), key=lambda found: found.mse)
