@@ -11,6 +11,7 @@ import error_formats
 import markers
 import numpy as np
 import recorded
+from error_summary import Summary
 
 from amssim.error.density import density
 from amssim.error.optimum import best_schemes
@@ -210,6 +211,7 @@ def parts() -> dict[str, str]:
     groups = scored["groups"]
     model = [r for g in groups.values() for r in g]
     return {
+        "summary": str(Summary(model)),
         "k": k_table(study),
         "search": search_table(study),
         "choices": choice_table(study),

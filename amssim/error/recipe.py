@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from amssim import formats
+from amssim.error.beyond.negative_zero import NegativeZero
+from amssim.error.beyond.permutation import Permuted
 from amssim.error.tally import Layer
 from amssim.formats.ams import Ams
 from amssim.formats.base import Format
@@ -22,7 +24,7 @@ from amssim.formats.solo import Solo
 from amssim.formats.squeezellm import SqueezeLlm
 
 _FAMILIES: dict[str, type | tuple[type, ...]] = {
-    "AMS": Ams,
+    "AMS, extended": (Ams, NegativeZero, Permuted),
     "microscaling": (Microscaling, Nvfp4, Razer, Opal),
     "table": (NormalFloat, SqueezeLlm, Solo, DbLlm),
     "integer": Format,
@@ -54,9 +56,13 @@ class FormatRecipe:
     @property
     def family(self) -> str:
         """Kind of format, for figures."""
-        if isinstance(self.format, Ams) and self.format.scheme.k == 1:
+        if type(self.format) is not Ams:
+            kinds = _FAMILIES.items()
+            return next(name for name, kind in kinds if isinstance(self.format, kind))
+        if self.format.scheme.k == 1:
             return "minifloat"
-        return next(name for name, kinds in _FAMILIES.items() if isinstance(self.format, kinds))
+        published = self.format == Ams(self.format.scheme)
+        return "AMS" if published else "AMS, other options"
 
     def restore(self, layer: Layer) -> tuple[np.ndarray, Fraction]:
         """Quantise and dequantise."""
