@@ -6,16 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from amssim._jit import jit
+from amssim.codec.float_bits import float_of
 from amssim.errors import InputError
 
 #: How x takes part in the sums: as float32, or quantised to 127 or 32512 steps on either side.
 ACTIVATIONS = ("float32", "int16", "int8")
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
-_PLANE_MAX = 127
-#: int16 activations are 255 high + low; both planes lie in [-127, 127], never at -128.
-PLANE_RADIX = 2 * _PLANE_MAX + 1
-#: Largest whole number of each integer kind.
-LARGEST_STEP = {"int8": _PLANE_MAX, "int16": PLANE_RADIX * _PLANE_MAX + _PLANE_MAX}
+#: The largest whole number of each integer kind; 32512 = 255 * 127 + 127 fits two planes of int8.
+LARGEST_STEP = {"int8": 127, "int16": 32512}
 _SMALLEST_SCALE = np.finfo(np.float32).smallest_normal
 
 
@@ -39,7 +38,10 @@ def as_columns(x, columns: int) -> np.ndarray:
     Raises:
         InputError: another dtype than float16, bfloat16, float32 or float64, or another shape.
     """
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"x is not an array: {error}") from None
     if x.dtype.name not in _DTYPES:
         raise InputError(f"x must be {', '.join(_DTYPES)}, found {x.dtype.name}: convert it first")
     if x.ndim not in (1, 2) or x.shape[0] != columns:
@@ -48,7 +50,7 @@ def as_columns(x, columns: int) -> np.ndarray:
             f"columns, found {x.shape}"
         )
     with np.errstate(over="ignore"):  # a float64 beyond float32 is Inf, as in any cast
-        return np.ascontiguousarray(x.reshape(columns, -1).T, np.float32)
+        return np.ascontiguousarray((x if x.ndim == 2 else x[:, None]).T, np.float32)
 
 
 def quantize_columns(x: np.ndarray, activations: str) -> Quantized:
@@ -60,30 +62,36 @@ def quantize_columns(x: np.ndarray, activations: str) -> Quantized:
     Raises:
         InputError: NaN or Inf.
     """
-    limit = np.float32(LARGEST_STEP[activations])
-    absmax = np.abs(x).max(axis=1, initial=0)
-    if not np.isfinite(absmax).all():
+    steps, scale = np.empty_like(x), np.empty(len(x), np.float32)
+    _quantize(x, np.float32(LARGEST_STEP[activations]), _SMALLEST_SCALE, steps, scale)
+    if not np.isfinite(scale).all():
         raise InputError(_not_finite(x, activations))
-    scale = np.maximum(absmax / limit, _SMALLEST_SCALE)
-    steps = x / scale[:, None]
-    return Quantized(np.rint(steps, out=steps), scale)
-
-
-def planes(steps: np.ndarray, activations: str) -> np.ndarray:
-    """float32[n, columns] whole numbers -> int8[n * planes, columns], 1 or 2 planes each, high first."""
-    if activations == "int8":
-        return steps.astype(np.int8)
-    high = np.rint(steps / np.float32(PLANE_RADIX))
-    both = np.empty((len(steps), 2, steps.shape[1]), np.int8)
-    both[:, 0] = high
-    both[:, 1] = steps - np.float32(PLANE_RADIX) * high
-    return both.reshape(-1, steps.shape[1])
+    return Quantized(steps, scale)
 
 
 def _not_finite(x: np.ndarray, activations: str) -> str:
     where = np.argwhere(~np.isfinite(x.T))
-    first = "x[{}]" if len(x) == 1 else "x[{}, {}]"
+    row, column = where[0]
     return (
-        f"x has {len(where)} values that are NaN, Inf or beyond float32, the first at "
-        f"{first.format(*where[0])}: activations={activations!r} needs finite numbers"
+        f"x holds NaN, Inf or numbers beyond float32 (count {len(where)}, the first in row {row}, "
+        f"column {column}): {activations} activations need finite numbers"
     )
+
+
+@jit
+def _quantize(x, largest, smallest_scale, steps, scale):
+    """scale[n] = max_k |x[n, k]| / largest; steps[n, k] = x[n, k] / scale[n], rounded to even.
+
+    x, steps  float32[n, columns]
+    scale     float32[n]           not finite where a row of x is not
+    """
+    for n in range(x.shape[0]):
+        most = np.uint32(0)
+        bits = x[n].view(np.uint32)
+        for k in range(x.shape[1]):  # magnitudes order like their bits, NaN above Inf
+            magnitude = np.uint32(bits[k] & np.uint32(0x7FFFFFFF))
+            most = magnitude if magnitude > most else most
+        quotient = np.float32(float_of(most) / largest)
+        scale[n] = smallest_scale if quotient < smallest_scale else quotient
+        for k in range(x.shape[1]):
+            steps[n, k] = np.rint(np.float32(x[n, k] / scale[n]))

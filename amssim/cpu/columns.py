@@ -10,7 +10,18 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from amssim.cpu.simd import F32X32, I8X32, I16X16, I32X8, I64X8, call, load, pick, store, sum_of_lanes
+from amssim.cpu.simd import (
+    F32X32,
+    I8X32,
+    I16X16,
+    I32X8,
+    I64X8,
+    call,
+    load,
+    pick,
+    store,
+    sum_of_lanes,
+)
 
 _HALVES = ir.VectorType(ir.HalfType(), 16)
 

@@ -7,9 +7,9 @@ from functools import cache
 
 from numba.core.registry import cpu_target
 
+from amssim.cpu.layouts import LAYOUTS
 from amssim.errors import InputError, ResourceError
 from amssim.packed import PackedTensor
-from amssim.scheme import PUBLISHED
 
 #: Set to ``plain`` or ``avx2`` to force one kind of kernel; ``auto`` or unset takes the best.
 VARIABLE = "AMSSIM_CPU"
@@ -20,7 +20,7 @@ _NEEDED = ("avx2", "f16c", "fma")
 
 def has_avx2_kernels(packed: PackedTensor) -> bool:
     """Whether there are AVX2 kernels for this tensor: published schemes with a scale per row."""
-    return packed.scheme in PUBLISHED and packed.scale_block is None
+    return packed.scheme in LAYOUTS and packed.scale_block is None
 
 
 def uses_avx2(packed: PackedTensor) -> bool:

@@ -1,4 +1,4 @@
-"""Products of packed rows with x by AVX2 vectors; x lies in kernel order, see `tiles`.
+"""Products of packed rows with x by AVX2 vectors; x lies in the order of `operands`.
 
 All kernels take the rows ``start`` to ``stop``. The sum over a row is cut into chunks of
 `CHUNK_COLUMNS`, a whole number of tiles: in the integer kernel no 32-bit lane can overflow within
@@ -6,6 +6,8 @@ one, in the float kernels 12 kB of weights and x stay in the first cache.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from amssim._jit import jit, leaf
 from amssim.cpu.columns import (
@@ -15,19 +17,21 @@ from amssim.cpu.columns import (
     store_halves,
     totals,
 )
-from amssim.cpu.decode import columns_of, halves, integers, words_of
+from amssim.cpu.layouts import columns_of, halves, integers, words_of
+from amssim.cpu.operands import PLANE_RADIX
 from amssim.cpu.simd import fma, load_floats, no_floats, sum_floats
 
 CHUNK_COLUMNS = 1536
 #: Rows that `float_products` takes at once: 12 registers of sums, 4 each, leave room for x.
 ROWS_AT_ONCE = 3
+_HALF_UNIT = np.float32(2.0**14)  # `halves` are 2^-14 times the weights
 
 
 @jit
 def integer_products(rows, x, sums, start, stop):
     """sums[c][r] += sum_k (w[r, k] + offset) x[c][k], w in units of the smallest value.
 
-    rows  Tiles | Blocks
+    rows  fp533.Rows | fp425.Rows
     x     tuple of int8[padded columns]  -127 to 127
     sums  tuple of int64[rows]           written, one array per array of x
     """
@@ -46,52 +50,74 @@ def integer_products(rows, x, sums, start, stop):
 
 
 @jit
-def float_product(rows, x, sums, start, stop):
-    """sums[r] = sum_k 2^-14 w[r, k] x[k]: 32 interleaved sums per chunk, added at its end.
+def finish(sums, planes, unit, factor, scales, y, start, stop):
+    """y[r, n] = float32(sum) unit factor[n] scales[r], rounded after each step.
 
-    rows  Tiles | Blocks
-    x     float32[padded columns]
-    sums  float32[rows]            written
+    sums    int64[n * planes, rows]  with two planes, the sum is 255 high + low
+    planes  int                      1 or 2
+    unit    float32                  the smallest value, a power of two
+    factor  float32[n]
+    scales  float32[rows, 1]
+    y       float32[rows, n]         written
+    """
+    for n in range(factor.shape[0]):
+        for r in range(start, stop):
+            total = sums[planes * n, r]
+            if planes == 2:
+                total = PLANE_RADIX * total + sums[2 * n + 1, r]
+            value = np.float32(np.float32(total) * unit)
+            y[r, n] = np.float32(value * factor[n]) * scales[r, 0]
+
+
+@jit
+def float_product(rows, scales, x, n, y, start, stop):
+    """y[r, n] = scales[r] sum_k w[r, k] x[k]: 32 interleaved sums per chunk, added at its end.
+
+    rows    fp533.Rows | fp425.Rows
+    scales  float32[rows, 1]
+    x       float32[padded columns]
+    y       float32[rows, columns of x]  written in column n
     """
     count = rows.words.shape[1] // words_of(rows)
     chunk = CHUNK_COLUMNS // columns_of(rows)
     for r in range(start, stop):
         row = rows.words[r]
-        sums[r] = 0
+        total = np.float32(0)
         for first in range(0, count, chunk):
             found = no_floats()
             for t in range(first, min(first + chunk, count)):
                 found = add_half_products(found, halves(rows, row, t), x, columns_of(rows) * t)
-            sums[r] += sum_floats(found)
+            total += sum_floats(found)
+        y[r, n] = np.float32(total * _HALF_UNIT) * scales[r, 0]
 
 
 @jit
-def float_products(rows, x, room, partial, sums, start, stop):
-    """sums[n, r] = sum_k 2^-14 w[r, k] x[n, k], each in the order of `float_product`.
+def float_products(rows, scales, x, n, room, partial, y, start, stop):
+    """y[r, n + c] = scales[r] sum_k w[r, k] x[n + c, k], each in the order of `float_product`.
 
     Three rows are decoded once and meet every column of x; at the end of the range some repeat.
 
-    rows     Tiles | Blocks
-    x        float32[n, padded columns]
+    rows     fp533.Rows | fp425.Rows
+    scales   float32[rows, 1]
+    x        float32[columns of x, padded columns]
     room     float32[3, padded columns]
-    partial  float32[3, n]
-    sums     float32[n, rows]            written
+    partial  float32[3, c]                         as many columns c as are wanted
+    y        float32[rows, columns of x]           written in columns n to n + c - 1
     """
     for r in range(start, stop, ROWS_AT_ONCE):
-        s, t = min(r + 1, stop - 1), min(r + 2, stop - 1)
-        _decode(rows, r, room[0])
-        _decode(rows, s, room[1])
-        _decode(rows, t, room[2])
+        for i in range(ROWS_AT_ONCE):
+            _decode(rows, min(r + i, stop - 1), room[i])
         partial[:] = 0
         for first in range(0, x.shape[1], CHUNK_COLUMNS):
             last = min(first + CHUNK_COLUMNS, x.shape[1])
-            for n in range(x.shape[0]):
-                a, b, c = _chunk_sums(room[0], room[1], room[2], x[n], first, last)
-                partial[0, n] += a
-                partial[1, n] += b
-                partial[2, n] += c
-        for n in range(x.shape[0]):
-            sums[n, r], sums[n, s], sums[n, t] = partial[0, n], partial[1, n], partial[2, n]
+            for c in range(partial.shape[1]):
+                sums = _chunk_sums(room[0], room[1], room[2], x[n + c], first, last)
+                for i in range(ROWS_AT_ONCE):
+                    partial[i, c] += sums[i]
+        for i in range(min(ROWS_AT_ONCE, stop - r)):
+            for c in range(partial.shape[1]):
+                total = np.float32(partial[i, c] * _HALF_UNIT)
+                y[r + i, n + c] = total * scales[r + i, 0]
 
 
 @leaf

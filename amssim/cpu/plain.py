@@ -9,7 +9,7 @@ from amssim._threads import over_rows
 from amssim.codec.constants import element, form
 from amssim.codec.packing import Chunk
 from amssim.codec.rows import dequantize_rows
-from amssim.cpu.activations import LARGEST_STEP
+from amssim.cpu.activations import LARGEST_STEP, Quantized
 from amssim.errors import UnsupportedError
 from amssim.packed import PackedTensor
 
@@ -17,16 +17,16 @@ _ONE = np.ones((1, 1), np.float32)
 _FLOAT64_WHOLE = 2**53
 
 
-def product(packed: PackedTensor, x: np.ndarray, factor: np.ndarray, threads: int) -> np.ndarray:
-    """Return the product float32[n, rows] with x float32[n, columns], times factor float32[n]."""
+def product(packed: PackedTensor, x: Quantized, threads: int) -> np.ndarray:
+    """Return the product float32[rows, n] with n columns."""
     rows, columns = packed.shape
     scheme, block = packed.scheme, packed.scale_block or columns
-    y = np.empty((len(x), rows), np.float32)
+    y = np.empty((rows, len(x.scale)), np.float32)
 
     def work(start: int, stop: int) -> None:
         codec = element(scheme.minifloat), form(scheme), Chunk.of(form(scheme))
         values = np.empty((1, columns), np.float32)
-        _rows(packed.words, packed.scales, block, codec, _ONE, values, x, factor, y, start, stop)
+        _rows(packed.words, packed.scales, block, codec, _ONE, values, *x, y, start, stop)
 
     over_rows(work, rows, threads)
     return y
@@ -45,7 +45,7 @@ def check_exact(packed: PackedTensor, activations: str) -> None:
 
 @jit
 def _rows(words, scales, block, codec, one, values, x, factor, y, start, stop):
-    """y[n, r] = sum_b float32(sum_k w[r, k] x[n, k]) factor[n] scales[r, b], k in block b.
+    """y[r, n] = sum_b float32(sum_k w[r, k] x[n, k]) factor[n] scales[r, b], k in block b.
 
     words   uint16[rows, half-words]
     scales  float32[rows, blocks]
@@ -55,7 +55,7 @@ def _rows(words, scales, block, codec, one, values, x, factor, y, start, stop):
     values  float32[1, columns]        room for a row's values
     x       float32[n, columns]
     factor  float32[n]
-    y       float32[n, rows]           written; the blocks are added in float32 from left to right
+    y       float32[rows, n]           written; the blocks are added in float32 from left to right
     """
     columns = x.shape[1]
     for r in range(start, stop):
@@ -66,7 +66,7 @@ def _rows(words, scales, block, codec, one, values, x, factor, y, start, stop):
                 part = slice(b * block, min((b + 1) * block, columns))
                 found = np.float32(_dot(values[0, part], x[n, part]))
                 total += np.float32(np.float32(found * factor[n]) * scales[r, b])
-            y[n, r] = total
+            y[r, n] = total
 
 
 @jit(fastmath={"reassoc", "contract"})  # as many sums side by side as the CPU has lanes

@@ -6,11 +6,15 @@ import numpy as np
 
 from amssim._threads import thread_count
 from amssim.cpu import avx2, plain
-from amssim.cpu.activations import as_columns, check_activations, quantize_columns
+from amssim.cpu.activations import Quantized, as_columns, check_activations, quantize_columns
 from amssim.cpu.features import uses_avx2
-from amssim.cpu.tiles import rows_of
+from amssim.cpu.layouts import rows_of
 from amssim.errors import InputError
 from amssim.packed import PackedTensor
+
+_PLANES = {"int8": 1, "int16": 2}
+# Waking a thread takes about 40 us, in which one thread does this many multiplications.
+_PRODUCTS_PER_THREAD = 1 << 20
 
 
 def gemv(
@@ -24,7 +28,7 @@ def gemv(
             it is converted to float32 first.
         activations: ``float32``, or ``int16`` or ``int8`` to quantise every column of x, q =
             round(x / s) with s = max|x| / 32512 or max|x| / 127, and add up whole numbers.
-        threads: how many may run; None is every CPU of this process.
+        threads: how many may run, None for every CPU of this process; small products take fewer.
 
     Returns:
         float32[rows] or float32[rows, batch]. A column of a batch has the bits that it has alone,
@@ -44,18 +48,20 @@ def gemv(
             integer activations.
 
     >>> import amssim, numpy as np
-    >>> packed = amssim.quantize(np.float32([[0.5, -1.0, 7.5], [1.0, 0.0, 2.0]]), "fp5.33")
+    >>> packed = amssim.quantize(np.float32([[0.625, -1.125, 7.5], [7.5, 0.125, -0.375]]), "fp5.33")
     >>> gemv(packed, np.float32([2, 1, 1]))
-    array([7.5, 4. ], dtype=float32)
-    >>> gemv(packed, np.float32([[2, 1], [1, 0], [1, 0]]), "int8").shape
-    (2, 2)
+    array([ 7.625, 14.75 ], dtype=float32)
+    >>> gemv(packed, np.float32([[2, 0], [1, 0], [1, 1]]), "int16")[:, 1]
+    array([ 7.5  , -0.375], dtype=float32)
     """
     _check_packed(packed)
     check_activations(activations)
     threads = thread_count(threads)
     columns = as_columns(x, packed.shape[1])
+    products = packed.shape[0] * columns.size
+    threads = min(threads, 1 + products // _PRODUCTS_PER_THREAD)
     y = _product(packed, columns, activations, threads)
-    return y[0] if np.ndim(x) == 1 else np.ascontiguousarray(y.T)
+    return y.reshape(-1) if np.ndim(x) == 1 else y
 
 
 def prepare(packed: PackedTensor, activations: str = "float32") -> None:
@@ -73,17 +79,17 @@ def prepare(packed: PackedTensor, activations: str = "float32") -> None:
 
 
 def _product(packed: PackedTensor, x: np.ndarray, activations: str, threads: int) -> np.ndarray:
-    """float32[n, rows] of float32[n, columns]."""
+    """float32[rows, n] of float32[n, columns]."""
     fast = uses_avx2(packed)
     if activations == "float32":
         if fast:
             return avx2.float_product(packed, x, threads)
-        return plain.product(packed, x, np.ones(len(x), np.float32), threads)
-    steps, factor = quantize_columns(x, activations)
+        return plain.product(packed, Quantized(x, np.ones(len(x), np.float32)), threads)
+    quantized = quantize_columns(x, activations)
     if fast:
-        return avx2.integer_product(packed, steps, factor, activations, threads)
+        return avx2.integer_product(packed, quantized, _PLANES[activations], threads)
     plain.check_exact(packed, activations)
-    return plain.product(packed, steps, factor, threads)
+    return plain.product(packed, quantized, threads)
 
 
 def _check_packed(packed: PackedTensor) -> None:
