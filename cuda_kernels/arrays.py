@@ -1,21 +1,21 @@
 """Arrays of other libraries on the GPU, by address: torch, CuPy, Numba, and what speaks DLPack."""
 
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from amssim.errors import InputError
 
-_TORCH = {"torch.float16": "float16", "torch.bfloat16": "bfloat16", "torch.float32": "float32"}
 _TYPESTR = {"<f2": "float16", "<f4": "float32"}
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(NamedTuple):
     """An array as kernels see it."""
 
     address: int
     dtype: str
     shape: tuple[int, ...]
     library: str
+    device: int | None = None
 
 
 def adopt(name: str, array) -> Adopted:
@@ -24,7 +24,7 @@ def adopt(name: str, array) -> Adopted:
     Raises:
         InputError: it is not on a GPU, or not contiguous.
     """
-    if type(array).__module__.startswith("torch"):
+    if hasattr(array, "is_cuda"):
         return _adopt_torch(name, array)
     interface = getattr(array, "__cuda_array_interface__", None)
     if interface is None:
@@ -42,8 +42,14 @@ def _adopt_torch(name: str, tensor) -> Adopted:
         raise InputError(f"{name} must be on the GPU, found a tensor on {tensor.device}")
     if not tensor.is_contiguous():
         raise InputError(f"{name} must be contiguous: pass {name}.contiguous()")
-    dtype = str(tensor.dtype)
-    return Adopted(tensor.data_ptr(), _TORCH.get(dtype, dtype), tuple(tensor.shape), "torch")
+    return Adopted(
+        tensor.data_ptr(), _torch_name(tensor.dtype), tensor.shape, "torch", tensor.get_device()
+    )
+
+
+@cache
+def _torch_name(dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _c_strides(shape: tuple[int, ...], typestr: str) -> tuple[int, ...]:
@@ -83,12 +89,21 @@ def empty(library: str, shape: tuple[int, ...], dtype: str):
     return cuda.device_array(shape, dtype)
 
 
+@cache
+def _torch_stream():
+    """A function that returns the handle of PyTorch's current stream."""
+    import torch
+
+    raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)  # spares 2 us where it exists
+    if raw is None:
+        return lambda: torch.cuda.current_stream().cuda_stream
+    return lambda: raw(torch.cuda.current_device())
+
+
 def stream_of(library: str, stream) -> int:
     """Handle of ``stream``, or of the library's current one if it is None."""
     if stream is None and library == "torch":
-        import torch
-
-        return torch.cuda.current_stream().cuda_stream
+        return _torch_stream()()
     if stream is None and library == "cupy":
         import cupy
 

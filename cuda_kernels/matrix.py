@@ -77,6 +77,8 @@ class Matrix:
 
     def _check_x(self, x: Adopted) -> int:
         rows, columns = self.shape
+        if x.device not in (None, self.device):
+            raise InputError(f"x is on GPU {x.device}, the weights are on GPU {self.device}")
         if x.dtype not in ("float16", "bfloat16"):
             raise InputError(f"x must be float16 or bfloat16, found {x.dtype}")
         if len(x.shape) not in (1, 2) or x.shape[-1] != columns:

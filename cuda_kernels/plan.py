@@ -157,12 +157,14 @@ def gemv_shapes(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> li
     two = {"threads": 512, "resident": 2, "team": 1}
     one = {"threads": 512, "resident": 1, "team": 1}
     wide = {"threads": 1024, "resident": 1, "team": 1}
+    long = wide | {"team": 4}
     few = form.tiles(rows) <= 8 * gpu.multiprocessors
     if batch > 2:
         return [one, wide] if form.has_tails and few else [wide, one]
     if form.has_tails and form.tiles(rows) <= 2 * gpu.multiprocessors:
         return [one, two, wide]
-    return [wide, two, one] if columns > 20000 else [two, wide, one]
+    limit = 20000 if form.has_tails else 16000
+    return [long, wide, two, one] if columns > limit else [two, wide, one]
 
 
 def best_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemmPlan:
