@@ -136,7 +136,7 @@ def _by_name(name: str) -> Scheme:
     every_k = [Scheme(element, k) for k in GROUP_SIZES]
     matches = [s for s in every_k if _is_spelling(bits, s)]
     in_presets = [s for s in matches if s in _PRESETS]
-    return _single(f"scheme {name!r}", in_presets or matches)
+    return _single(repr(name), in_presets or matches)
 
 
 def _by_bits(bits: Real) -> Scheme:
@@ -161,7 +161,7 @@ def _single(what: str, matches: list[Scheme]) -> Scheme:
     if matches:
         names = ", ".join(s.name for s in matches)
         raise SchemeError(f"{what} is ambiguous: choose one of {names}")
-    raise SchemeError(f"no {what}: {_choices()}")
+    raise SchemeError(f"no scheme matches {what}: {_choices()}")
 
 
 def _choices() -> str:
