@@ -43,7 +43,16 @@ _LAZY = {
     "inspect_checkpoint": "checkpoint",
     "verify_checkpoint": "checkpoint",
     "open_checkpoint": "checkpoint",
+    "predict_speedup": "simulator",
+    "predict_latency": "simulator",
+    "predict_decode": "simulator",
+    "sweep": "simulator",
+    "bits_for_speedup": "simulator",
+    "instruction_budget": "simulator",
 }
+
+# Parts that are used by their own name, such as amssim.gpu.gemv.
+_MODULES = ("error", "formats", "gpu", "hardware", "reference", "simulator", "testing")
 
 __all__ = [
     "AmsError",
@@ -65,6 +74,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
+    if name in _MODULES:
+        return import_module(f"amssim.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'amssim' has no attribute {name!r}")
     value = getattr(import_module(f"amssim.{_LAZY[name]}"), name)
@@ -73,4 +84,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

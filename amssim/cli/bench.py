@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amssim.cli import bench_cpu
+from amssim.cli import bench_cpu, bench_gpu
 
 
 def add_parser(subparsers) -> None:
@@ -14,3 +14,4 @@ def add_parser(subparsers) -> None:
     )
     targets = parser.add_subparsers(metavar="TARGET", required=True)
     bench_cpu.add_parser(targets)
+    bench_gpu.add_parser(targets)
