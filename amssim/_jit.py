@@ -36,7 +36,9 @@ def jit(function=None, **options):
 inline = numba.njit(inline="always", error_model="numpy")
 
 #: A helper without loops that LLVM merges into the kernels that call it: compiled once, quickly.
-leaf = numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+leaf = numba.njit(
+    forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
 
 #: A part of kernels, not called from Python: it saves the time to compile that entry.
 part = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -81,7 +83,7 @@ class _Cache(FunctionCache):
 
 
 _PACKAGE = Path(__file__).parent
-_IMPORT = re.compile(rb"^\s*from (amssim[\w.]*) import \(?([\w, \n]+)", re.MULTILINE)
+_IMPORT = re.compile(rb"^\s*from (amssim[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
 
 @cache

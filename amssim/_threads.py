@@ -14,6 +14,9 @@ from numbers import Integral
 
 from amssim.errors import InputError
 
+# Threads are only started when all others are busy; past this many, ranges wait for one.
+_MOST_THREADS = 256
+
 
 def thread_count(threads: int | None = None) -> int:
     """Return ``threads``, or the usable CPUs if None; `InputError` if it is not positive."""
@@ -39,7 +42,7 @@ def over_rows(work: Callable[[int, int], object], rows: int, threads: int) -> No
     parts = max(1, min(threads, rows))
     bounds = [rows * i // parts for i in range(parts + 1)]
     ranges = list(pairwise(bounds))
-    others = [_pool(parts).submit(work, *r) for r in ranges[1:]]
+    others = [_pool().submit(work, *r) for r in ranges[1:]]
     try:
         work(*ranges[0])
     finally:
@@ -50,8 +53,8 @@ def over_rows(work: Callable[[int, int], object], rows: int, threads: int) -> No
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="amssim")
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="amssim")
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has no threads left in its pools

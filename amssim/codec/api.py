@@ -120,9 +120,7 @@ def dequantize(
     return out
 
 
-def pack(
-    codes: np.ndarray, scheme: str | Scheme, *, threads: int | None = None
-) -> np.ndarray:
+def pack(codes: np.ndarray, scheme: str | Scheme, *, threads: int | None = None) -> np.ndarray:
     """Pack codes into the canonical layout: uint8[rows, columns] -> uint16[rows, half-words].
 
     Args:

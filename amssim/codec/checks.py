@@ -29,9 +29,9 @@ def check_float(dtype) -> np.dtype:
     try:
         found = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
     except TypeError:
-        raise InputError(f"dtype must be {_ANY_FLOAT}, found {dtype!r}") from None
-    if found.name not in FLOATS or not found.isnative:
-        raise InputError(f"dtype must be {_ANY_FLOAT}, found {found}")
+        found = None
+    if dtype is None or found is None or found.name not in FLOATS or not found.isnative:
+        raise InputError(f"dtype must be {_ANY_FLOAT}, found {dtype!r}")
     return found
 
 

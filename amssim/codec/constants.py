@@ -37,15 +37,17 @@ class Element(NamedTuple):
     even: Grid
     full: Grid
     sign: np.uint32  #: the sign bit of a code
-    sign_shift: np.uint32  #: from there to bit 31
     first_normal: np.uint32  #: code of the smallest normal value, 2^y
     mantissa_shift: np.uint32  #: from the mantissa of a code to that of a float32, 23 - y
     exponent_offset: np.uint32  #: added to a code shifted so: the change of bias
     half_step: np.uint32  #: y in the exponent field: 2^e less this is 2^(e-y), the full grid's step
     edge: np.uint32  #: mantissa bits that are 0 within half a step above a power of two
     second_binade: np.uint32  #: float32 bits of twice the smallest normal value
-    min_normal: np.float32
     max_value: np.float32
+    half_up: np.uint16  #: from a code's sign bit to that of a float16
+    half_down: np.int16  #: from its exponent, then, to that of a float16
+    half_mask: np.uint16  #: the sign and the other bits where they are now
+    half_power: np.float32  #: 2^(15 - bias), the change of bias
 
 
 class Form(NamedTuple):
@@ -73,15 +75,17 @@ def element(minifloat: Minifloat) -> Element:
         even=_grid(minifloat, y - 1),
         full=_grid(minifloat, y),
         sign=np.uint32(minifloat.sign_bit),
-        sign_shift=np.uint32(31 - x - y),
         first_normal=np.uint32(1 << y),
         mantissa_shift=np.uint32(_FLOAT_MANTISSA_BITS - y),
         exponent_offset=np.uint32((_FLOAT_BIAS - bias) << _FLOAT_MANTISSA_BITS),
         half_step=np.uint32(y << _FLOAT_MANTISSA_BITS),
         edge=np.uint32(mantissa & -(1 << (_FLOAT_MANTISSA_BITS - 1 - y))),
         second_binade=_bits(2 * minifloat.min_normal),
-        min_normal=np.float32(minifloat.min_normal),
         max_value=np.float32(minifloat.max_value),
+        half_up=np.uint16(15 - x - y),
+        half_down=np.int16(5 - x),
+        half_mask=np.uint16(0x8000 | (minifloat.magnitudes - 1) << (10 - y)),
+        half_power=np.float32(2.0 ** (15 - bias)),
     )
 
 

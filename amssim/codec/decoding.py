@@ -1,30 +1,20 @@
-"""Codes to values, by placing their bits in a float32: exact, on any CPU, without a table."""
+"""Codes to values, by placing their bits in a float16, which holds every minifloat but for its
+bias: exact, subnormals included, and without a table."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from amssim._jit import leaf, part
-from amssim.codec.float_bits import bits_of, float_of
-
-_BINADE = np.uint32(1 << 23)
+from amssim.codec.float_bits import float_of_half
 
 
 @leaf
 def value_of(code, element):
-    """float32 value of a uint32 code.
-
-    A subnormal (0, m) is read as the normal (1, m), less the smallest normal value.
-    """
-    magnitude = np.uint32(code & np.uint32(element.sign - np.uint32(1)))
-    shift = np.uint32(element.mantissa_shift & np.uint32(31))
-    bits = np.uint32(np.uint32(magnitude << shift) + element.exponent_offset)
-    subnormal = magnitude < element.first_normal
-    moved = np.float32(float_of(np.uint32(bits + _BINADE)) - element.min_normal)
-    size = moved if subnormal else float_of(bits)
-    sign_shift = np.uint32(element.sign_shift & np.uint32(31))
-    sign = np.uint32(np.uint32(code & element.sign) << sign_shift)
-    return float_of(np.uint32(bits_of(size) | sign))
+    """float32 value of a uint8 code: sign to bit 15, exponent to bits 10 and up, one bias."""
+    raised = np.uint16(np.uint16(code) << np.uint16(element.half_up & np.uint16(15)))
+    lowered = np.uint16(np.int16(raised) >> np.int16(element.half_down & np.int16(15)))
+    return np.float32(float_of_half(np.uint16(lowered & element.half_mask)) * element.half_power)
 
 
 @part
@@ -37,4 +27,4 @@ def decode(codes, scale, element, weights):
     weights  float32[n]  written
     """
     for j in range(weights.shape[0]):
-        weights[j] = np.float32(value_of(np.uint32(codes[j]), element) * scale)
+        weights[j] = np.float32(value_of(codes[j], element) * scale)

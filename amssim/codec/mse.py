@@ -107,7 +107,7 @@ def _square(row, start, stop, column, scale, encoder, squares):
 def _square_errors(weights, codes, scale, element, squares):
     """squares[j] = (weights[j] - value of codes[j] * scale)^2 in float64."""
     for j in range(weights.shape[0]):
-        value = np.float64(value_of(np.uint32(codes[j]), element)) * np.float64(scale)
+        value = np.float64(value_of(codes[j], element)) * np.float64(scale)
         error = np.float64(weights[j]) - value
         squares[j] = error * error
 

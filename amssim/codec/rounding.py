@@ -101,7 +101,9 @@ def draft_rounded(weights, scale, element, majority, drafts, votes):
         normal = even if even > element.first_normal else element.first_normal
         power = np.uint32(np.uint32(normal << element.mantissa_shift) & _EXPONENT)
         step = float_of(np.uint32(np.uint32(power + element.exponent_offset) - element.half_step))
-        residual = np.float32(float_of(magnitude) - np.float32(value - (step if last else np.float32(0))))
+        residual = np.float32(
+            float_of(magnitude) - np.float32(value - (step if last else np.float32(0)))
+        )
         majority_vote = np.float32(1) - np.float32(2) * np.float32(np.int32(last))
         votes[j] = majority_vote if majority else excess(step, residual)
         sign = element.sign if np.int32(bits) < np.int32(0) else np.uint32(0)
