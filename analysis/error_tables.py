@@ -73,7 +73,7 @@ def search_table(study: dict) -> str:
 def choice_table(study: dict) -> str:
     """SQNR of the published formats under each other choice."""
     choices = {
-        "as published": {},
+        "default options": {},
         "groups across rows": {"share_axis": "output"},
         "columns sorted by norm": {"order": "columns"},
         "each row sorted (a bound)": {"order": "magnitude"},
@@ -106,17 +106,15 @@ def _cell(records: list[dict], scheme: str, options: dict, figure: str = "sqnr_d
     return "" if value is None else f"{value:.2f} ({found[0]['effective_bits']:.2f})"
 
 
-def theory_table(study: dict) -> str:
-    """Measured against predicted mean squared error."""
-    headings = ["weights", "search", "records", "largest deviation", "mean deviation"]
-    rows = []
-    for kind in ("normal", "t5"):
-        for rule in SEARCH_RULES:
-            own = [r for r in study[kind] if "theory_db" in r and r["search"] == rule]
-            ratio = [10 ** ((r["sqnr_db"] - r["theory_db"]) / 10) - 1 for r in own]
-            cells = [len(own), f"{100 * max(ratio, key=abs):+.2f} %"]
-            rows.append([KINDS[kind], rule, *cells, f"{100 * np.mean(ratio):+.2f} %"])
-    return markers.table(headings, rows)
+def theory_table(records: list[dict]) -> str:
+    """Measured over predicted mean squared error, by density and format."""
+    names = list(dict.fromkeys(r["density"] for r in records))
+    rows = {}
+    for r in records:
+        deviation = r["mse"] / r["predicted"] - 1
+        rows.setdefault((r["scheme"], r["search"]), {})[r["density"]] = f"{100 * deviation:+.2f} %"
+    body = [[*key, *(cells[name] for name in names)] for key, cells in rows.items()]
+    return markers.table(["scheme", "search", *names], body)
 
 
 def optimum_table() -> str:
@@ -150,7 +148,8 @@ def equal_bits_table(found: dict, model: list[dict], low: float, high: float) ->
         cells += [f"{by_kind[kind][name]['sqnr_db']:.2f}" for kind in error_formats.DENSITIES]
         r = own.get(name)
         cells += _model_cells(r) if r else [""] * 5
-        rows.append([f"**{name}**" if by_kind["normal"][name]["family"] == "AMS" else name, *cells])
+        ours = by_kind["normal"][name]["family"].startswith("AMS")
+        rows.append([f"**{name}**" if ours else name, *cells])
     headings = ["format", "bits", *error_formats.DENSITIES]
     headings += ["model bits", "model", "model output", "perplexity", "KL mean"]
     return markers.table(headings, rows)
@@ -190,7 +189,7 @@ def seed_table(model: list[dict]) -> str:
 
 def _model_cells(r: dict) -> list[str]:
     figures = [f"{r['effective_bits']:.3f}", f"{r['sqnr_db']:.2f}", f"{r['output_sqnr_db']:.2f}"]
-    return [*figures, f"{r['perplexity']:.4f}", f"{r['kl_mean']:.5f}"]
+    return [*figures, f"{r['perplexity']:.4f}", f"{abs(r['kl_mean']):.5f}"]
 
 
 def model_table(stored: dict, groups: dict) -> str:
@@ -208,19 +207,20 @@ def parts() -> dict[str, str]:
     """Every generated part of the document by its marker."""
     study = recorded.load("error_study")["weights"]
     found, scored = recorded.load("error_formats"), recorded.load("error_model")
-    groups = scored["groups"]
+    groups, full = scored["groups"], recorded.load("error_model_full")
     model = [r for g in groups.values() for r in g]
     return {
         "summary": str(Summary(model)),
         "k": k_table(study),
         "search": search_table(study),
         "choices": choice_table(study),
-        "theory": theory_table(study),
+        "theory": theory_table(recorded.load("error_theory")["records"]),
         "optimum": optimum_table(),
         "at 4.25": equal_bits_table(found, model, 4.1, 4.55),
         "at 5.33": equal_bits_table(found, model, 5.0, 5.6),
         "seeds": seed_table(model),
         "model": model_table(scored["stored"], groups),
+        "full": model_table(full["stored"], full["groups"]),
     }
 
 

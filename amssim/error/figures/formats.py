@@ -20,7 +20,7 @@ def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
         panels: by title, ``records`` with family, name, effective_bits and sqnr_db, and
             ``bounds``, points [bits, dB] by the names of `BOUNDS`, which may be empty.
     """
-    drawn, axes = figure(len(panels), height=4.2)
+    drawn, axes = figure(len(panels), height=4.8)
     families = list(dict.fromkeys(r["family"] for p in panels.values() for r in p["records"]))
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
         _scatter(ax, panel["records"], families, "sqnr_db")
@@ -29,7 +29,7 @@ def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
             ax.plot(xs, ys, BOUNDS[name], color=GREY, linewidth=1, label=name)
         ax.set(xlabel="effective bits per weight", ylabel="SQNR, dB", title=title)
         _limit(ax, panel["records"], "sqnr_db")
-    axes[0].legend(ncols=1)
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return drawn
 
 
@@ -40,8 +40,8 @@ def perplexity_against_bits(records: Sequence[dict], stored: float, title: str =
     families = list(dict.fromkeys(r["family"] for r in records))
     _scatter(ax, records, families, "perplexity")
     ax.axhline(stored, color=GREY, linewidth=1, linestyle="--")
-    ax.annotate("as stored", (1, stored), xycoords=("axes fraction", "data"), ha="right",
-                va="bottom", color=GREY, fontsize=8)  # fmt: skip
+    ax.annotate("as stored", (0.01, stored), xycoords=("axes fraction", "data"), va="bottom",
+                color=GREY, fontsize=8)  # fmt: skip
     ax.set(xlabel="effective bits per weight", ylabel="perplexity", title=title)
     _limit(ax, records, "perplexity", stored)
     ax.legend()

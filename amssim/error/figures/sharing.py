@@ -58,7 +58,7 @@ def cost_of_search(records: Sequence[dict], title: str = "") -> Figure:
                 [r["k"] for r in own], [r["sqnr_db"] for r in own], line, color=CYCLE[i], label=rule
             )
         ax.set(xlabel="k", ylabel="SQNR, dB", title=f"{title} {element.upper()}".strip())
-    panels[0].legend(title="search rule")
+    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return drawn
 
 

@@ -1,0 +1,38 @@
+"""Record the closed form beside samples, rows short and many so that their maxima average out.
+
+python analysis/error_theory.py
+"""
+
+from __future__ import annotations
+
+import recorded
+
+from amssim import scheme
+from amssim.error.density import DENSITIES, density
+from amssim.error.sharing import Choice
+from amssim.error.sources import from_density
+from amssim.error.sweep import sweep
+from amssim.error.theory import expected_mse_absmax
+from amssim.rules import SEARCH_RULES
+
+WEIGHTS, COLUMNS = 1 << 25, 256
+SCHEMES = ("fp5.33", "fp4.25", "ams-e2m2-k8", "ams-e3m2-k2", "fp6-e2m3")
+
+
+def compared(name: str) -> list[dict]:
+    """Measured and predicted mean squared error of one density."""
+    choices = [Choice(scheme(s)) for s in SCHEMES]
+    choices += [Choice(scheme("fp4.25"), search=rule) for rule in SEARCH_RULES[1:]]
+    found = []
+    for choice, record in zip(
+        choices, sweep(from_density(density(name), WEIGHTS, COLUMNS), choices), strict=True
+    ):
+        predicted = expected_mse_absmax(density(name), choice.scheme, COLUMNS, choice.search)
+        kept = {key: record[key] for key in ("scheme", "search", "mse")}
+        found.append({"density": name} | kept | {"predicted": predicted})
+    return found
+
+
+if __name__ == "__main__":
+    records = [record for name in DENSITIES for record in compared(name)]
+    recorded.save("error_theory", {"weights": WEIGHTS, "columns": COLUMNS, "records": records})
