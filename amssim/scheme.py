@@ -82,8 +82,8 @@ FP4_25 = Scheme(Minifloat(2, 2), 4)
 PUBLISHED = (FP5_33, FP4_25)
 
 _NAME = re.compile(
-    r"(?:ams-e(?P<ax>\d)m(?P<ay>\d)-k(?P<k>\d+))"
-    r"|(?:fp(?P<bits>\d+(?:\.\d+)?)(?:-e(?P<x>\d)m(?P<y>\d))?)"
+    r"(?:ams-e(?P<ax>\d)m(?P<ay>\d)-k(?P<k>\d{1,9}))"
+    r"|(?:fp(?P<bits>\d{1,9}(?:\.\d{1,99})?)(?:-e(?P<x>\d)m(?P<y>\d))?)"
 )
 
 

@@ -61,7 +61,13 @@ def test_an_ambiguous_spelling_lists_the_candidates(spec, candidates):
         scheme(spec)
 
 
-@pytest.mark.parametrize("spec", ["fp7", "", "e2m3-k3", "fp5.4-e2m3", "int4", "ams-e2m3-k3-x"])
+HUGE = "9" * 5000  # more digits than Python reads
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["fp7", "", "e2m3-k3", "fp5.4-e2m3", "int4", "ams-e2m3-k3-x", f"fp{HUGE}", f"ams-e2m3-k{HUGE}"],
+)
 def test_an_unknown_spelling_lists_the_choices(spec):
     with pytest.raises(SchemeError, match=r"fp5\.33-e2m3.*or spell any other as ams-e2m3-k3"):
         scheme(spec)
