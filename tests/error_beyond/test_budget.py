@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amssim import InputError, formats
+from amssim.error.beyond import budget
 from amssim.error.beyond.budget import Option, allocate
 from amssim.error.beyond.per_tensor import plan
 from amssim.error.tally import Layer
@@ -23,13 +24,27 @@ def test_no_combination_is_better(tensors, data):
         for i, options in enumerate(tensors)
     }
     least = sum(min(o.bits for o in options) for options in tensors)
-    budget = data.draw(st.integers(least, least + 20))
-    found = allocate(named, budget)
+    limit = data.draw(st.integers(least, least + 20))
+    found = allocate(named, limit)
     chosen = [named[t][int(c)] for t, c in found.choices.items()]
-    assert sum(o.bits for o in chosen) == found.bits <= budget
+    assert sum(o.bits for o in chosen) == found.bits <= limit
     assert sum(o.error for o in chosen) == found.error
-    combinations = (c for c in product(*tensors) if sum(o.bits for o in c) <= budget)
+    combinations = (c for c in product(*tensors) if sum(o.bits for o in c) <= limit)
     assert found.error == min(sum(o.error for o in c) for c in combinations)
+
+
+def test_many_tensors_stay_within_the_budget_and_near_the_bound(monkeypatch):
+    rng = np.random.default_rng(0)
+    tensors = {
+        str(i): [Option(str(b), int(b * 1000 + rng.integers(99)), 4.0**-b * s) for b in range(3, 8)]
+        for i, s in enumerate(np.exp(2 * rng.standard_normal(60)))
+    }
+    exact = allocate(tensors, 300_000)
+    monkeypatch.setattr(budget, "CELLS", 500)
+    found = allocate(tensors, 300_000)
+    assert found.bits <= 300_000 and exact.error <= found.error < 1.02 * exact.error
+    chosen = [next(o for o in tensors[t] if o.name == c) for t, c in found.choices.items()]
+    assert sum(o.bits for o in chosen) == found.bits
 
 
 def test_budgets_that_cannot_be_met():

@@ -1,4 +1,4 @@
-"""One format per tensor under a budget of bits: the multiple-choice knapsack, solved exactly."""
+"""One format per tensor under a budget of bits: the multiple-choice knapsack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from amssim.errors import InputError
+
+#: Partial choices kept at most.
+CELLS = 1 << 15
 
 
 class Option(NamedTuple):
@@ -26,19 +31,13 @@ class Allocation:
     error: float
 
 
-class _Partial(NamedTuple):
-    bits: int
-    error: float
-    option: Option | None
-    before: _Partial | None
-
-
 def allocate(tensors: Mapping[str, Sequence[Option]], budget: int) -> Allocation:
     """Return the options, one per tensor, with the least total error within ``budget`` bits.
 
     Dynamic programme over the tensors that keeps, after each, only the partial choices that no
-    other beats in both bits and error; with few distinct tensor sizes these are few. Errors must
-    add up: squared errors, or second-order estimates of the loss.
+    other beats in both bits and error. Errors must add up: squared errors, or second-order
+    estimates of the loss. With more than `CELLS` such choices, the best of each of as many equal
+    ranges of bits is kept: the result is then within budget / `CELLS` per tensor of the optimum.
 
     Args:
         tensors: options of each tensor.
@@ -60,30 +59,35 @@ def allocate(tensors: Mapping[str, Sequence[Option]], budget: int) -> Allocation
             f"a budget of {float(budget):.6g} bits is below the {float(rest):.6g} that the "
             "smallest options take: raise it or add smaller options"
         )
-    partials = [_Partial(0, 0.0, None, None)]
+    bits, errors, steps = np.zeros(1, np.int64), np.zeros(1), []
     for options in tensors.values():
         rest -= min(o.bits for o in options)
-        partials = _pareto(
-            _Partial(p.bits + o.bits, p.error + o.error, o, p)
-            for p in partials
-            for o in options
-            if p.bits + o.bits + rest <= budget
-        )
-    return _traced(min(partials, key=lambda p: (p.error, p.bits)), list(tensors))
+        own_bits = np.array([o.bits for o in options])
+        own_errors = np.array([o.error for o in options], np.float64)
+        all_bits, all_errors = np.add.outer(bits, own_bits), np.add.outer(errors, own_errors)
+        kept = _undominated(all_bits.ravel(), all_errors.ravel(), budget - rest)
+        steps.append((kept // len(options), kept % len(options)))
+        bits, errors = all_bits.ravel()[kept], all_errors.ravel()[kept]
+    choices = _traced(steps, int(np.argmin(errors)), tensors)
+    return Allocation(choices, int(bits[np.argmin(errors)]), float(errors.min()))
 
 
-def _pareto(partials) -> list[_Partial]:
-    """Those with less error than every cheaper one."""
-    kept: list[_Partial] = []
-    for p in sorted(partials, key=lambda p: (p.bits, p.error)):
-        if not kept or p.error < kept[-1].error:
-            kept.append(p)
-    return kept
+def _undominated(bits: np.ndarray, errors: np.ndarray, limit: int) -> np.ndarray:
+    """Indices, by bits, of what stays within the limit and has less error than all cheaper."""
+    order = np.lexsort((errors, bits))
+    order = order[bits[order] <= limit]
+    lowest = np.minimum.accumulate(errors[order])
+    kept = order[np.append(True, lowest[1:] < lowest[:-1])]
+    if len(kept) <= CELLS:
+        return kept
+    cells = bits[kept] * CELLS // limit  # errors fall with bits, so a cell's last is its best
+    return kept[np.append(cells[1:] != cells[:-1], True)]
 
 
-def _traced(end: _Partial, names: list[str]) -> Allocation:
-    chosen, at = [], end
-    while at.option is not None:
-        chosen.append(at.option.name)
-        at = at.before
-    return Allocation(dict(zip(names, reversed(chosen), strict=True)), end.bits, end.error)
+def _traced(steps: list, at: int, tensors: Mapping[str, Sequence[Option]]) -> dict[str, str]:
+    """Follow the choices back from the last tensor's partial choice ``at``."""
+    chosen = []
+    for (before, option), options in zip(reversed(steps), reversed(tensors.values()), strict=True):
+        chosen.append(options[option[at]].name)
+        at = before[at]
+    return dict(zip(tensors, reversed(chosen), strict=True))

@@ -1,0 +1,13 @@
+"""docs/FORMATS.md says what the classes say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_tables_of_comparison_formats_are_up_to_date():
+    command = [sys.executable, "comparison_tables.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT / "analysis", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
