@@ -11,8 +11,8 @@ from amssim.cpu.layouts import LAYOUTS, rows_of
 from amssim.cpu.operands import aligned, floats, kernel_order, planes
 from amssim.packed import PackedTensor
 
-# Rows of int8 that share one pass over the weights: 4 sums leave room in 16 registers.
-_PLANES_PER_PASS = 4
+# Arrays of int8 that share a pass over the weights; each width is compiled on its own.
+_PASS_WIDTHS = (8, 4, 2, 1)
 # Up to here one pass per column is faster than decoding rows to memory, by measurement.
 _FLOAT_PASSES = 4
 # Wider batches are taken in parts whose x stays in the second cache.
@@ -53,9 +53,12 @@ def integer_product(
     y = np.empty((packed.shape[0], len(x.scale)), np.float32)
 
     def work(start: int, stop: int) -> None:
-        for n in range(0, len(columns), _PLANES_PER_PASS):
-            some = slice(n, n + _PLANES_PER_PASS)
+        n = 0
+        while n < len(columns):
+            width = next(w for w in _PASS_WIDTHS if w <= len(columns) - n)
+            some = slice(n, n + width)
             kernels.integer_products(rows, tuple(columns[some]), tuple(sums[some]), start, stop)
+            n += width
         kernels.finish(sums, planes_per_column, unit, x.scale, packed.scales, y, start, stop)
 
     over_rows(work, packed.shape[0], threads)

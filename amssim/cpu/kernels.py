@@ -1,8 +1,7 @@
 """Products of packed rows with x by AVX2 vectors; x lies in the order of `operands`.
 
-All kernels take the rows ``start`` to ``stop``. The sum over a row is cut into chunks of
-`CHUNK_COLUMNS`, a whole number of tiles: in the integer kernel no 32-bit lane can overflow within
-one, in the float kernels 12 kB of weights and x stay in the first cache.
+All kernels take the rows ``start`` to ``stop``. The sum over a row is cut into chunks of whole
+tiles, whose sums are added at the end of each.
 """
 
 from __future__ import annotations
@@ -21,7 +20,10 @@ from amssim.cpu.layouts import columns_of, halves, integers, words_of
 from amssim.cpu.operands import PLANE_RADIX
 from amssim.cpu.simd import fma, load_floats, no_floats, sum_floats
 
-CHUNK_COLUMNS = 1536
+#: Of the integer kernel: 24,576 vectors add up to 4 * 120 * 127 each, which is below 2^31.
+INTEGER_CHUNK = 786_432
+#: Of the float kernels: 3 rows of weights and a column of x, 24 kB, stay in the first cache.
+FLOAT_CHUNK = 1536
 #: Rows that `float_products` takes at once: 12 registers of sums, 4 each, leave room for x.
 ROWS_AT_ONCE = 3
 _HALF_UNIT = np.float32(2.0**14)  # `halves` are 2^-14 times the weights
@@ -36,7 +38,7 @@ def integer_products(rows, x, sums, start, stop):
     sums  tuple of int64[rows]           written, one array per array of x
     """
     count = rows.words.shape[1] // words_of(rows)
-    chunk = CHUNK_COLUMNS // columns_of(rows)
+    chunk = INTEGER_CHUNK // columns_of(rows)
     for r in range(start, stop):
         row = rows.words[r]
         for first in range(0, count, chunk):
@@ -79,7 +81,7 @@ def float_product(rows, scales, x, n, y, start, stop):
     y       float32[rows, columns of x]  written in column n
     """
     count = rows.words.shape[1] // words_of(rows)
-    chunk = CHUNK_COLUMNS // columns_of(rows)
+    chunk = FLOAT_CHUNK // columns_of(rows)
     for r in range(start, stop):
         row = rows.words[r]
         total = np.float32(0)
@@ -108,8 +110,8 @@ def float_products(rows, scales, x, n, room, partial, y, start, stop):
         for i in range(ROWS_AT_ONCE):
             _decode(rows, min(r + i, stop - 1), room[i])
         partial[:] = 0
-        for first in range(0, x.shape[1], CHUNK_COLUMNS):
-            last = min(first + CHUNK_COLUMNS, x.shape[1])
+        for first in range(0, x.shape[1], FLOAT_CHUNK):
+            last = min(first + FLOAT_CHUNK, x.shape[1])
             for c in range(partial.shape[1]):
                 sums = _chunk_sums(room[0], room[1], room[2], x[n + c], first, last)
                 for i in range(ROWS_AT_ONCE):

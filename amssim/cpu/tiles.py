@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from amssim._jit import jit
 from amssim.scheme import FP5_33
 
 #: Half-words and weights of a tile.
@@ -25,7 +26,6 @@ _LANES = 32
 _GROUP = FP5_33.k
 _NIBBLE, _SIGN_AT, _SHARED_AT = 4, 4, 15
 _SIGNS_PLANE = 3
-_ROWS_AT_ONCE = 64  # 180 kB of a 4096-column matrix: the passes of `to_tiles` stay in L2
 
 
 class Move(NamedTuple):
@@ -61,18 +61,10 @@ def vector_columns(columns: int) -> np.ndarray:
 
 def to_tiles(words: np.ndarray) -> np.ndarray:
     """uint16[rows, half-words] of FP5.33 -> uint16[rows, 64 * tiles], padded with zeros."""
-    rows, count = words.shape
-    tiles = -(-count // WORDS)
-    planes = np.zeros((rows, tiles, 4, _LANES), np.uint8)
-    for start in range(0, rows, _ROWS_AT_ONCE):
-        part = words[start : start + _ROWS_AT_ONCE]
-        part = np.pad(part, ((0, 0), (0, tiles * WORDS - count)))
-        groups = part.reshape(-1, tiles, 2, _LANES)
-        for move in MOVES:
-            field = (groups[:, :, move.group] >> move.source) & ((1 << move.width) - 1)
-            moved = (field << move.target).astype(np.uint8)
-            planes[start : start + _ROWS_AT_ONCE, :, move.plane] |= moved
-    return planes.reshape(rows, -1).view(np.uint16)
+    tiles = -(-words.shape[1] // WORDS)
+    planes = np.zeros((len(words), tiles, 4, _LANES), np.uint8)
+    _move(words, np.array(MOVES, np.uint16), planes)
+    return planes.reshape(len(words), -1).view(np.uint16)
 
 
 def from_tiles(tiled: np.ndarray, count: int) -> np.ndarray:
@@ -84,3 +76,22 @@ def from_tiles(tiled: np.ndarray, count: int) -> np.ndarray:
         field = (planes[:, :, move.plane] >> move.target) & ((1 << move.width) - 1)
         groups[:, :, move.group] |= field << move.source
     return groups.reshape(rows, -1)[:, :count].copy()
+
+
+@jit
+def _move(words, moves, planes):
+    """planes |= the fields of words, each where its move puts it.
+
+    words   uint16[rows, half-words]
+    moves   uint16[n, 5]                  the fields of n `Move`
+    planes  uint8[rows, tiles, 4, lanes]  written
+    """
+    for r in range(planes.shape[0]):
+        for t in range(planes.shape[1]):
+            for m in range(moves.shape[0]):
+                group, source, width, plane, target = moves[m]
+                first = WORDS * t + _LANES * np.int64(group)
+                mask = np.uint16((1 << np.int64(width)) - 1)
+                for i in range(min(_LANES, words.shape[1] - first)):
+                    field = np.uint16(np.uint16(words[r, first + i] >> source) & mask)
+                    planes[r, t, plane, i] |= np.uint8(np.uint16(field << target))
