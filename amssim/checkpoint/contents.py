@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -109,9 +110,9 @@ def _check_complete(manifests: dict[str, Manifest | None], checkpoint: Checkpoin
 
 
 def _check_unique(names: list[str], checkpoint: Checkpoint) -> None:
-    if len(set(names)) < len(names):
-        twice = min(name for name in names if names.count(name) > 1)
-        raise FormatError(f"{checkpoint.path} holds the tensor {twice!r} twice")
+    for twice, count in Counter(names).most_common(1):
+        if count > 1:
+            raise FormatError(f"{checkpoint.path} holds the tensor {twice!r} twice")
 
 
 def _of_shard(header: Header, manifest: Manifest | None) -> tuple[Content, ...]:

@@ -32,6 +32,9 @@ DTYPE_BITS |= dict.fromkeys(("U16", "I16", "F16", "BF16"), 16)
 DTYPE_BITS |= dict.fromkeys(("U32", "I32", "F32"), 32)
 DTYPE_BITS |= dict.fromkeys(("U64", "I64", "F64", "C64"), 64)
 
+#: Weights that can be quantised, by the name of the numpy dtype; also what is restored.
+FLOAT_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
 

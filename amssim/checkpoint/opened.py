@@ -21,10 +21,13 @@ class OpenCheckpoint(Mapping[str, "np.ndarray | PackedTensor"]):
     """
 
     def __init__(self, path: str | Path):
+        self._path = path
         items = read_contents(read_checkpoint(path)).items()
         self._found = {content.name: (header, content) for header, content in items}
 
     def __getitem__(self, name: str) -> np.ndarray | PackedTensor:
+        if name not in self._found:
+            raise KeyError(f"{self._path} holds no tensor {name!r}")
         header, content = self._found[name]
         if content.packing:
             return read_packed(header, content)

@@ -106,12 +106,12 @@ class Plan:
     @property
     def resident_bytes(self) -> int:
         """Bytes of the source that may be mapped at a time: those of its largest tensor."""
-        return min(RESIDENT_BYTES, max(step.before.nbytes for step in self.steps()))
+        return min(RESIDENT_BYTES, max((s.before.nbytes for s in self.steps()), default=0))
 
     @property
     def peak_bytes(self) -> int:
         """Bound on the memory of the job above that of an idle interpreter."""
-        work = max(step.working_bytes for step in self.steps())
+        work = max((step.working_bytes for step in self.steps()), default=0)
         return self.resident_bytes + work + _SLACK_BYTES
 
     def as_dict(self) -> dict:

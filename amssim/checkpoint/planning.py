@@ -8,7 +8,7 @@ from pathlib import Path
 
 from amssim.checkpoint.config import with_quantization, without_quantization
 from amssim.checkpoint.contents import Content, read_contents
-from amssim.checkpoint.header import DTYPE_BITS
+from amssim.checkpoint.header import DTYPE_BITS, FLOAT_NAMES
 from amssim.checkpoint.manifest import Manifest, Packing
 from amssim.checkpoint.plan import Plan, ShardPlan, Step
 from amssim.checkpoint.quantization_config import describe
@@ -22,8 +22,7 @@ from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
 
 DEFAULT_SCHEME = "fp5.33-e2m3"
-#: What a checkpoint can be dequantised to, by the safetensors name.
-FLOATS = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+_STORED = {name: dtype for dtype, name in FLOAT_NAMES.items()}
 
 
 def plan_quantize(
@@ -63,14 +62,14 @@ def plan_dequantize(src: str | Path, dtype: str = "bfloat16") -> Plan:
     Raises:
         AmsError: as `dequantize_checkpoint`, as far as headers tell.
     """
-    if dtype not in FLOATS:
-        raise SchemeError(f"unknown dtype {dtype!r}: choose one of {', '.join(FLOATS)}")
+    if dtype not in _STORED:
+        raise SchemeError(f"unknown dtype {dtype!r}: choose one of {', '.join(_STORED)}")
     contents = read_contents(read_checkpoint(src))
     if not contents.is_ams:
         raise UnsupportedError(f"{src} holds no tensors that amssim packed: nothing to dequantise")
     shards = []
     for name, tensors in contents.shards.items():
-        steps = tuple(Step(c, _restored(c, FLOATS[dtype])) for c in tensors)
+        steps = tuple(Step(c, _restored(c, _STORED[dtype])) for c in tensors)
         shards.append(ShardPlan(contents.checkpoint.shards[name], steps, None))
     config = without_quantization(contents.checkpoint.config)
     return Plan(contents.checkpoint, tuple(shards), config)

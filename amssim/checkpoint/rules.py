@@ -16,12 +16,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from amssim.checkpoint.header import TensorInfo
+from amssim.checkpoint.header import FLOAT_NAMES, TensorInfo
 from amssim.errors import InputError, SchemeError
 from amssim.scheme import Scheme, scheme
 
 KEEP = "keep"
-QUANTIZABLE = ("F16", "BF16", "F32")
 
 _KEPT_BY_DEFAULT = (
     ("output head", r"(^|\.)(lm_head|embed_out)\.|^output\.weight$"),
@@ -103,8 +102,8 @@ def _obstacle(info: TensorInfo) -> str | None:
         return f"{len(info.shape)}-D"
     if not info.count:
         return "empty"
-    if info.dtype not in QUANTIZABLE:
-        return f"{info.dtype} is not {', '.join(QUANTIZABLE)}"
+    if info.dtype not in FLOAT_NAMES:
+        return f"{info.dtype} is not {', '.join(FLOAT_NAMES)}"
     return None
 
 

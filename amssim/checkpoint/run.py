@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from amssim._threads import thread_count
@@ -12,13 +12,11 @@ from amssim.checkpoint.index import INDEX_NAME, Index
 from amssim.checkpoint.other_files import other_files
 from amssim.checkpoint.plan import Plan
 from amssim.checkpoint.planning import DEFAULT_SCHEME, plan_dequantize, plan_quantize
+from amssim.checkpoint.progress import Progress, counter
 from amssim.checkpoint.shard_job import make_shard
 from amssim.checkpoint.staging import Staging, check_space, output_errors
 from amssim.checkpoint.target import checkpoint_target
 from amssim.scheme import Scheme
-
-#: Called after each block with the weights done, all weights, and the tensor's name.
-Progress = Callable[[int, int, str], None]
 
 
 def quantize_checkpoint(
@@ -47,6 +45,7 @@ def quantize_checkpoint(
         rules: texts ``REGEX=SCHEME`` or ``REGEX=keep``; the first whose expression is found in a
             tensor's name decides, and each must decide something.
         overwrite: replace files of the same names in ``dst``.
+        threads: None uses every CPU of the process.
         progress: called with weights done, all weights and a tensor's name.
 
     Raises:
@@ -95,7 +94,7 @@ def execute(
     threads = thread_count(threads)
     target = checkpoint_target(plan.source, dst, overwrite=overwrite)
     check_space(target.home, plan.output_bytes)
-    tick = _counter(plan, progress)
+    tick = counter((step.before for step in plan.steps()), progress)
     with output_errors(target.path), Staging(target.home, target.tag) as staging:
         names = []
         for shard in plan.shards:
@@ -127,15 +126,3 @@ def _describe(plan: Plan, staging: Staging) -> list[str]:
     for name, content in files.items():
         staging.write(name, [content])
     return list(files)
-
-
-def _counter(plan: Plan, progress: Progress | None) -> Callable[[str, int], None]:
-    total, done = plan.summary.total.weights, 0
-
-    def tick(name: str, weights: int) -> None:
-        nonlocal done
-        done += weights
-        if progress:
-            progress(done, total, name)
-
-    return tick

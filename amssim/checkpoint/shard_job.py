@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +10,15 @@ import numpy as np
 
 from amssim.checkpoint.contents import Content
 from amssim.checkpoint.files import read_chunks
-from amssim.checkpoint.header import Header
+from amssim.checkpoint.header import FLOAT_NAMES, Header
 from amssim.checkpoint.packed_format import SCALES, SHAPE, WORDS
 from amssim.checkpoint.packed_reader import packed_blocks
 from amssim.checkpoint.plan import ShardPlan, Step
+from amssim.checkpoint.progress import Tick
 from amssim.checkpoint.tensor_reader import TensorReader, row_blocks
 from amssim.checkpoint.writer import ShardWriter
 from amssim.codec import dequantize, quantize
 from amssim.errors import InputError
-
-_NUMPY_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-
-#: Called with a tensor's name and the number of its weights done since the last call.
-Tick = Callable[[str, int], None]
 
 
 def make_shard(
@@ -101,7 +96,7 @@ class _Job:
             )
 
     def _dequantize(self, step: Step) -> None:
-        name, dtype = step.after.name, _NUMPY_NAMES[step.after.dtype]
+        name, dtype = step.after.name, FLOAT_NAMES[step.after.dtype]
         for _, packed in packed_blocks(self.source, step.before, self.reader):
             weights = dequantize(packed, dtype, threads=self.threads)
             if not np.isfinite(weights).all():

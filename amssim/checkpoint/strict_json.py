@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 from amssim.errors import FormatError
 
@@ -23,8 +24,7 @@ def parse_json(raw: bytes, where: str, *, constants: bool = False):
     def unique(pairs):
         found = dict(pairs)
         if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
+            ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
             raise FormatError(f"{where} holds the key {twice!r} twice")
         for text in (*found, *found.values()):
             if isinstance(text, str) and not _encodable(text):

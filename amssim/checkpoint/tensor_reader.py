@@ -55,7 +55,7 @@ class TensorReader:
     def _read(self, name: str, nbytes: int, get: Callable) -> np.ndarray:
         try:
             return get(self._opened(nbytes))
-        except (SafetensorError, AttributeError, TypeError, OSError) as error:
+        except (SafetensorError, AttributeError, TypeError, ValueError, OSError) as error:
             raise UnsupportedError(
                 f"{self._header.path}: tensor {name!r} ({self._header.tensors[name].dtype}) "
                 f"cannot be read by the safetensors library: {error}"

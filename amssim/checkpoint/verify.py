@@ -14,6 +14,7 @@ from amssim.checkpoint.files import read_chunks
 from amssim.checkpoint.header import Header
 from amssim.checkpoint.manifest import crc_text
 from amssim.checkpoint.packed_reader import packed_blocks
+from amssim.checkpoint.progress import Progress, counter
 from amssim.checkpoint.source import read_checkpoint
 from amssim.checkpoint.source_check import SourceCheck
 from amssim.checkpoint.tensor_reader import TensorReader
@@ -58,7 +59,7 @@ def verify_checkpoint(
     source: str | Path | None = None,
     *,
     threads: int | None = None,
-    progress=None,
+    progress: Progress | None = None,
 ) -> Verification:
     """Check every stored byte of a quantised checkpoint, and compare it with its source.
 
@@ -68,7 +69,7 @@ def verify_checkpoint(
 
     Args:
         source: the float checkpoint it was made from.
-        progress: as for `quantize_checkpoint`.
+        threads, progress: as for `quantize_checkpoint`.
 
     Raises:
         MismatchError: a checksum, a bit or a tensor that differs.
@@ -81,16 +82,14 @@ def verify_checkpoint(
         raise UnsupportedError(f"{path} holds no tensors that amssim packed: nothing to verify")
     original = SourceCheck(source, contents, threads) if source is not None else None
     items, metrics = list(contents.items()), {}
-    total, done = sum(content.weights for _, content in items), 0
+    tick = counter((content for _, content in items), progress)
     for header, content in items:
         _check_sums(header, content, contents)
         if content.packing:
             metrics[content.name] = _check_packed(header, content, original, threads)
         elif original:
             original.check_kept(header, content)
-        done += content.weights
-        if progress:
-            progress(done, total, content.name)
+        tick(content.name, content.weights)
     return Verification(
         Path(path),
         len(items),
@@ -104,7 +103,7 @@ def verify_checkpoint(
 def _check_sums(header: Header, content: Content, contents: Contents) -> None:
     sums = contents.manifests[header.path.name].checksums
     for spec in content.stored:
-        found = crc_text(stored_crc(header, spec.name))
+        found = crc_text(_stored_crc(header, spec.name))
         if found != sums[spec.name]:
             raise MismatchError(
                 f"{header.path}: tensor {spec.name!r} is damaged: its checksum is {found}, "
@@ -112,8 +111,7 @@ def _check_sums(header: Header, content: Content, contents: Contents) -> None:
             )
 
 
-def stored_crc(header: Header, name: str) -> int:
-    """Return the CRC-32 of a stored tensor's bytes."""
+def _stored_crc(header: Header, name: str) -> int:
     crc = 0
     for piece in read_chunks(header.path, *header.data_range(name)):
         crc = zlib.crc32(piece, crc)

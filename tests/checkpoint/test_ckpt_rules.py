@@ -62,8 +62,8 @@ def test_31_experts_of_three_dimensions_are_quantised(name):
         ("mixer.conv1d.weight", (8, 1, 4), "BF16", "3-D, not experts"),
         ("pos_table", (8, 8), "BF16", "not named *.weight"),
         ("a.weight", (0, 8), "BF16", "empty"),
-        ("a.weight", (8, 8), "I32", "I32 is not F16, BF16, F32"),
-        ("a.weight", (8, 8), "F64", "F64 is not F16, BF16, F32"),
+        ("a.weight", (8, 8), "I32", "I32 is not BF16, F16, F32"),
+        ("a.weight", (8, 8), "F64", "F64 is not BF16, F16, F32"),
     ],
 )
 def test_11_13_31_what_is_kept_and_why(name, shape, dtype, reason):
@@ -115,7 +115,7 @@ def test_a_rule_that_decides_nothing(rules, sentence):
         ("q_proj", "must read REGEX=SCHEME or REGEX=keep"),
         ("=keep", "must read REGEX=SCHEME or REGEX=keep"),
         ("(=keep", "is no regular expression"),
-        ("q_proj=fp9", "no 9 bits"),
+        ("q_proj=fp9", "9 bits: choose one of"),
         ("q_proj=", "unknown scheme ''"),
     ],
 )

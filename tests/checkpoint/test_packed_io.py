@@ -17,8 +17,15 @@ from amssim import (
     reference,
     scheme,
 )
-from amssim.checkpoint import load_packed, open_checkpoint, save_packed
+from amssim.checkpoint import (
+    dequantize_checkpoint,
+    load_packed,
+    open_checkpoint,
+    save_packed,
+    verify_checkpoint,
+)
 from amssim.checkpoint.header import read_header
+from amssim.checkpoint.manifest import header_crc
 from amssim.layout import layout
 from checkpoint.builders import entry, raw_file, split
 from checkpoint.forging import rewrite
@@ -296,3 +303,27 @@ def test_any_header_bytes_give_one_of_our_errors_or_the_tensor(position: int, va
         except AmsError:
             return
         assert found.scheme == packed_of().scheme and found.shape == (3, 70)
+
+
+def test_a_checkpoint_without_tensors_is_no_crash(tmp_path, path):
+    header, _ = split(path)
+    manifest = json.loads(header["__metadata__"]["amssim"]) | {"packed": {}, "crc32": {}}
+    manifest["header_crc32"] = header_crc(manifest, [])
+    text = json.dumps(manifest)
+    path.write_bytes(raw_file({"__metadata__": {"format": "pt", "amssim": text}}))
+    verify_checkpoint(path)
+    plan = dequantize_checkpoint(path, tmp_path / "y.safetensors")
+    assert plan.as_dict()["tensors"] == [] and load_file(tmp_path / "y.safetensors") == {}
+
+
+def test_10_an_empty_tensor_beyond_what_numpy_takes(path):
+    path.write_bytes(raw_file({"a": entry("U8", [0, 2**47, 2**47], 0, 0)}))
+    with pytest.raises(UnsupportedError, match=r"'a' \(U8\) cannot be read"):
+        _ = open_checkpoint(path)["a"]
+
+
+def test_a_name_that_the_mapping_does_not_have(path):
+    found = open_checkpoint(path)
+    assert "x" not in found and found.get("x") is None
+    with pytest.raises(KeyError, match="holds no tensor 'x'"):
+        _ = found["x"]

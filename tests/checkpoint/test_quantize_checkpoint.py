@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,8 +142,13 @@ def test_dry_runs_read_headers_only(tmp_path):
     assert plan.summary.total.weights == rows * columns
     assert plan.output_bytes > rows * columns * 2 // 3
     assert plan.peak_bytes < 10**9
-    with pytest.raises(ResourceError, match="not enough space"):
-        quantize_checkpoint(path, tmp_path / "b.safetensors")
+
+
+def test_41_a_disk_without_the_space(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(ResourceError, match=r"not enough space: \d+ bytes are needed, 1000 are"):
+        quantize_checkpoint(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_rules_reach_the_output(model, tmp_path):
@@ -418,7 +426,7 @@ def test_weights_beyond_float16(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ({"scheme": "fp9"}, SchemeError, "no 9 bits"),
+        ({"scheme": "fp9"}, SchemeError, "9 bits: choose one of"),
         ({"search": "best"}, SchemeError, "unknown search rule 'best'"),
         ({"scale": "max"}, SchemeError, "unknown scale rule 'max'"),
         ({"scale_block": 0}, InputError, "scale_block must be"),
@@ -435,3 +443,35 @@ def test_options_that_are_wrong(model, tmp_path, options, error, sentence):
 def test_a_dtype_that_is_wrong(model, tmp_path):
     with pytest.raises(SchemeError, match="unknown dtype 'int8': choose one of bfloat16"):
         dequantize_checkpoint(model, tmp_path / "out", "int8")
+
+
+def test_40_45_everything_is_on_the_disk_before_it_is_named_index_and_config_last(
+    model, tmp_path, monkeypatch
+):
+    events = []
+    fsync, replace_file = os.fsync, os.replace
+
+    def synced(handle):
+        events.append(("sync", Path(f"/proc/self/fd/{handle}").readlink().name))
+        fsync(handle)
+
+    def replaced(source, target):
+        if tmp_path in Path(target).parents:  # and not in Numba's cache
+            events.append(("name", Path(target).name))
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    before = os.umask(0o027)
+    try:
+        quantize_checkpoint(model, tmp_path / "out")
+    finally:
+        os.umask(before)
+    files = {p.name for p in (tmp_path / "out").iterdir()}
+    named = [name for kind, name in events if kind == "name"]
+    assert set(named) == files and set(named[-2:]) == {INDEX, "config.json"}
+    first = events.index(("name", named[0]))
+    assert {name for kind, name in events[:first] if kind == "sync"} == files
+    rest = events[first:]
+    assert rest[len(files) - 2] == rest[-1] == ("sync", "out")
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "out").iterdir()} == {0o640}
