@@ -5,6 +5,8 @@ no kernel form holds, bring packed words to kernel forms on the GPU, and are the
 the fast kernels must reproduce.
 """
 
+import warnings
+
 import numpy as np
 from numba import cuda
 
@@ -86,3 +88,10 @@ def widen(bits, values, out):
     n = u32(cuda.blockIdx.y)
     if k < u32(out.shape[1]):
         out[n, k] = values[bits[n, k]]
+
+
+def launch(kernel, grid, threads: int, stream, *arguments) -> None:
+    """Launch a plain kernel; Numba's warning about small grids is of no use to the caller."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kernel[grid, threads, stream](*arguments)

@@ -33,11 +33,12 @@ class Plain:
         wide = cuda.device_array((batch, columns), np.float32, stream=queue)
         sums = cuda.device_array((batch, rows), np.float32, stream=queue)
         grid = (-(-columns // THREADS), batch)
-        generic.widen[grid, THREADS, queue](view(x, "<u2"), self._table(x.dtype), wide)
+        bits, table = view(x, "<u2"), self._table(x.dtype)
+        generic.launch(generic.widen, grid, THREADS, queue, bits, table, wide)
         arguments = (wide, sums, np.uint32(columns), self.scale_block, self.form)
-        generic.gemv[(rows, batch), generic.THREADS, queue](
-            self.words, self.scales, self.values, *arguments
-        )
+        weights = (self.words, self.scales, self.values)
+        blocks = (rows, batch)
+        generic.launch(generic.gemv, blocks, generic.THREADS, queue, *weights, *arguments)
         self._narrow(sums, self.bias, out, (batch, rows), stream)
 
     def dequantize(self, out: Adopted, stream: int) -> None:
@@ -49,11 +50,10 @@ class Plain:
         for first in range(0, rows, LARGEST_GRID_Y):
             count = min(LARGEST_GRID_Y, rows - first)
             dense = cuda.device_array((count, columns), np.float32, stream=queue)
-            part = slice(first, first + count)
-            generic.dequantize[(-(-columns // THREADS), count), THREADS, queue](
-                self.words[part], self.scales[part], self.values, dense,
-                np.uint32(columns), self.scale_block, self.form,
-            )  # fmt: skip
+            part, grid = slice(first, first + count), (-(-columns // THREADS), count)
+            weights = (self.words[part], self.scales[part], self.values)
+            sizes = (np.uint32(columns), self.scale_block, self.form)
+            generic.launch(generic.dequantize, grid, THREADS, queue, *weights, dense, *sizes)
             panel = Adopted(out.address + first * columns * size, out.dtype, (), out.library)
             self._narrow(dense, 0, panel, (count, columns), stream)
 

@@ -10,7 +10,7 @@ from amssim.layout import Layout
 from amssim.scheme import Scheme
 from cuda_kernels import words as host
 from cuda_kernels.forms import FP4_25, Form
-from cuda_kernels.generic import code_at, u32
+from cuda_kernels.generic import code_at, launch, u32
 
 THREADS = 256
 
@@ -119,9 +119,9 @@ def pack(canonical, scheme: Scheme, form: Form, shape: tuple[int, int]):
     kernel = pack_425 if form is FP4_25 else pack_533
     source = canonical_form(scheme)
     grid = (-(-units * 128 // THREADS), tiles)
-    kernel[grid, THREADS](canonical, *tables, words, size, source, widen)
+    launch(kernel, grid, THREADS, 0, canonical, *tables, words, size, source, widen)
     if form.has_tails:
         grid = (-(-units * 8 // THREADS), tiles)
-        pack_tails[grid, THREADS](canonical, tails, size, source, widen)
+        launch(pack_tails, grid, THREADS, 0, canonical, tails, size, source, widen)
     cuda.synchronize()  # a kernel may read its weights before the grid ahead of it has ended
     return words, tails

@@ -31,6 +31,9 @@ def test_one_sentence_says_what_is_missing():
 
 
 def test_numba_cuda_missing(monkeypatch):
+    import numba
+
+    monkeypatch.delattr(numba, "cuda", raising=False)
     monkeypatch.setitem(sys.modules, "numba.cuda", None)
     with pytest.raises(ResourceError, match=r"pip install 'amssim\[cuda\]'"):
         gpu.check_available()

@@ -1,0 +1,90 @@
+"""Fill the tables of docs/KERNELS.md: python analysis/bench_gpu_tables.py [--check]
+
+Record first, on a machine with the GPU: amssim bench gpu --output analysis/results/gpu_h200.json
+"""
+
+from __future__ import annotations
+
+import json
+
+import markers
+
+RESULTS = markers.ROOT / "analysis" / "results"
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+def record() -> dict:
+    return json.loads((RESULTS / "gpu_h200.json").read_text())
+
+
+def source(found: dict) -> str:
+    machine = found["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    return (
+        f"`{found['command']}`, {machine['gpu']}, CUDA {machine['driver_cuda']}, {versions}; "
+        f"device-to-device copy {found['copy_tbps']:.2f} TB/s; "
+        f"host {found['host_us']:.1f} us per launch."
+    )
+
+
+def speedups() -> str:
+    """Speed-up over the best cuBLAS FP16 product per layer, format and batch."""
+    found = record()
+    rows = {}
+    for r in found["results"]:
+        name = f"{r['layer']} {r['shape'][0]}x{r['shape'][1]}"
+        rows.setdefault((name, r["scheme"]), {})[r["batch"]] = r["cublas_us"] / r["us"]
+    headings = ["layer", "format", *(f"batch {b}" for b in BATCHES)]
+    body = [[*key, *(f"{cells[b]:.2f}" for b in BATCHES)] for key, cells in rows.items()]
+    return markers.table(headings, body) + "\n\n" + source(found)
+
+
+def bandwidth() -> str:
+    """Time, bandwidth and its share of the copy bandwidth at batch 1, and the dense weights."""
+    found = record()
+    body = []
+    for r in found["results"]:
+        if r["batch"] != 1:
+            continue
+        rows, columns = r["shape"]
+        tbps = r["bytes"] / r["us"] / 1e6
+        moved = (2 * rows * columns + r["bytes"]) / r["dequantize_us"] / 1e6
+        body.append(
+            [f"{rows}x{columns}", r["scheme"], f"{r['bytes'] / 1e6:.0f}", f"{r['us']:.1f}",
+             f"{tbps:.2f}", f"{tbps / found['copy_tbps']:.0%}", f"{r['cublas_us']:.1f}",
+             f"{r['dequantize_us']:.1f}", f"{moved / found['copy_tbps']:.0%}"]
+        )  # fmt: skip
+    headings = [
+        "layer",
+        "format",
+        "MB",
+        "us",
+        "TB/s",
+        "of copy",
+        "cuBLAS us",
+        "dense us",
+        "of copy",
+    ]
+    return markers.table(headings, body) + "\n\n" + source(found)
+
+
+def ladder() -> str:
+    """The versions of the GEMV, each with its idea and what it brought."""
+    found = json.loads((RESULTS / "gpu_ladder.json").read_text())
+    shapes = [f"{u['scheme']} {u['shape'][0]}x{u['shape'][1]}" for u in found["ladder"][0]["us"]]
+    body = [
+        [
+            step["idea"],
+            " / ".join(f"{v:.2f}" for v in step["instructions_per_weight"].values()),
+            " / ".join(str(v) for v in step["registers"].values()),
+            *(f"{u['us']:.1f} us, {u['tbps']:.2f}" for u in step["us"]),
+        ]
+        for step in found["ladder"]
+    ]
+    headings = ["idea", "instructions per weight", "registers", *(f"{s}, TB/s" for s in shapes)]
+    return markers.table(headings, body) + "\n\n" + found["note"] + "."
+
+
+if __name__ == "__main__":
+    parts = {"ladder": ladder(), "speedups": speedups(), "bandwidth": bandwidth()}
+    markers.main("docs/KERNELS.md", parts, __doc__)
