@@ -28,8 +28,12 @@ FITS = Path(__file__).parents[1] / "amssim" / "simulator" / "fits"
 BASELINE = "cublas_fp16"
 GEMM = ["fixed_s", "efficiency", "overlap", "reduce_s", "tail", "inflight_bytes"]
 GEMV = ["fixed_s", "wave_s", "loop_s", "issue", "issue_per_batch", "inflight_bytes"]
-OWN = ["fixed_s", "efficiency", "overlap", "loop_s"]
-BLAS = ["fixed_s", "inflight_bytes"]
+#: The GEMM waits on barriers and shared memory: its issue count is an effective one.
+OWN = {
+    "gemv": ["fixed_s", "efficiency", "overlap", "loop_s", "stage_s"],
+    "gemm": ["fixed_s", "loop_s", "issue", "overlap", "efficiency"],
+}
+BLAS = ["fixed_s", "efficiency"]
 OWN_CPU = ["fixed_s", "issue"]
 WEIGHT_ONLY = ["fixed_s", "loop_s", "reduce_s", "issue", "inflight_bytes", "efficiency"]
 
@@ -59,7 +63,7 @@ SPECS = [
     Spec("marlin", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
     Spec("gemlite", "gemv", ["fixed_s", "issue"], ["fixed_s", "issue"]),
     Spec("gemlite", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
-    *(Spec("ams", name, OWN, OWN) for name in ("gemv", "gemm16", "gemm32", "gemm64")),
+    *(Spec("ams", v.name, OWN[v.name[:4]], OWN[v.name[:4]]) for v in descriptor("ams").variants),
     Spec("blas_f32", "gemv", BLAS, BLAS),
     Spec("ams_cpu", "gemv", OWN_CPU, OWN_CPU),
 ]
@@ -86,12 +90,13 @@ def groups(variant: Variant, name: str, m: Measurements) -> list[Group]:
     ]
 
 
-def halves(variant: Variant, least: int, name: str, sets: list[Measurements]) -> tuple:
+def halves(variant: Variant, name: str, sets: list[Measurements]) -> tuple:
     """Return the groups to fit and those to judge by, of one device and one variant."""
     fitted, rest = [], []
     for every in sets:
         unseen = held_out(every.rows, every.columns)
-        here = (every.batch > least) & (every.batch <= variant.max_batch)
+        here = (every.batch >= variant.min_batch) & (every.batch <= variant.max_batch)
+        here &= (every.bits >= variant.bits[0]) & (every.bits <= variant.bits[1])
         fitted += groups(variant, name, every.where(here & ~unseen))
         rest += groups(variant, name, every.where(here & unseen))
     return fitted, rest
@@ -147,12 +152,10 @@ def left_out(free: list[str], fitted: dict, rest: dict) -> dict | None:
 
 def fits(spec: Spec, by_device: dict[str, list[Measurements]]) -> Iterator[dict]:
     """Yield the entries of one variant: every device of its own, then all of them pooled."""
-    family = descriptor(spec.kernel)
-    index = [v.name for v in family.variants].index(spec.variant)
-    variant, least = family.variants[index], family.variants[index - 1].max_batch if index else 0
+    (variant,) = [v for v in descriptor(spec.kernel).variants if v.name == spec.variant]
     fitted, rest = {}, {}
     for name, sets in by_device.items():
-        halved = halves(variant, least, name, sets)
+        halved = halves(variant, name, sets)
         if not halved[0]:
             continue
         fitted[name], rest[name] = halved

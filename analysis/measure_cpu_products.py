@@ -20,7 +20,6 @@ from amssim.simulator.calibrate_cpu import calibrate_cpu  # noqa: E402
 
 SCHEMES = ("fp5.33", "fp4.25")
 SHAPES = ((1024, 1024), (1024, 4096), (2048, 2048), (4096, 2048), (4096, 4096), (8192, 4096))
-SHAPES += ((4096, 14336), (8192, 8192))
 
 
 def random_packed(name: str, rows: int, columns: int) -> PackedTensor:

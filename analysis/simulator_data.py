@@ -16,6 +16,9 @@ from amssim.simulator.fit import Measurements
 
 RESULTS = Path(__file__).parent / "results"
 LATENCIES = "trtllm_weight_only_latency_ms.csv"
+#: Records of `amssim bench gpu`.
+GPU_RECORDS = [RESULTS / "gpu_h200.json"]
+CPU_PRODUCTS = "simulator_cpu.json"
 SPEEDUPS = "published_speedups.csv"
 #: Smallest side of a layer that is judged: below it every kernel is a launch.
 SMALLEST_SIDE = 1024
@@ -108,14 +111,14 @@ def _ratios(rows: list[tuple]) -> Speedups:
 
 
 def own_files() -> list[Path]:
-    """Return the project's own measurements: records of amssim bench gpu."""
-    return sorted(RESULTS.glob("gpu*.json"))
+    """Return the project's own measurements."""
+    return sorted([*GPU_RECORDS, RESULTS / CPU_PRODUCTS])
 
 
 def own() -> dict[tuple[str, str], Measurements]:
-    """Return measurements by (device, kernel) of the project's own benchmarks, cold L2."""
+    """Return measurements by (device, kernel) of the project's own benchmarks, cold caches."""
     times: dict[tuple[str, str], dict] = defaultdict(dict)
-    for path in own_files():
+    for path in GPU_RECORDS:
         recorded = json.loads(path.read_text())
         device = profile(recorded["machine"]["gpu"].removeprefix("NVIDIA ")).name
         for r in recorded["results"]:
@@ -123,6 +126,10 @@ def own() -> dict[tuple[str, str], Measurements]:
             bits = float(scheme(r["scheme"]).bits)
             times[device, "ams"][(*where, bits)] = r["us"] * 1e-6
             times[device, "cublas_fp16"][(*where, 16.0)] = r["cublas_us"] * 1e-6
+    recorded = json.loads((RESULTS / CPU_PRODUCTS).read_text())
+    for r in recorded["rows"]:
+        where = (r["rows"], r["columns"], r["batch"], r["bits"])
+        times[recorded["device"], r["kernel"]][where] = r["us"] * 1e-6
     return {key: problems([(*where, s) for where, s in of.items()]) for key, of in times.items()}
 
 
@@ -133,3 +140,18 @@ def paired(m: Measurements, baseline: Measurements) -> tuple[Measurements, np.nd
     found = [times.get(key, np.nan) for key in zip(m.rows, m.columns, m.batch, strict=True)]
     ratio = np.array(found) / m.seconds
     return m.where(np.isfinite(ratio)), ratio[np.isfinite(ratio)]
+
+
+def peers() -> tuple[dict[tuple[str, str], Measurements], dict[tuple[str, str], Speedups]]:
+    """Return latencies and speedups by (device, kernel) that are only judged, never fitted."""
+    recorded = json.loads((RESULTS / "simulator_peers.json").read_text())
+    rows: dict[tuple[str, str], list] = defaultdict(list)
+    ratios: dict[tuple[str, str], list] = defaultdict(list)
+    for r in recorded["latencies"]:
+        point = (*r["shape"], r["batch"], r["bits"], r["us"] * 1e-6)
+        rows[recorded["device"], r["kernel"]].append(point)
+    for r in recorded["speedups"]:
+        point = (*r["shape"], r["batch"], r["bits"], r["speedup"])
+        ratios[recorded["device"], r["kernel"]].append(point)
+    latencies_found = {key: problems(value) for key, value in rows.items()}
+    return latencies_found, {key: _ratios(value) for key, value in ratios.items()}

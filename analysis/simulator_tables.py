@@ -20,7 +20,8 @@ SIMPLE = ("16/bits", "roofline", "constants")
 def validation() -> str:
     """Errors on data that was not fitted, next to the gates and the simple models."""
     record = json.loads((RESULTS / "simulator_validation.json").read_text())
-    headings = ["device", "kernel", "bits", "quantity", "judged on", "points", "mean error", "p90"]
+    headings = ["device", "kernel", "bits", "batch", "quantity", "judged on", "points"]
+    headings += ["mean error", "p90"]
     headings += ["right winner", "gate", *SIMPLE]
     rows = [_validation_row(r) for r in record["rows"]]
     return markers.table(headings, rows) + f"\n\n`{record['command']}`"
@@ -30,7 +31,9 @@ def _validation_row(r: dict) -> list[object]:
     winner = f"{r['winner']:.1%}" if "winner" in r else ""
     simple = [f"{r['baselines'][name]:.0%}" for name in SIMPLE]
     bits = ", ".join(f"{b:.4g}" for b in r["bits"])
-    head = [r["device"], r["kernel"], bits, r["quantity"], f"{r['judged']}, {r['source']}"]
+    batch = "{} to {}".format(*r["batch"])
+    judged = f"{r['judged']}, {r['source']}"
+    head = [r["device"], r["kernel"], bits, batch, r["quantity"], judged]
     return [
         *head,
         r["points"],

@@ -33,6 +33,8 @@ OUTPUT = Path(__file__).parent / "results" / "simulator_validation.json"
 BASELINE = fitting.BASELINE
 #: A winner is clear where the measured ratio is this far from 1.
 CLEAR = 0.1
+HELD_OUT, UNSEEN = "held-out shapes", "device never calibrated"
+GEMV_BATCH = 8
 OWN_GATE = {"mean": 0.05, "p90": 0.10}
 UNSEEN_GATE = {"mean": 0.15, "winner": 0.97}
 LATENCY_GATES = {"h200": {"mean": 0.06}, "a100-80gb": {"mean": 0.06}}
@@ -59,13 +61,12 @@ def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) 
     """Return the model of one kernel on one device, fitted on every other device."""
     family, found = descriptor(kernel), {}
     for spec in (s for s in fitting.SPECS if s.kernel == kernel):
-        index = [v.name for v in family.variants].index(spec.variant)
-        least = family.variants[index - 1].max_batch if index else 0
+        (variant,) = [v for v in family.variants if v.name == spec.variant]
         groups = [
             group
             for name, sets in by_device.items()
             if name != device
-            for group in fitting.halves(family.variants[index], least, name, sets)[0]
+            for group in fitting.halves(variant, name, sets)[0]
         ]
         found[spec.variant] = fit(groups, spec.pooled).parameters
 
@@ -106,16 +107,14 @@ def row(what: dict, measured: np.ndarray, predicted: np.ndarray, others: dict, g
     }
 
 
-def latency_row(source: str, device: str, kernel: str, m: Measurements, gate: dict) -> dict:
-    """Judge latencies of held-out shapes."""
-    unseen = m.where(held_out(m.rows, m.columns))
-    what = {
-        "source": source,
-        "device": device,
-        "kernel": kernel,
-        "bits": sorted(set(m.bits.tolist())),
-    }
-    what |= {"quantity": "latency", "judged": "held-out shapes"}
+def latency_row(
+    source: str, key: tuple[str, str], judged: str, unseen: Measurements, gate: dict
+) -> dict:
+    """Judge latencies of problems that were not fitted."""
+    device, kernel = key
+    what = {"source": source, "device": device, "kernel": kernel, "judged": judged}
+    what |= {"bits": sorted(set(unseen.bits.tolist())), "quantity": "latency"}
+    what["batch"] = [int(unseen.batch.min()), int(unseen.batch.max())]
     others = {name: simple(name, device, unseen) for name in BASELINES}
     return row(what, unseen.seconds, shipped(device, kernel, unseen), others, gate)
 
@@ -147,6 +146,7 @@ def ratio_row(key: tuple, judged: str, models: tuple, r: Ratios, gate: dict) -> 
     """Judge speedups with the given models of both sides."""
     what = {"source": r.source, "device": key[0], "kernel": key[1], "judged": judged}
     what |= {"bits": sorted(set(r.narrow.bits.tolist())), "quantity": "speedup"}
+    what["batch"] = [int(r.narrow.batch.min()), int(r.narrow.batch.max())]
     found = ratios(key[0], *models, r)
     return row(what, r.speedup, found.pop("ours"), found, gate)
 
@@ -174,12 +174,13 @@ def held_out_rows(folder: Path) -> Iterator[dict]:
     """Yield the lines about shapes that were not fitted."""
     for (device, kernel), m in data.latencies(folder).items():
         if kernel == BASELINE:
-            yield latency_row("aiconfigurator", device, kernel, m, LATENCY_GATES.get(device, {}))
+            unseen, gate = m.where(held_out(m.rows, m.columns)), LATENCY_GATES.get(device, {})
+            yield latency_row("aiconfigurator", (device, kernel), HELD_OUT, unseen, gate)
     for key, r in published_ratios(folder).items():
         for bits in np.unique(r.narrow.bits):
             chosen = held_out(r.narrow.rows, r.narrow.columns) & (r.narrow.bits == bits)
             gate = RATIO_GATES.get((*key, bits), {})
-            yield ratio_row(key, "held-out shapes", models_of(*key), r.where(chosen), gate)
+            yield ratio_row(key, HELD_OUT, models_of(*key), r.where(chosen), gate)
 
 
 def unseen_device_rows(folder: Path) -> Iterator[dict]:
@@ -191,21 +192,42 @@ def unseen_device_rows(folder: Path) -> Iterator[dict]:
     for key, r in published_ratios(folder).items():
         if len(by_kernel[key[1]]) > 1:
             models = tuple(without(key[0], k, by_kernel[k]) for k in (BASELINE, key[1]))
-            yield ratio_row(key, "device never calibrated", models, r, UNSEEN_GATE)
+            yield ratio_row(key, UNSEEN, models, r, UNSEEN_GATE)
 
 
 def own_rows() -> Iterator[dict]:
     """Yield the lines about the project's own measurements."""
     own = data.own()
-    for (device, kernel), m in own.items():
-        yield latency_row("amssim", device, kernel, m, OWN_GATE)
+    for key, m in (*own.items(), *_by_path(own)):
+        unseen = m.where(held_out(m.rows, m.columns))
+        gate = OWN_GATE if profile(key[0]).kind == "gpu" else {}
+        yield latency_row("amssim", key, HELD_OUT, unseen, gate)
     for key, m in own.items():
         if key[1] != BASELINE and (key[0], BASELINE) in own:
             narrow, speedup = data.paired(m, own[key[0], BASELINE])
             wide = narrow._replace(bits=np.full(speedup.size, 16.0))
             unseen = held_out(narrow.rows, narrow.columns)
             r = Ratios("amssim", narrow, wide, speedup).where(unseen)
-            yield ratio_row(key, "held-out shapes", models_of(*key), r, OWN_GATE)
+            yield ratio_row(key, HELD_OUT, models_of(*key), r, OWN_GATE)
+
+
+def _by_path(own: dict) -> Iterator[tuple[tuple[str, str], Measurements]]:
+    """Yield our kernels' measurements by code path: GEMV to batch 8, GEMM above."""
+    for key, m in own.items():
+        if key[1] == "ams":
+            yield key, m.where(m.batch <= GEMV_BATCH)
+            yield key, m.where(m.batch > GEMV_BATCH)
+
+
+def peer_rows() -> Iterator[dict]:
+    """Yield the lines about figures that nothing is fitted to."""
+    latencies, speedups = data.peers()
+    for key, m in latencies.items():
+        yield latency_row("prototype", key, "kernel never fitted", m, {})
+    for key, s in speedups.items():
+        wide = s.problems._replace(bits=np.full(s.ratio.size, 16.0))
+        r = Ratios("measured for this project", s.problems, wide, s.ratio)
+        yield ratio_row(key, UNSEEN, models_of(*key), r, UNSEEN_GATE)
 
 
 def fits_digest() -> str:
@@ -230,7 +252,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the public tables")
     args = parser.parse_args()
-    rows = [*own_rows(), *held_out_rows(args.data), *unseen_device_rows(args.data)]
+    rows = [*own_rows(), *peer_rows(), *held_out_rows(args.data)]
+    rows += unseen_device_rows(args.data)
     record = {
         "command": "python analysis/validate_simulator.py --data FOLDER",
         "provenance": fitting.provenance(args.data),

@@ -18,7 +18,7 @@ class Field(NamedTuple):
 FIELDS = {
     "dram_bytes_per_s": Field("B/s", 1e9, 1e14, "peak DRAM bandwidth of the datasheet"),
     "dram_efficiency": Field("", 0.2, 1.0, "share of it that a long read reaches"),
-    "load_latency_s": Field("s", 1e-8, 1e-5, "latency of a DRAM load under load"),
+    "load_latency_s": Field("s", 1e-9, 1e-5, "latency of a DRAM load under load"),
     "l2_bytes": Field("B", 1e5, 4e9, "last-level cache that a whole-device read can use"),
     "l2_bytes_per_s": Field("B/s", 1e9, 1e15, "bandwidth of that cache"),
     "l2_usable": Field("", 0.05, 2.0, "share of it where half of a cyclic read still hits"),

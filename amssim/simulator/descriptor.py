@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -32,10 +33,12 @@ class Error:
 
 @dataclass(frozen=True)
 class Variant:
-    """One code path of a kernel, used up to ``max_batch`` columns of x."""
+    """One code path of a kernel, for ``min_batch`` to ``max_batch`` columns of x and some bits."""
 
     name: str
+    min_batch: int
     max_batch: int
+    bits: tuple[float, float]
     structure: dict[str, float]
     warps: int
     registers: int
@@ -79,6 +82,8 @@ class Variant:
 #: Residual parameters of a kernel that nobody has measured.
 DEFAULTS = {
     "persistent": 0.0,
+    "max_tiles": 1e9,
+    "cluster_share": 1.0,
     "early": 0.0,
     "issue_per_batch": 0.0,
     "imad": 0.0,
@@ -86,6 +91,7 @@ DEFAULTS = {
     "fixed_s": 1e-6,
     "wave_s": 0.0,
     "loop_s": 0.0,
+    "stage_s": 0.0,
     "reduce_s": 1.5e-6,
     "efficiency": 1.0,
     "overlap": 4.0,
@@ -104,9 +110,10 @@ class Descriptor:
     bits: tuple[float, float]
     variants: tuple[Variant, ...]
 
-    def variant(self, batch: int) -> Variant:
-        """Return the variant that runs at ``batch``: the first that reaches it, or the last."""
-        return next((v for v in self.variants if batch <= v.max_batch), self.variants[-1])
+    def variant(self, batch: float, bits: float) -> Variant:
+        """Return the variant that runs: the first that reaches the batch, or the last."""
+        fitting = [v for v in self.variants if v.bits[0] <= bits <= v.bits[1]]
+        return next((v for v in fitting if batch <= v.max_batch), fitting[-1])
 
 
 @cache
@@ -144,7 +151,9 @@ def _variant(data: dict, fitted: list[dict]) -> Variant:
     }
     return Variant(
         name=data["name"],
+        min_batch=data.get("min_batch", 1),
         max_batch=data["max_batch"],
+        bits=tuple(data.get("bits", (0.0, math.inf))),
         structure={key: float(value) for key, value in data["structure"].items()},
         warps=data["warps"],
         registers=data.get("registers", 0),

@@ -41,6 +41,8 @@ class Kernel(NamedTuple):
     inflight_bytes: float  # that one CTA keeps requested
     max_split: float  # CTAs that may share one tile along K
     persistent: float  # 1 if as many CTAs as fit share the work evenly, 0 if one per tile
+    max_tiles: float  # of a persistent CTA; more of them make another wave
+    cluster_share: float  # of the SMs, that clusters of 4 and more can use
     early: float  # share of launch and first load that the kernel before hides
     mma_batch: float  # columns of one tensor-core instruction, 0 for none
     issue: float
@@ -51,6 +53,7 @@ class Kernel(NamedTuple):
     fixed_s: float  # beyond the bare launch and the first load
     wave_s: float  # start and end of one wave of CTAs
     loop_s: float  # latency of a main loop over LOOP_COLUMNS weights
+    stage_s: float  # of copying LOOP_COLUMNS elements of x before it, for each column of x
     reduce_s: float  # of a split along K
     efficiency: float  # share of the device's DRAM rate that this access pattern reaches
     overlap: float  # exponent of the norm that joins the terms: 1 adds, infinity takes the largest
@@ -149,8 +152,10 @@ def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Term
     """Seconds with the K range of every tile shared by ``split`` CTAs."""
     ctas, rows = cta_count(kernel, load, split), kernel.tile_rows
     slots = device.sms * kernel.ctas_per_sm
+    if split > 2.0:
+        slots = slots * kernel.cluster_share
     if kernel.persistent > 0.0 and ctas > slots:
-        tiles = ceil(ctas / slots)
+        tiles = ceil(ctas / slots / ceil(ctas / slots / kernel.max_tiles))
         ctas, rows = ceil(ctas / tiles), rows * tiles
     full = ctas // slots
     last = ctas - full * slots
@@ -162,7 +167,10 @@ def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Term
         tail = kernel.tail * max(0.0, partial - one * last / slots)
     body = one * share + tail
     waves = kernel.wave_s * (full + (last > 0.0))
-    loop = kernel.loop_s * load.columns / split / LOOP_COLUMNS
+    staged = kernel.stage_s * min(load.batch, kernel.tile_batch)
+    loop = (kernel.loop_s + staged) * load.columns / split / LOOP_COLUMNS
+    if kernel.persistent > 0.0:
+        loop *= full + (last > 0.0)  # the others overlap their waves
     reduce = 0.0
     if split > 1.0:
         workspace_bytes = 8.0 * load.batch * load.rows * split  # FP32, written and read

@@ -33,7 +33,8 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         seed: of the latencies' variation.
 
     >>> device = Device(4e12, 6e-7, 5e7, 1e13, 4.0, 132.0, 1.8e9, 128.0, 64, 64, 256, 1e15, 1e-6)
-    >>> kernel = Kernel(16, 8, 8, 8192.0, 1, 0, 0, 8, 1.5, 1, 0, 0, 0, 1e-6, 0, 0, 0, 1, 4, 0.3)
+    >>> grid, counts, costs = (16, 8, 8, 8192.0, 1, 0, 1, 1, 0, 8), (1.5, 1, 0, 0, 0), (1e-6,)
+    >>> kernel = Kernel(*grid, *counts, *costs, 0, 0, 0, 0, 1, 4, 0.3)
     >>> load = Load(28672.0, 4096.0, 1.0, 16.0, float("inf"))
     >>> 0.9 < simulate(device, kernel, load) / equations.latency(device, kernel, load).total < 1.1
     True
@@ -41,7 +42,9 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
     terms = equations.latency(device, kernel, load)
     split = terms.split
     ctas, slots = equations.cta_count(kernel, load, split), device.sms * kernel.ctas_per_sm
-    tiles = ceil(ctas / slots) if kernel.persistent else 1
+    slots *= kernel.cluster_share if split > 2 else 1
+    rounds = ceil(ctas / slots / kernel.max_tiles)
+    tiles = ceil(ctas / slots / rounds) if kernel.persistent else 1
     ctas = ceil(ctas / tiles)
     batch = min(load.batch, kernel.tile_batch)
     passes = ceil(load.batch / kernel.tile_batch)

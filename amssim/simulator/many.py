@@ -37,29 +37,28 @@ def seconds(
     flat = [np.asarray(a, dtype=np.float64).ravel() for a in arrays]
     numbers = device(profile, graph)
     out = np.empty(flat[0].size)
-    for variant, of_variant in _by_variant(descriptor, flat[2]):
-        for some_bits, chosen in _by_counts(variant, flat[3], of_variant):
-            kernel = kernel_of(variant, some_bits)
-            out[chosen] = latencies(numbers, kernel, *(a[chosen] for a in flat))
+    for variant, some_bits, chosen in _by_variant(descriptor, flat[2], flat[3]):
+        kernel = kernel_of(variant, some_bits)
+        out[chosen] = latencies(numbers, kernel, *(a[chosen] for a in flat))
     return out.reshape(arrays[0].shape)
 
 
-def _by_variant(descriptor: Descriptor, batch: np.ndarray) -> Iterator[tuple[Variant, np.ndarray]]:
-    """Yield each variant with the mask of the problems it runs."""
-    limits = [v.max_batch for v in descriptor.variants[:-1]]
-    index = np.searchsorted(limits, batch)
-    for i, variant in enumerate(descriptor.variants):
-        if (index == i).any():
-            yield variant, index == i
-
-
-def _by_counts(
-    variant: Variant, bits: np.ndarray, chosen: np.ndarray
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield a bit width and the mask of the problems that share its instruction counts."""
-    widths, index = np.unique(bits, return_inverse=True)
-    keys = [tuple(sorted(variant.counts(b)[0].items())) for b in widths.tolist()]
-    for key in dict.fromkeys(keys):
-        same = np.array([k == key for k in keys])[index] & chosen
-        if same.any():
-            yield float(bits[same][0]), same
+def _by_variant(
+    descriptor: Descriptor, batch: np.ndarray, bits: np.ndarray
+) -> Iterator[tuple[Variant, float, np.ndarray]]:
+    """Yield variant, a bit width and the mask of the problems that share it and its counts."""
+    widths, width_at = np.unique(bits, return_inverse=True)
+    batches, batch_at = np.unique(batch, return_inverse=True)
+    found: dict[tuple, np.ndarray] = {}
+    for i, width in enumerate(widths.tolist()):
+        for j, columns in enumerate(batches.tolist()):
+            variant = descriptor.variant(columns, width)
+            key = (variant.name, tuple(sorted(variant.counts(width)[0].items())))
+            table = found.setdefault(key, np.zeros((widths.size, batches.size), dtype=bool))
+            table[i, j] = True
+    for table in found.values():
+        chosen = table[width_at, batch_at]
+        if chosen.any():
+            first = int(np.argmax(chosen))
+            width = float(bits[first])
+            yield descriptor.variant(float(batch[first]), width), width, chosen

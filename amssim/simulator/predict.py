@@ -86,7 +86,7 @@ def predict_speedup(
 
 
 def _latency(p: Problem) -> Latency:
-    variant = p.kernel.variant(p.batch)
+    variant = p.kernel.variant(p.batch, p.bits)
     numbers = variant.kernel(p.profile, p.bits)
     terms = equations.latency(device(p.profile, p.graph), numbers, p.load)
     error = variant.fit(p.profile)[1]
@@ -98,7 +98,7 @@ def _latency(p: Problem) -> Latency:
 def _evidence(found: Latency) -> Iterator[str]:
     """Yield what the prediction does not rest on, in words."""
     p, name = found.problem, found.problem.kernel.name
-    variant = p.kernel.variant(p.batch)
+    variant = p.kernel.variant(p.batch, p.bits)
     _, error, own = variant.fit(p.profile)
     if not own and error is None:
         yield f"no measurement of {name} on {p.profile.name}: its costs are assumed, not fitted"
