@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from amssim.codec import dequantize, quantize
+from amssim.errors import SchemeError
 from amssim.formats.base import Format, Part, Parts, Shape
 from amssim.formats.blocks import block_count
 from amssim.formats.moments import Moments
@@ -32,6 +33,8 @@ class Ams(Format):
     simplified: ClassVar[str] = ""
     checked: ClassVar[str] = "amssim.reference, gfloat, ml_dtypes"
     uses: ClassVar[str] = "diagonal"
+    #: Options that a subclass decides itself and therefore refuses.
+    decides: ClassVar[tuple[str, ...]] = ()
 
     scheme: Scheme | str
     search: str = "adaptive"
@@ -43,6 +46,9 @@ class Ams(Format):
         object.__setattr__(self, "scheme", scheme(self.scheme))
         check_search(self.search)
         check_scale(self.scale)
+        for option in self.decides:
+            if getattr(self, option) != getattr(Ams, option):
+                raise SchemeError(f"{self.name} decides {option!r} itself: leave it out")
 
     @property
     def name(self) -> str:

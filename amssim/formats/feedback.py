@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from amssim._jit import jit
+from amssim.errors import InputError
 from amssim.formats.kernels import nearest
 from amssim.formats.table import Table, thresholds
 
@@ -23,10 +24,19 @@ _BLOCK = 96
 
 
 def inverse_factor(hessian: np.ndarray, damping: float = DAMPING) -> np.ndarray:
-    """Upper triangular float64 U with U^T U = (H + damping I)^-1, H of mean diagonal 1."""
+    """Upper triangular float64 U with U^T U = (H + damping I)^-1, H of mean diagonal 1.
+
+    Raises:
+        InputError: H has an eigenvalue below -damping.
+    """
     damped = hessian + damping * np.eye(len(hessian))
-    # H reversed in both axes = L L^T; reversing L^-1 gives the upper factor of H^-1
-    low = cholesky(damped[::-1, ::-1], lower=True)
+    try:  # H reversed in both axes = L L^T; reversing L^-1 gives the upper factor of H^-1
+        low = cholesky(damped[::-1, ::-1], lower=True)
+    except LinAlgError:
+        raise InputError(
+            "moments are not positive semidefinite, as E[x x^T] of any inputs is: "
+            "pass sums of x x^T over real inputs"
+        ) from None
     return solve_triangular(low, np.eye(len(low)), lower=True)[::-1, ::-1].copy()
 
 
@@ -46,7 +56,11 @@ def round_with_feedback(
         k: weights that share the table.
 
     Returns:
-        uint8[rows, cols] index in the table, uint8[rows, groups] the table.
+        uint8[rows, cols] index in the table, uint8[rows, groups] the table. An index past a
+        table's end, where another is longer, means its last value.
+
+    Raises:
+        InputError: a hessian that no inputs can have.
     """
     factor = inverse_factor(hessian)
     rows, cols = weights.shape
@@ -57,17 +71,20 @@ def round_with_feedback(
     size = max(tables, key=lambda t: len(t.values)).array.size
     values = np.stack([_padded(t.array, size) for t in tables]).astype(np.float64)
     entries = (thresholds(values), values)
+    work = (np.empty(k), np.empty(k, np.uint8), np.empty(k))
     step = k * max(1, _BLOCK // k)
     for start in range(0, cols, step):
         block = slice(start, min(start + step, cols))
         errors = np.zeros((rows, block.stop - start))
-        _round_block(w, scales, factor, *entries, k, start, block.stop, codes, chosen, errors)
+        _round_block(
+            w, scales, factor, *entries, k, start, block.stop, *work, codes, chosen, errors
+        )
         w[:, block.stop :] -= errors @ factor[block, block.stop :]
     return codes, chosen
 
 
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
-    """Fill up with the last value, which is then never the nearest but one."""
+    """Fill up with the last value: an index past the table's end then means its end."""
     return np.pad(values, (0, size - len(values)), mode="edge")
 
 
@@ -99,21 +116,22 @@ def _round_group(w, s, factor, thresholds, values, start, stop, moved, codes, er
 
 @jit
 def _round_block(
-    weights, scales, factor, thresholds, values, k, start, stop, codes, chosen, errors
-):
+    weights, scales, factor, thresholds, values, k, start, stop,
+    moved, trial, trial_errors, codes, chosen, errors,
+):  # fmt: skip
     """Round columns start..stop of every row and feed their errors back within the block.
 
-    weights  float64[rows, cols]  changed in columns start..stop
-    scales   float64[rows, cols]
-    factor   float64[cols, cols]  U
-    thresholds  float32[tables, n - 1]
-    values   float64[tables, n]   ascending
-    codes    uint8[rows, cols]    written
-    chosen   uint8[rows, groups]  written
-    errors   float64[rows, stop - start]  written: d_j / U_jj
+    weights       float64[rows, cols]  changed in columns start..stop
+    scales        float64[rows, cols]
+    factor        float64[cols, cols]  U
+    thresholds    float32[tables, n - 1]
+    values        float64[tables, n]   ascending
+    moved, trial, trial_errors         float64[k], uint8[k], float64[k] work space
+    codes         uint8[rows, cols]    written
+    chosen        uint8[rows, groups]  written
+    errors        float64[rows, stop - start]  written: d_j / U_jj
     """
     tables = values.shape[0]
-    moved, trial, trial_errors = np.empty(k), np.empty(k, np.uint8), np.empty(k)
     for i in range(weights.shape[0]):
         w, s = weights[i], scales[i]
         for first in range(start, stop, k):

@@ -30,6 +30,7 @@ class GptqAms(Ams):
     simplified: ClassVar[str] = "the search over both bits of a group is ours"
     checked: ClassVar[str] = "a column-by-column version with explicit inverses in numpy"
     uses: ClassVar[str] = "full"
+    decides: ClassVar[tuple[str, ...]] = ("search",)
 
     @property
     def name(self) -> str:

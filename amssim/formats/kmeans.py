@@ -15,6 +15,8 @@ from amssim.formats.table import thresholds
 
 # Interval halves waiting in the divide and conquer: one per level, and 2^64 columns are enough.
 _STACK = 64
+# Rows at a time: the running sums take 24 bytes a weight.
+_ROWS = 256
 
 
 def row_centroids(weights: np.ndarray, importance: np.ndarray, count: int) -> np.ndarray:
@@ -25,6 +27,12 @@ def row_centroids(weights: np.ndarray, importance: np.ndarray, count: int) -> np
         importance: float32[rows, cols], not negative; values of importance 0 do not count.
         count: centroids; the last is repeated where a row has fewer different places.
     """
+    parts = range(0, len(weights), _ROWS)
+    found = [_centroids(weights[i : i + _ROWS], importance[i : i + _ROWS], count) for i in parts]
+    return np.concatenate(found)
+
+
+def _centroids(weights: np.ndarray, importance: np.ndarray, count: int) -> np.ndarray:
     cols = weights.shape[1]
     order = np.argsort(weights, axis=1, kind="stable")
     x = np.take_along_axis(weights, order, axis=1).astype(np.float64)

@@ -128,8 +128,9 @@ def fitted_scales(weights, values, importance, block: int, otherwise: np.ndarray
     Least squares weighted by ``importance``; ``otherwise`` where the values are all zero or the
     fit has not its sign.
     """
-    up = in_blocks(importance * weights * values, block).sum(axis=2, dtype=np.float64)
-    down = in_blocks(importance * values * values, block).sum(axis=2, dtype=np.float64)
+    weighted = importance * values.astype(np.float64)
+    up = in_blocks(weighted * weights, block).sum(axis=2)
+    down = in_blocks(weighted * values, block).sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
         fit = (up / down).astype(np.float32)
     return np.where((down > 0) & (fit * otherwise > 0), fit, otherwise.astype(np.float32))

@@ -171,6 +171,20 @@ def test_affinity_brings_columns_together_that_agree():
     assert (twins[0::2] == twins[1::2]).mean() > 0.9
 
 
+def test_options_that_an_extension_decides_are_refused():
+    for build, option in ((JointAms, {"scale": "mse"}), (JointGptq, {"weighted": True})):
+        with pytest.raises(SchemeError, match=r"decides '.*' itself: leave it out"):
+            build("fp4.25", **option)
+    with pytest.raises(SchemeError, match="decides 'search' itself"):
+        GptqAms("fp4.25", search="zero")
+
+
+def test_moments_that_no_inputs_have_are_refused():
+    h = np.diag([1.0, -0.0, 1.0]) + np.roll(np.eye(3), 1, axis=0) * 9
+    with pytest.raises(InputError, match="not positive semidefinite"):
+        GptqAms("fp4.25").quantize(weights((2, 3)), h)
+
+
 def test_unknown_orders():
     with pytest.raises(SchemeError, match="unknown order 'size'"):
         Permuted(Ams("fp4.25"), "size")

@@ -73,6 +73,7 @@ class JointAms(Ams):
 
     source: ClassVar[str] = "ours, on AMS-Quant, arXiv 2510.16045"
     checked: ClassVar[str] = "the error under every factor; amssim.quantize at equal scales"
+    decides: ClassVar[tuple[str, ...]] = ("search", "scale", "weighted")
 
     @property
     def name(self) -> str:
@@ -93,6 +94,7 @@ class JointGptq(GptqAms):
     """Error feedback on an AMS grid under `joint_scales`."""
 
     source: ClassVar[str] = "ours, on GPTQ, arXiv 2210.17323, and AMS-Quant, arXiv 2510.16045"
+    decides: ClassVar[tuple[str, ...]] = ("search", "scale", "weighted")
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from amssim.formats.table import Table
 from amssim.layout import layout
 from amssim.scheme import Scheme, scheme
 
-# Rows that choose the special value; the choice of all rows of real layers is nearly always theirs.
+# Rows that choose the special value: with all rows the search takes three times as long.
 _SAMPLE_ROWS = 48
 # Scales tried for each special value, before the least-squares rounds refine them.
 _FACTORS = tuple((110 - 5 * i) / 100 for i in range(13))
