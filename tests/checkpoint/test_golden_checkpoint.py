@@ -1,0 +1,28 @@
+"""A file of the first format: read as it was written, and still written the same."""
+
+import numpy as np
+
+import amssim
+from amssim.checkpoint import open_checkpoint, quantize_checkpoint, verify_checkpoint
+from checkpoint import independent_reader
+from checkpoint.golden_files import make
+
+
+def test_57_it_is_read_as_an_independent_reader_reads_it(tmp_path):
+    expected = independent_reader.read(make.HERE)
+    found = open_checkpoint(make.FORMAT_1)
+    assert found.keys() == expected.keys() and len(found) == 4
+    for name, array in expected.items():
+        tensor = found[name]
+        if isinstance(tensor, np.ndarray):
+            assert tensor.tobytes() == array.tobytes()
+        else:
+            assert np.array_equal(tensor.dequantize().reshape(array.shape), array)
+
+
+def test_57_it_is_verified_and_written_again(tmp_path, monkeypatch):
+    src = make.source(tmp_path / "a.safetensors")
+    assert verify_checkpoint(make.FORMAT_1, src).packed == 3
+    monkeypatch.setattr(amssim, "__version__", "0.1.0")
+    quantize_checkpoint(src, tmp_path / "b.safetensors", **make.OPTIONS)
+    assert (tmp_path / "b.safetensors").read_bytes() == make.FORMAT_1.read_bytes()
