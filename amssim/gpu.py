@@ -87,8 +87,9 @@ def gemv(w: GpuTensor, x: Any, out: Any = None, stream: Any = None, dtype: str |
     Up to 64 rows of x take one launch of the tensor-core kernels; more take one launch per 64.
     From 257 rows on, where dense weights win, PyTorch and CuPy arrays take another road by
     themselves: `GpuTensor.dequantize` and the library's own product. Sums are float32 and the
-    result does not depend on timing. The launches can be captured in a CUDA graph; run each batch
-    size once before, since a kernel is compiled when it is first needed.
+    result does not depend on timing. Launches for schemes with a kernel form (docs/KERNELS.md) can
+    be captured in a CUDA graph; run each batch size once before, since a kernel is compiled when
+    it is first needed. Other schemes, and scales per block, take plain kernels that allocate.
 
     Args:
         w: weights from `to_gpu`.
