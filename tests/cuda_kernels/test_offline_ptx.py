@@ -54,7 +54,7 @@ def assemble(text: str, capability, folder: Path) -> tuple[str, Path]:
 
 
 def test_all_architectures(tmp_path):
-    """The product on the oldest and the newest; between, the dense weights, which compile faster."""
+    """The product on the oldest and newest; between, dense weights, which compile faster."""
     for i, capability in enumerate([(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]):
         make = product_ptx if capability in ((8, 0), (12, 0)) else dense_ptx
         text = make((FP4_25, FP5_33)[i % 2], capability)
