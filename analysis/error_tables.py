@@ -13,8 +13,6 @@ import numpy as np
 import recorded
 from error_summary import Summary
 
-from amssim.error.density import density
-from amssim.error.optimum import best_schemes
 from amssim.formats import get
 from amssim.rules import SEARCH_RULES
 
@@ -117,16 +115,15 @@ def theory_table(records: list[dict]) -> str:
     return markers.table(["scheme", "search", *names], body)
 
 
-def optimum_table() -> str:
+def optimum_table(records: list[dict]) -> str:
     """Best formats for a budget by the closed form."""
     headings = ["budget", "weights", "best", "clip, sigma", "SQNR dB", "second", "SQNR dB"]
     rows = []
-    for budget in (4.0, 4.25, 4.5, 5.0, 5.34, 6.0):
-        for name in ("normal", "laplace", "t5"):
-            first, second = best_schemes(density(name), budget)[:2]
-            cells = [f"`{first.scheme.name}`", f"{first.clip:.2f}", f"{first.sqnr_db:.2f}"]
-            cells += [f"`{second.scheme.name}`", f"{second.sqnr_db:.2f}"]
-            rows.append([f"{budget:g}", name, *cells])
+    for r in records:
+        first, second = r["best"]
+        cells = [f"`{first['scheme']}`", f"{first['clip']:.2f}", f"{first['sqnr_db']:.2f}"]
+        cells += [f"`{second['scheme']}`", f"{second['sqnr_db']:.2f}"]
+        rows.append([f"{r['budget']:g}", r["density"], *cells])
     return markers.table(headings, rows)
 
 
@@ -206,6 +203,7 @@ def model_table(stored: dict, groups: dict) -> str:
 def parts() -> dict[str, str]:
     """Every generated part of the document by its marker."""
     study = recorded.load("error_study")["weights"]
+    theory = recorded.load("error_theory")
     found, scored = recorded.load("error_formats"), recorded.load("error_model")
     groups, full = scored["groups"], recorded.load("error_model_full")
     model = [r for g in groups.values() for r in g]
@@ -214,8 +212,8 @@ def parts() -> dict[str, str]:
         "k": k_table(study),
         "search": search_table(study),
         "choices": choice_table(study),
-        "theory": theory_table(recorded.load("error_theory")["records"]),
-        "optimum": optimum_table(),
+        "theory": theory_table(theory["records"]),
+        "optimum": optimum_table(theory["optimum"]),
         "at 4.25": equal_bits_table(found, model, 4.1, 4.55),
         "at 5.33": equal_bits_table(found, model, 5.0, 5.6),
         "seeds": seed_table(model),

@@ -9,6 +9,7 @@ import recorded
 
 from amssim import scheme
 from amssim.error.density import DENSITIES, density
+from amssim.error.optimum import best_schemes
 from amssim.error.sharing import Choice
 from amssim.error.sources import from_density
 from amssim.error.sweep import sweep
@@ -17,6 +18,7 @@ from amssim.rules import SEARCH_RULES
 
 WEIGHTS, COLUMNS = 1 << 25, 256
 SCHEMES = ("fp5.33", "fp4.25", "ams-e2m2-k8", "ams-e3m2-k2", "fp6-e2m3")
+BUDGETS = (4.0, 4.25, 4.5, 5.0, 5.34, 6.0)
 
 
 def compared(name: str) -> list[dict]:
@@ -33,6 +35,24 @@ def compared(name: str) -> list[dict]:
     return found
 
 
-if __name__ == "__main__":
+def optimum() -> list[dict]:
+    """The two best formats for each budget and density, with their best clips."""
+    found = []
+    for budget in BUDGETS:
+        for name in ("normal", "laplace", "t5"):
+            best = [
+                {"scheme": b.scheme.name, "clip": b.clip, "sqnr_db": b.sqnr_db}
+                for b in best_schemes(density(name), budget)[:2]
+            ]
+            found.append({"budget": budget, "density": name, "best": best})
+    return found
+
+
+def main() -> None:
     records = [record for name in DENSITIES for record in compared(name)]
-    recorded.save("error_theory", {"weights": WEIGHTS, "columns": COLUMNS, "records": records})
+    size = {"weights": WEIGHTS, "columns": COLUMNS}
+    recorded.save("error_theory", size | {"records": records, "optimum": optimum()})
+
+
+if __name__ == "__main__":
+    main()

@@ -95,7 +95,7 @@ BAD = [
     (error, ["{tmp}/none.npy"], FormatError, "cannot be read as .npy weights"),
     (error, ["--density", "cauchy"], InputError, "unknown density 'cauchy'"),
     (error, ["--weights", "0"], InputError, "expected at least one of each"),
-    (error, ["--scheme", "fp9"], SchemeError, "no 9 bits"),
+    (error, ["--scheme", "fp9"], SchemeError, "9 bits: choose one of"),
     (error, ["--search", "best"], SchemeError, "unknown search rule 'best'"),
     (error, ["--activations", "{tmp}/none.npy"], InputError, "cannot be read as .npy"),
     (error, ["--budget", "1"], InputError, "no format has at most 1 bits"),
@@ -105,7 +105,7 @@ BAD = [
     (eval, ["{tmp}/model", "--tokens", "{tmp}/none.npy"], FormatError, "is no token file"),
     (eval, ["{tmp}", "--tokens", "{tmp}/tokens.npy"], FormatError, "needs its config.json"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/tokens.npy", "--scheme", "fp9"], SchemeError,
-     "no 9 bits"),
+     "9 bits: choose one of"),
     (report, ["{tmp}/none"], InputError, "none does not exist"),
     (report, ["{tmp}/model", "--weights", "0"], InputError, "must be at least 1"),
 ]  # fmt: skip
