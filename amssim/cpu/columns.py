@@ -114,18 +114,17 @@ def store_halves(typing, weights, to, k):
 def _widen(builder, low, high):
     """Emit 32 halves from their lower and upper bytes, as floats: vcvtph2ps.
 
-    AVX2 interleaves bytes within halves of a register: to read the eight results of 8 bytes from
-    there, one by one, costs nothing, where the whole vector in order would take two more shuffles.
+    AVX2 interleaves bytes within each 16 of a vector. Eight halves are taken from where that leaves
+    them: to bring all into one vector first would take two more shuffles for nothing.
     """
-    eights = [_interleave(builder, low, high, start) for start in (0, 8, 16, 24)]
+    eights = [_interleave(builder, low, high, half, part) for half in (0, 1) for part in (0, 1)]
     lower, upper = (pick(builder, a, range(16), b) for a, b in (eights[:2], eights[2:]))
     return builder.fpext(pick(builder, lower, range(32), upper), F32X32.llvm)
 
 
-def _interleave(builder, low, high, start: int):
-    """Emit the halves of bytes ``start`` to ``start + 7``."""
-    first = start % 16
-    order = [b for i in range(first, first + 8) for b in (i, 32 + i)]
-    order += [b for i in range(16 + first, 24 + first) for b in (i, 32 + i)]
+def _interleave(builder, low, high, half: int, part: int):
+    """Emit the eight halves of bytes 16 half + 8 part and following."""
+    order = [b for i in range(8) for b in (8 * part + i, 32 + 8 * part + i)]
+    order += [16 + b for b in order]  # what the same instruction does to the other 16 bytes
     halves = builder.bitcast(pick(builder, low, order, high), _HALVES)
-    return pick(builder, halves, range(start // 2 // 8 * 8, start // 2 // 8 * 8 + 8))
+    return pick(builder, halves, range(8 * half, 8 * half + 8))

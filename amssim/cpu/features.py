@@ -11,7 +11,8 @@ from amssim.cpu.layouts import LAYOUTS
 from amssim.errors import InputError, ResourceError
 from amssim.packed import PackedTensor
 
-#: Set to ``plain`` or ``avx2`` to force one kind of kernel; ``auto`` or unset takes the best.
+#: ``plain`` never takes the AVX2 kernels, ``avx2`` fails where the CPU lacks them; ``auto``, or
+#: unset, takes them where it can.
 VARIABLE = "AMSSIM_CPU"
 _CHOICES = ("auto", "avx2", "plain")
 # F16C turns halves into floats; FMA is what makes the float sums the same bits on every such CPU.

@@ -41,7 +41,8 @@ def gemv(
         With float32 activations the error is at most (54 + columns / 1536) 2^-24 sum |w x| + 2^-135
         columns scale, in an order of additions that is the same on every CPU with AVX2; other
         kernels (other schemes, a scale per block, other CPUs) add in float64 and are closer.
-        NaN and Inf in x give what IEEE 754 arithmetic gives.
+        NaN and Inf in x give what IEEE 754 arithmetic gives. The environment variable
+        AMSSIM_CPU=plain forces those other kernels.
 
     Raises:
         InputError: an argument of the wrong type, dtype, shape or value; NaN or Inf in x with

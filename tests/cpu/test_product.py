@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from cpu_cases import (
     PUBLISHED,
+    WITHOUT_AVX2,
     absolute,
     exact,
     float_bound,
@@ -97,6 +98,7 @@ def test_every_half_word_in_every_place(name, columns, activations, path):
     assert np.abs(found - weights).max() <= (0 if activations == "float32" else 1e-6)
 
 
+@WITHOUT_AVX2
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_order_of_the_float_sum_is_the_documented_one(name, monkeypatch):
     """32 running sums with one rounding per product, chunks of 1536 columns, halves added up."""
@@ -226,6 +228,7 @@ def test_the_operator_multiplies(path):
     assert np.array_equal(packed @ x, gemv(packed, x))
 
 
+@WITHOUT_AVX2
 def test_prepare_makes_the_word_order_once(monkeypatch):
     monkeypatch.setenv("AMSSIM_CPU", "plain")
     packed = random_packed("fp5.33", 3, 100)
