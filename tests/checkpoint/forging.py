@@ -1,10 +1,21 @@
-"""Files of amssim's changed with care: the header's checksum fits again."""
+"""Packed tensors of any bits, and files of amssim's changed so that the header's checksum fits."""
 
 import json
 
+import numpy as np
+
+from amssim import PackedTensor, scheme
 from amssim.checkpoint.header import TensorInfo
 from amssim.checkpoint.manifest import header_crc
+from amssim.layout import layout
 from checkpoint.builders import raw_file, split
+
+
+def packed_of(name="fp4.25", rows=3, columns=70, block=None, seed=0):
+    s, rng = scheme(name), np.random.default_rng(seed)
+    words = rng.integers(0, 2**16, (rows, layout(s).row_words(columns)), np.uint16)
+    scales = rng.random((rows, -(-columns // block) if block else 1), np.float32) + 1
+    return PackedTensor(s, (rows, columns), words, scales, block)
 
 
 def rewrite(path, change_manifest=lambda m: None, change_header=lambda h: None, data=None):

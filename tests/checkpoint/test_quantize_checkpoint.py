@@ -15,12 +15,9 @@ from safetensors.numpy import load_file
 
 import amssim
 from amssim import (
-    InputError,
     MismatchError,
     OutputError,
     ResourceError,
-    SchemeError,
-    UnsupportedError,
     reference,
 )
 from amssim.checkpoint import (
@@ -39,7 +36,6 @@ from checkpoint.builders import (
     make_model,
     model_tensors,
     raw_file,
-    split,
     weights,
     write_tensors,
 )
@@ -243,150 +239,6 @@ def test_other_forms_of_the_weights_are_not_copied(model, tmp_path):
     assert len(contents(tmp_path / "out")) == 5
 
 
-def bad(array, *values):
-    changed = array.astype(np.float32)
-    for position, value in values:
-        changed[position] = value
-    return changed.astype(array.dtype)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-def test_22_23_nan_and_inf_name_tensor_count_and_place(tmp_path, value, dtype, monkeypatch):
-    monkeypatch.setattr(tensor_reader, "BLOCK_WEIGHTS", 30)
-    matrix = bad(weights(9, 10, dtype=dtype), ((4, 7), value), ((8, 0), np.nan))
-    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": matrix})
-    with pytest.raises(InputError) as found:
-        quantize_checkpoint(src, tmp_path / "b.safetensors")
-    sentence = "tensor 'x.weight' holds 2 NaN or Inf, the first at [4, 7]"
-    assert sentence in str(found.value) and r"rule 'x\.weight=keep'" in str(found.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
-
-
-def test_22_a_tensor_with_nan_can_be_kept_and_a_place_in_experts_has_three_numbers(tmp_path):
-    experts = bad(weights(3, 4, 10), ((2, 1, 5), np.inf))
-    tensors = {"experts.w": experts, "x.weight": weights(4, 10)}
-    src = write_tensors(tmp_path / "a.safetensors", tensors)
-    with pytest.raises(InputError, match=r"the first at \[2, 1, 5\]"):
-        quantize_checkpoint(src, tmp_path / "b.safetensors")
-    quantize_checkpoint(src, tmp_path / "b.safetensors", rules=["experts.w=keep"])
-    assert open_checkpoint(tmp_path / "b.safetensors")["experts.w"].tobytes() == experts.tobytes()
-
-
-def edge_rows():
-    largest, tiny = np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal
-    rows = np.zeros((7, 65), np.float32)
-    rows[1, 3] = largest
-    rows[2] = tiny
-    rows[3] = -0.0
-    rows[4] = 0.1
-    rows[5] = np.linspace(-1, 1, 65) * largest
-    rows[6, 64] = 1e-30
-    return rows
-
-
-def test_24_to_28_edges_of_the_number_range(tmp_path):
-    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": edge_rows()})
-    quantize_checkpoint(src, tmp_path / "b.safetensors", "fp4.25")
-    packed = open_checkpoint(tmp_path / "b.safetensors")["x.weight"]
-    words, scales = reference.quantize(edge_rows(), amssim.scheme("fp4.25"))
-    assert np.array_equal(packed.words, words) and np.array_equal(packed.scales, scales)
-    assert packed.scales[0] == packed.scales[3] == 1 and not packed.dequantize()[[0, 3]].any()
-    assert (packed.scales >= np.finfo(np.float32).smallest_normal).all()
-
-
-@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5, 63, 64, 65])
-def test_28_widths_around_groups_and_blocks(tmp_path, columns):
-    matrix = weights(2, columns, dtype="float32")
-    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": matrix})
-    quantize_checkpoint(src, tmp_path / "b.safetensors", "fp4.25")
-    words, _ = reference.quantize(matrix, amssim.scheme("fp4.25"))
-    packed = open_checkpoint(tmp_path / "b.safetensors")["x.weight"]
-    assert packed.shape == (2, columns) and np.array_equal(packed.words, words)
-
-
-def test_11_13_odd_tensors_are_kept_byte_for_byte(tmp_path):
-    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": weights(4, 10)})
-    header, data = split(src)
-    end = len(data)
-    header |= {
-        "empty": entry("F32", [0, 3], end, end),
-        "scalar": entry("F64", [], end, end + 8),
-        "complex": entry("C64", [1], end + 8, end + 16),
-    }
-    src.write_bytes(raw_file(header, data + bytes(range(16))))
-    quantize_checkpoint(src, tmp_path / "b.safetensors")
-    found = open_checkpoint(tmp_path / "b.safetensors")
-    assert found["empty"].shape == (0, 3) and found["scalar"].tobytes() == bytes(range(8))
-    assert found["complex"].tobytes() == bytes(range(8, 16))
-
-
-def test_13_a_dtype_that_nobody_knows(tmp_path):
-    folder = make_model(tmp_path / "model")
-    index = json.loads((folder / INDEX).read_text())
-    index["weight_map"]["odd.weight"] = "odd.safetensors"
-    (folder / INDEX).write_text(json.dumps(index))
-    odd = raw_file({"odd.weight": entry("Q9", [2, 2], 0, 3)}, b"xyz")
-    (folder / "odd.safetensors").write_bytes(odd)
-    quantize_checkpoint(folder, tmp_path / "out")
-    assert (tmp_path / "out" / "odd.safetensors").read_bytes().endswith(b"xyz")
-    with pytest.raises(UnsupportedError, match=r"'odd\.weight' \(Q9\) cannot be read by the"):
-        _ = open_checkpoint(tmp_path / "out")["odd.weight"]
-
-
-@pytest.mark.parametrize(
-    ("sign", "sentence"),
-    [
-        ({"quantization_config": {"quant_method": "gptq"}}, "quant_method 'gptq' in config.json"),
-        ({"compression_config": {"quant_method": "x"}}, "quant_method 'x' in config.json"),
-        (
-            {"text_config": {"quantization_config": {"quant_method": "fp8"}}},
-            "quant_method 'fp8' in config.json",
-        ),
-        ("layers.0.q_proj.qweight", "tensor 'layers.0.q_proj.qweight'"),
-        ("layers.0.q_proj.weight_scale_inv", "tensor 'layers.0.q_proj.weight_scale_inv'"),
-        ("layers.0.q_proj.weight.absmax", "tensor 'layers.0.q_proj.weight.absmax'"),
-        ("fp8", "tensor 'y.weight' is F8_E4M3"),
-        ("ams", "was written by amssim"),
-    ],
-)
-def test_32_what_is_quantised_already(tmp_path, sign, sentence):
-    src = tmp_path / "model"
-    if sign == "ams":
-        quantize_checkpoint(make_model(tmp_path / "plain", config={}), src)
-        (src / "config.json").unlink()
-    elif isinstance(sign, dict):
-        make_model(src, config=sign)
-    else:
-        name = "y.weight" if sign == "fp8" else sign
-        make_model(src, {"a.safetensors": {"x.weight": weights(4, 10), name: np.zeros(2, "u1")}})
-        if sign == "fp8":
-            raw = (src / "a.safetensors").read_bytes().replace(b'"U8"', b'"F8_E4M3"')
-            length = int.from_bytes(raw[:8], "little") + 5
-            (src / "a.safetensors").write_bytes(length.to_bytes(8, "little") + raw[8:])
-    with pytest.raises(UnsupportedError) as found:
-        quantize_checkpoint(src, tmp_path / "out")
-    assert "is quantised already (" in str(found.value) and sentence in str(found.value)
-    assert not (tmp_path / "out").exists()
-
-
-def test_two_tensors_that_would_be_stored_under_one_name(tmp_path):
-    tensors = {"experts.w": weights(2, 3, 4), "experts.w_scale": weights(3)}
-    src = write_tensors(tmp_path / "a.safetensors", tensors)
-    with pytest.raises(UnsupportedError, match=r"would be stored as 'experts\.w_scale'"):
-        quantize_checkpoint(src, tmp_path / "b.safetensors")
-
-
-def test_nothing_to_quantise(tmp_path):
-    src = write_tensors(tmp_path / "a.safetensors", {"lm_head.weight": weights(4, 4)})
-    with pytest.raises(InputError, match=r"nothing of .* would be quantised \(output head\)"):
-        plan_quantize(src)
-    with pytest.raises(InputError, match="it has no tensors"):
-        plan_quantize(write_tensors(tmp_path / "b.safetensors", {}))
-    with pytest.raises(UnsupportedError, match="nothing to dequantise"):
-        dequantize_checkpoint(src, tmp_path / "c.safetensors")
-
-
 def test_43_a_source_that_changes_while_it_is_read(model, tmp_path):
     shard = model / "model-00001-of-00002.safetensors"
 
@@ -413,36 +265,6 @@ def test_progress_ends_with_everything(model, tmp_path):
     quantize_checkpoint(model, tmp_path / "out", progress=lambda *event: seen.append(event))
     total = sum(a.size for a in ALL.values())
     assert seen[-1][:2] == (total, total) and {name for _, _, name in seen} == ALL.keys()
-
-
-def test_weights_beyond_float16(tmp_path):
-    src = write_tensors(tmp_path / "a.safetensors", {"x.weight": weights(2, 4) * 1e6})
-    quantize_checkpoint(src, tmp_path / "b.safetensors")
-    with pytest.raises(InputError, match=r"'x\.weight' exceeds the range of float16"):
-        dequantize_checkpoint(tmp_path / "b.safetensors", tmp_path / "c.safetensors", "float16")
-    assert not (tmp_path / "c.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "sentence"),
-    [
-        ({"scheme": "fp9"}, SchemeError, "9 bits: choose one of"),
-        ({"search": "best"}, SchemeError, "unknown search rule 'best'"),
-        ({"scale": "max"}, SchemeError, "unknown scale rule 'max'"),
-        ({"scale_block": 0}, InputError, "scale_block must be"),
-        ({"threads": 0}, InputError, "threads must be"),
-        ({"rules": ["zzz=keep"]}, InputError, "matches no tensor"),
-    ],
-)
-def test_options_that_are_wrong(model, tmp_path, options, error, sentence):
-    with pytest.raises(error, match=sentence):
-        quantize_checkpoint(model, tmp_path / "out", **options)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_dtype_that_is_wrong(model, tmp_path):
-    with pytest.raises(SchemeError, match="unknown dtype 'int8': choose one of bfloat16"):
-        dequantize_checkpoint(model, tmp_path / "out", "int8")
 
 
 def test_40_45_everything_is_on_the_disk_before_it_is_named_index_and_config_last(
