@@ -74,12 +74,10 @@ def round_with_feedback(
     work = (np.empty(k), np.empty(k, np.uint8), np.empty(k))
     step = k * max(1, _BLOCK // k)
     for start in range(0, cols, step):
-        block = slice(start, min(start + step, cols))
-        errors = np.zeros((rows, block.stop - start))
-        _round_block(
-            w, scales, factor, *entries, k, start, block.stop, *work, codes, chosen, errors
-        )
-        w[:, block.stop :] -= errors @ factor[block, block.stop :]
+        stop = min(start + step, cols)
+        errors = np.zeros((rows, stop - start))
+        _round_block(w, scales, factor, *entries, k, start, stop, *work, codes, chosen, errors)
+        w[:, stop:] -= errors @ factor[start:stop, stop:]
     return codes, chosen
 
 

@@ -145,6 +145,13 @@ def test_negative_zero_is_written_and_means_the_special_value():
     assert special == 2.5
 
 
+def test_the_special_value_serves_either_side_of_zero():
+    row = np.random.default_rng(6).standard_normal((1, 256)).astype(np.float32)
+    found = NegativeZero("fp4.25").quantize(np.concatenate([row, -row]))
+    assert found.parts["scales"][0] == -found.parts["scales"][1]
+    assert np.array_equal(found.dequantize()[0], -found.dequantize()[1])
+
+
 def test_a_special_value_needs_a_shared_bit():
     with pytest.raises(SchemeError, match="needs a shared bit"):
         NegativeZero("fp6-e2m3")

@@ -36,7 +36,8 @@ MX = {
 @pytest.mark.parametrize("name", MX)
 def test_mx_blocks_are_those_of_gfloat(name):
     w = weights((6, 64))
-    w[0, :32] = np.linspace(-3, 3, 32, dtype=np.float32)  # ties of every format
+    for row, steps in enumerate((4, 16, 128)):  # ties of each format under a largest weight of 6
+        w[row, :32] = np.append(np.arange(-15, 16) / steps, 6)
     restored = formats.get(name).quantize(w).dequantize()
     for row, found in zip(w, restored, strict=True):
         for start in (0, 32):
@@ -126,7 +127,9 @@ def opal_by_hand(block, bits, outliers):
 
 @pytest.mark.parametrize(("bits", "outliers"), [(4, 1), (5, 4)])
 def test_opal_blocks_by_hand(bits, outliers):
-    w = weights((3, 64), 7)
+    w, limit = weights((3, 64), 7), 2 ** (bits - 1) - 1
+    w[:2, :32] = np.linspace(-1, 1, 32) * np.array([[limit + 0.25], [limit + 0.5]])
+    w[:2, :outliers] = 100  # the rest just fits a step of 1
     restored = formats.get("opal4", bits=bits, outliers=outliers, block=32).quantize(w).dequantize()
     for i, start in ((i, s) for i in range(3) for s in (0, 32)):
         block = [float(v) for v in w[i, start : start + 32]]
