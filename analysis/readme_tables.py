@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+import bench_gpu_tables
 import markers
 
 RESULTS = markers.ROOT / "analysis" / "results"
@@ -35,5 +36,20 @@ def cpu() -> str:
     return markers.table(headings, body) + "\n\n" + source
 
 
+def gpu() -> str:
+    """Speedups of the GPU benchmark for the layers of Llama-3, batch 1 and 8."""
+    found = bench_gpu_tables.record()
+    cells = {}
+    for r in found["results"]:
+        if r["layer"].startswith("Llama-3") and r["batch"] in (1, 8):
+            layer = f"{r['layer']}, {r['shape'][0]}x{r['shape'][1]}"
+            ratio = f"{r['cublas_us'] / r['us']:.2f}x"
+            cells.setdefault(layer, {})[(r["scheme"], r["batch"])] = ratio
+    columns = list(next(iter(cells.values())))
+    headings = ["layer", *(f"{scheme}, batch {batch}" for scheme, batch in columns)]
+    body = [[layer, *(row[c] for c in columns)] for layer, row in cells.items()]
+    return markers.table(headings, body) + "\n\n" + bench_gpu_tables.source(found)
+
+
 if __name__ == "__main__":
-    markers.main("README.md", {"cpu": cpu()}, __doc__)
+    markers.main("README.md", {"cpu": cpu(), "gpu": gpu()}, __doc__)

@@ -34,7 +34,7 @@ class SlimLlm(Format):
         "salience and errors by the inputs' second moments; 11 range factors, squared errors; "
         "widths by weighted error instead of KL divergence; no GPTQ updates"
     )
-    checked: ClassVar[str] = "brute force over the number of promoted groups"
+    checked: ClassVar[str] = "an allocation made by hand, and the mean width"
     uses: ClassVar[str] = "diagonal"
 
     bits: int = 4
