@@ -1,6 +1,6 @@
 """Write the golden vectors that do not exist yet; those that do are never touched.
 
-python tests/golden/make.py
+python tests/golden/make_vectors.py
 """
 
 import json
