@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from amssim.checkpoint.config import METHOD, quantization
 from amssim.checkpoint.files import read_chunks
 from amssim.checkpoint.header import DTYPE_BITS, MAX_DIMENSION, Header, TensorInfo
-from amssim.checkpoint.manifest import Manifest, Packing, read_manifest
+from amssim.checkpoint.manifest import Manifest, Packing, crc_text, read_manifest
 from amssim.checkpoint.packed_format import SCALES, SHAPE, WORDS, Spec, stored_specs
 from amssim.checkpoint.quantization_config import check_config
 from amssim.checkpoint.source import Checkpoint
@@ -118,7 +119,7 @@ def _check_unique(names: list[str], checkpoint: Checkpoint) -> None:
 def _of_shard(header: Header, manifest: Manifest | None) -> tuple[Content, ...]:
     if manifest is None:
         return tuple(Content.plain(header.tensors[name]) for name in sorted(header.tensors))
-    contents = [_packed(header, name, p) for name, p in manifest.packed.items()]
+    contents = [_packed(header, name, manifest) for name in manifest.packed]
     claimed = {spec.name for content in contents for spec in content.stored}
     rest = header.tensors.keys() - claimed
     if rest != manifest.kept.keys():
@@ -128,12 +129,12 @@ def _of_shard(header: Header, manifest: Manifest | None) -> tuple[Content, ...]:
     return tuple(sorted(contents, key=lambda content: content.name))
 
 
-def _packed(header: Header, name: str, packing: Packing) -> Content:
-    where = f"{header.path}: packed tensor {name!r}"
+def _packed(header: Header, name: str, manifest: Manifest) -> Content:
+    packing, where = manifest.packed[name], f"{header.path}: packed tensor {name!r}"
     for part in (WORDS, SCALES, SHAPE):
         if name + part not in header.tensors:
             raise FormatError(f"{where} has no {name + part!r}")
-    shape = _logical_shape(header, name + SHAPE, where)
+    shape = _logical_shape(header, name + SHAPE, manifest.checksums[name + SHAPE], where)
     if check_scale_block(packing.scale_block, shape[-1]) != packing.scale_block:
         raise FormatError(
             f"{where}: scale_block is {packing.scale_block}, expected less than its {shape[-1]} "
@@ -150,12 +151,14 @@ def _packed(header: Header, name: str, packing: Packing) -> Content:
     return content
 
 
-def _logical_shape(header: Header, name: str, where: str) -> tuple[int, ...]:
+def _logical_shape(header: Header, name: str, crc: str, where: str) -> tuple[int, ...]:
     info = header.tensors[name]
     if info.dtype != "I64" or info.shape not in ((2,), (3,)):
         raise FormatError(f"{where}: {name!r} is {info.dtype}{list(info.shape)}, not I64[2 or 3]")
     raw = b"".join(read_chunks(header.path, *header.data_range(name)))
     shape = tuple(np.frombuffer(raw, "<i8").tolist())
+    if crc_text(zlib.crc32(raw)) != crc:
+        raise FormatError(f"{where}: {name!r} is damaged: it reads {list(shape)}")
     if min(shape) < 1 or max(shape) >= MAX_DIMENSION:
         raise FormatError(f"{where}: its shape is {list(shape)}, expected positive dimensions")
     return shape

@@ -1,6 +1,7 @@
-"""Packed tensors of any bits, and files of amssim's changed so that the header's checksum fits."""
+"""Packed tensors of any bits, and files of amssim's changed so that the checksums fit."""
 
 import json
+import zlib
 
 import numpy as np
 
@@ -21,8 +22,12 @@ def packed_of(name="fp4.25", rows=3, columns=70, block=None, seed=0):
 def rewrite(path, change_manifest=lambda m: None, change_header=lambda h: None, data=None):
     """Change the manifest, the header or the data of a file."""
     header, old = split(path)
+    data = old if data is None else data
     manifest = json.loads(header["__metadata__"]["amssim"])
     change_header(header)
+    for name in header.keys() & manifest["crc32"].keys():
+        first, last = header[name]["data_offsets"]
+        manifest["crc32"][name] = f"{zlib.crc32(data[first:last]):08x}"
     change_manifest(manifest)
     infos = [
         TensorInfo(name, e["dtype"], tuple(e["shape"]), *e["data_offsets"])
@@ -31,4 +36,4 @@ def rewrite(path, change_manifest=lambda m: None, change_header=lambda h: None, 
     ]
     manifest["header_crc32"] = header_crc(manifest, infos)
     header["__metadata__"]["amssim"] = json.dumps(manifest)
-    path.write_bytes(raw_file(header, old if data is None else data))
+    path.write_bytes(raw_file(header, data))

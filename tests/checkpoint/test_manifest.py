@@ -83,6 +83,13 @@ def test_16_a_shape_that_does_not_fit_the_payload(path, shape, sentence):
         open_checkpoint(path)
 
 
+def test_16_a_shape_that_was_altered(path):
+    header, data = split(path)
+    path.write_bytes(raw_file(header, data[:8] + b"\x41" + data[9:]))
+    with pytest.raises(FormatError, match=r"'up\.weight_shape' is damaged: it reads \[3, 65\]"):
+        load_packed(path)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -1,7 +1,6 @@
 """Verification: no byte of a file is unguarded, and the source tells the error."""
 
 import shutil
-import zlib
 
 import numpy as np
 import pytest
@@ -104,14 +103,11 @@ def test_3_a_file_that_is_cut_off(small):
 
 
 def forge_words(path, change):
-    """Change the words and give them the checksum that fits."""
     header, data = split(path)
     first, last = header[f"{NAME}_packed"]["data_offsets"]
     words = np.frombuffer(data[first:last], np.uint16).reshape(3, -1).copy()
     change(words)
-    crc = f"{zlib.crc32(words.tobytes()):08x}"
-    data = data[:first] + words.tobytes() + data[last:]
-    rewrite(path, lambda m: m["crc32"].update({f"{NAME}_packed": crc}), data=data)
+    rewrite(path, data=data[:first] + words.tobytes() + data[last:])
 
 
 def test_19_padding_bits_are_refused_here_and_ignored_by_decoders(small):
