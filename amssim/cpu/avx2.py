@@ -8,7 +8,8 @@ from amssim._threads import over_rows
 from amssim.cpu import kernels
 from amssim.cpu.activations import Quantized
 from amssim.cpu.layouts import LAYOUTS, rows_of
-from amssim.cpu.operands import aligned, floats, kernel_order, planes
+from amssim.cpu.memory import aligned
+from amssim.cpu.operands import floats, kernel_order, planes
 from amssim.packed import PackedTensor
 
 # Arrays of int8 that share a pass over the weights; each width is compiled on its own.

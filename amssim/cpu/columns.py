@@ -6,6 +6,8 @@ for each column is emitted side by side, so that all accumulators stay in regist
 
 from __future__ import annotations
 
+from functools import reduce
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -26,13 +28,22 @@ from amssim.cpu.simd import (
 _HALVES = ir.VectorType(ir.HalfType(), 16)
 
 
+def _chains(x) -> int:
+    """Accumulators per array of the tuple type ``x``: at least four additions run side by side.
+
+    LLVM fuses pmaddwd and the addition where the CPU can, into an instruction of four cycles.
+    """
+    return max(1, 4 // len(x))
+
+
 @intrinsic
 def no_sums(typing, x):
-    """A sum of 0 for every array of the tuple ``x``."""
-    sums = types.UniTuple(I32X8, len(x))
+    """Sums of 0 for the tuple of arrays ``x``: `_chains` vectors for each."""
+    count = len(x) * _chains(x)
+    sums = types.UniTuple(I32X8, count)
 
     def emit(context, builder, sig, args):
-        return context.make_tuple(builder, sums, [ir.Constant(I32X8.llvm, None)] * len(x))
+        return context.make_tuple(builder, sums, [ir.Constant(I32X8.llvm, None)] * count)
 
     return sums(x), emit
 
@@ -53,7 +64,8 @@ def add_integer_products(typing, sums, weights, x, k):
             at = builder.add(k, k.type(32 * v))
             for c, column in enumerate(columns):
                 values = load(context, builder, sig.args[2].dtype, column, at, I8X32)
-                found[c] = builder.add(found[c], _sums_of_four(builder, weight, values))
+                i = c + len(columns) * (v % _chains(columns))
+                found[i] = builder.add(found[i], _sums_of_four(builder, weight, values))
         return context.make_tuple(builder, sig.return_type, found)
 
     return sums(sums, weights, x, types.intp), emit
@@ -66,15 +78,16 @@ def _sums_of_four(builder, unsigned, signed):
 
 
 @intrinsic
-def totals(typing, sums):
-    """The int64 sum of the lanes of each of ``sums``."""
-    result = types.UniTuple(types.int64, len(sums))
+def totals(typing, sums, x):
+    """The int64 sum of all that was added for each array of the tuple ``x``."""
+    result = types.UniTuple(types.int64, len(x))
 
     def emit(context, builder, sig, args):
         wide = [builder.sext(v, I64X8.llvm) for v in cgutils.unpack_tuple(builder, args[0])]
-        return context.make_tuple(builder, result, [sum_of_lanes(builder, v, "add") for v in wide])
+        found = [reduce(builder.add, wide[c :: len(x)]) for c in range(len(x))]
+        return context.make_tuple(builder, result, [sum_of_lanes(builder, v, "add") for v in found])
 
-    return result(sums), emit
+    return result(sums, x), emit
 
 
 @intrinsic

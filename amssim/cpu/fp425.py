@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim._jit import leaf
-from amssim.cpu.simd import blend, constant, load_bytes, pshufb, psrlw, spread_bits
+from amssim.cpu.memory import READ_AHEAD_WORDS
+from amssim.cpu.simd import blend, constant, load_bytes, prefetch, pshufb, psrlw, spread_bits
 from amssim.cpu.steps import magnitudes_in_steps
 from amssim.layout import layout
 from amssim.scheme import FP4_25
@@ -48,6 +49,7 @@ _ZERO = constant([0])
 def _parts(row, b):
     """Indices of the lower and upper nibbles, and the shared bit of each as a mask."""
     at = WORDS * b
+    prefetch(row, at + READ_AHEAD_WORDS)
     tops = load_bytes(row, at)
     return tops & 15, psrlw(tops, 4) & 15, spread_bits(row[at + 16])
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from amssim._jit import leaf
 from amssim.cpu import tiles
-from amssim.cpu.simd import blend, constant, load_bytes, pshufb, psignb, psllw, psrlw
+from amssim.cpu.memory import READ_AHEAD_WORDS
+from amssim.cpu.simd import blend, constant, load_bytes, prefetch, pshufb, psignb, psllw, psrlw
 from amssim.cpu.steps import magnitudes_in_steps
 from amssim.scheme import FP5_33
 
@@ -33,6 +34,8 @@ class Rows(NamedTuple):
 @leaf
 def _planes(row, t):
     at = WORDS * t
+    prefetch(row, at + READ_AHEAD_WORDS)
+    prefetch(row, at + READ_AHEAD_WORDS + 32)
     return (
         load_bytes(row, at),
         load_bytes(row, at + 16),

@@ -46,7 +46,7 @@ def integer_products(rows, x, sums, start, stop):
             for t in range(first, min(first + chunk, count)):
                 k = columns_of(rows) * t
                 found = add_integer_products(found, integers(rows, row, t), x, k)
-            total = totals(found)
+            total = totals(found, x)
             for c in range(len(x)):
                 sums[c][r] += total[c]
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import numpy as np
 
 from amssim._jit import jit
 from amssim.cpu.layouts import LAYOUTS
+from amssim.cpu.memory import aligned
 from amssim.scheme import Scheme
 
 #: int16 activations are this times the high plane, plus the low one.
 PLANE_RADIX = 255
 _RADIX = np.float32(PLANE_RADIX)
-_CACHE_LINE_BYTES = 64
 
 
 @lru_cache(maxsize=64)
@@ -43,14 +42,6 @@ def planes(steps: np.ndarray, count: int, order: np.ndarray) -> tuple[np.ndarray
     sums = np.zeros(len(arranged), np.int64)
     _arrange_planes(steps, order, arranged, sums)
     return arranged, sums
-
-
-def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Return an uninitialised array at the start of a cache line: no vector of it lies in two."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    room = np.empty(size + _CACHE_LINE_BYTES, np.uint8)
-    start = -room.ctypes.data % _CACHE_LINE_BYTES
-    return room[start : start + size].view(dtype).reshape(shape)
 
 
 @jit

@@ -135,6 +135,21 @@ def load_bytes(typing, array, index):
     return I8X32(array, types.intp), emit
 
 
+@intrinsic
+def prefetch(typing, array, index):
+    """Start to load the cache line of item ``index``, which may lie past the end of the array."""
+
+    def emit(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        line = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        form = ir.FunctionType(ir.VoidType(), [line.type, _INDEX, _INDEX, _INDEX])
+        function = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0")
+        builder.call(function, [line, _INDEX(0), _INDEX(3), _INDEX(1)])  # read, keep, data
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), emit
+
+
 def constant(values):
     """Return a kernel function that gives the bytes ``values``, repeated to fill a vector."""
     vector = ir.Constant(I8X32.llvm, list(values) * (32 // len(values)))

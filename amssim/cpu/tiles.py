@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim._jit import jit
+from amssim.cpu.memory import aligned
 from amssim.scheme import FP5_33
 
 #: Half-words and weights of a tile.
@@ -62,7 +63,7 @@ def vector_columns(columns: int) -> np.ndarray:
 def to_tiles(words: np.ndarray) -> np.ndarray:
     """uint16[rows, half-words] of FP5.33 -> uint16[rows, 64 * tiles], padded with zeros."""
     tiles = -(-words.shape[1] // WORDS)
-    planes = np.zeros((len(words), tiles, 4, _LANES), np.uint8)
+    planes = aligned((len(words), tiles, 4, _LANES), np.uint8)
     _move(words, np.array(MOVES, np.uint16), planes)
     return planes.reshape(len(words), -1).view(np.uint16)
 
@@ -80,7 +81,7 @@ def from_tiles(tiled: np.ndarray, count: int) -> np.ndarray:
 
 @jit
 def _move(words, moves, planes):
-    """planes |= the fields of words, each where its move puts it.
+    """planes = the fields of words, each where its move puts it, 0 elsewhere.
 
     words   uint16[rows, half-words]
     moves   uint16[n, 5]                  the fields of n `Move`
@@ -88,6 +89,7 @@ def _move(words, moves, planes):
     """
     for r in range(planes.shape[0]):
         for t in range(planes.shape[1]):
+            planes[r, t] = 0
             for m in range(moves.shape[0]):
                 group, source, width, plane, target = moves[m]
                 first = WORDS * t + _LANES * np.int64(group)

@@ -91,7 +91,7 @@ def test_every_half_is_widened_in_its_place():
 def integer_sums(weights, x):
     w = (simd.load_bytes(weights, 0), simd.load_bytes(weights, 32))
     sums = columns.add_integer_products(columns.no_sums(x), w, x, 0)
-    return columns.totals(columns.add_integer_products(sums, w, x, 0))
+    return columns.totals(columns.add_integer_products(sums, w, x, 0), x)
 
 
 def test_integer_products_hold_at_the_extremes():
