@@ -37,8 +37,8 @@ VERBS = (
 
 INTERRUPTED = 130
 _EPILOG = """\
-exit codes: 0 done, 1 verification failed, 2 usage, 3 bad input, 4 output or machine,
-130 interrupted. "amssim VERB --help" explains a verb.
+exit codes: 0 done, 1 verification failed, 2 usage, 3 bad input, 4 output or
+machine, 130 interrupted. "amssim VERB --help" explains a verb.
 """
 
 
@@ -83,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"amssim {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"amssim {__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
     for verb in VERBS:
         import_module(f"amssim.cli.{verb}").add_parser(subparsers)
