@@ -13,7 +13,8 @@ from amssim.errors import InputError
 #: How x takes part in the sums: as float32, or quantised to 127 or 32512 steps on either side.
 ACTIVATIONS = ("float32", "int16", "int8")
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
-#: The largest whole number of each integer kind; 32512 = 255 * 127 + 127 fits two planes of int8.
+#: The largest whole number of each integer kind. 32512 = 255 * 127 + 127 is the most that two
+#: planes of int8 hold, 255 high + low within [-127, 127], so that kernels may use those.
 LARGEST_STEP = {"int8": 127, "int16": 32512}
 _SMALLEST_SCALE = np.finfo(np.float32).smallest_normal
 

@@ -9,10 +9,10 @@ from amssim.cpu import kernels
 from amssim.cpu.activations import Quantized
 from amssim.cpu.layouts import LAYOUTS, rows_of
 from amssim.cpu.memory import aligned
-from amssim.cpu.operands import floats, kernel_order, planes
+from amssim.cpu.operands import floats, integers
 from amssim.packed import PackedTensor
 
-# Arrays of int8 that share a pass over the weights; each width is compiled on its own.
+# Columns of x that share a pass over the weights; each width is compiled on its own.
 _PASS_WIDTHS = (8, 4, 2, 1)
 # Up to here one pass per column is faster than decoding rows to memory, by measurement.
 _FLOAT_PASSES = 4
@@ -23,7 +23,7 @@ _FLOAT_COLUMNS = 64
 def float_product(packed: PackedTensor, x: np.ndarray, threads: int) -> np.ndarray:
     """Return the product float32[rows, n] with x float32[n, columns]."""
     rows = rows_of(packed)
-    x = floats(x, kernel_order(packed.scheme, packed.shape[1]))
+    x = floats(x, packed.scheme)
     y = np.empty((packed.shape[0], len(x)), np.float32)
 
     def passes(start: int, stop: int) -> None:
@@ -41,26 +41,24 @@ def float_product(packed: PackedTensor, x: np.ndarray, threads: int) -> np.ndarr
     return y
 
 
-def integer_product(
-    packed: PackedTensor, x: Quantized, planes_per_column: int, threads: int
-) -> np.ndarray:
-    """Return the product float32[rows, n] with n quantised columns."""
+def integer_product(packed: PackedTensor, x: Quantized, kind: str, threads: int) -> np.ndarray:
+    """Return the product float32[rows, n] with n columns quantised to ``kind``."""
     rows, element = rows_of(packed), packed.scheme.minifloat
-    order = kernel_order(packed.scheme, packed.shape[1])
-    columns, column_sums = planes(x.steps, planes_per_column, order)
+    columns, column_sums = integers(x.steps, packed.scheme, kind)
     sums = np.empty((len(columns), packed.shape[0]), np.int64)
     sums[:] = -LAYOUTS[packed.scheme].OFFSET * column_sums[:, None]
-    unit = np.float32(element.min_subnormal)
-    y = np.empty((packed.shape[0], len(x.scale)), np.float32)
+    chunk, unit = kernels.INTEGER_CHUNK[kind], np.float32(element.min_subnormal)
+    y = np.empty((packed.shape[0], len(columns)), np.float32)
 
     def work(start: int, stop: int) -> None:
         n = 0
         while n < len(columns):
             width = next(w for w in _PASS_WIDTHS if w <= len(columns) - n)
             some = slice(n, n + width)
-            kernels.integer_products(rows, tuple(columns[some]), tuple(sums[some]), start, stop)
+            together = tuple(columns[some]), chunk, tuple(sums[some])
+            kernels.integer_products(rows, *together, start, stop)
             n += width
-        kernels.finish(sums, planes_per_column, unit, x.scale, packed.scales, y, start, stop)
+        kernels.finish(sums, unit, x.scale, packed.scales, y, start, stop)
 
     over_rows(work, packed.shape[0], threads)
     return y

@@ -53,28 +53,55 @@ def add_integer_products(typing, sums, weights, x, k):
     """``sums[c] += weights[v] * x[c][k + 32 v]``, four neighbours to a 32-bit lane.
 
     weights  tuple of vectors of 32 uint8, at most 128
-    x        tuple of int8[padded columns], -127 to 127: a pair of products fits 16 bits
+    x        tuple of int8[padded columns], -127 to 127: a pair of products fits 16 bits; or of
+             int16[padded columns], in 32 of which the even columns come before the odd ones
     """
+    products = _BYTE_PRODUCTS if x.dtype.dtype == types.int8 else _WORD_PRODUCTS
 
     def emit(context, builder, sig, args):
         sums, weights, x, k = args
         found = cgutils.unpack_tuple(builder, sums)
         columns = cgutils.unpack_tuple(builder, x)
         for v, weight in enumerate(cgutils.unpack_tuple(builder, weights)):
-            at = builder.add(k, k.type(32 * v))
-            for c, column in enumerate(columns):
-                values = load(context, builder, sig.args[2].dtype, column, at, I8X32)
-                i = c + len(columns) * (v % _chains(columns))
-                found[i] = builder.add(found[i], _sums_of_four(builder, weight, values))
+            chain = len(columns) * (v % _chains(columns))
+            for split, first, multiply, vector in products:
+                factor = split(builder, weight)
+                at = builder.add(k, k.type(32 * v + first))
+                for c, column in enumerate(columns):
+                    values = load(context, builder, sig.args[2].dtype, column, at, vector)
+                    term = multiply(builder, factor, values)
+                    found[c + chain] = builder.add(found[c + chain], term)
         return context.make_tuple(builder, sig.return_type, found)
 
     return sums(sums, weights, x, types.intp), emit
 
 
-def _sums_of_four(builder, unsigned, signed):
-    ones = ir.Constant(I16X16.llvm, [1] * 16)
+def _same(builder, weight):
+    return weight
+
+
+def _even(builder, weight):
+    pairs = builder.bitcast(weight, I16X16.llvm)
+    return builder.and_(pairs, ir.Constant(I16X16.llvm, [255] * 16))
+
+
+def _odd(builder, weight):
+    pairs = builder.bitcast(weight, I16X16.llvm)
+    return builder.lshr(pairs, ir.Constant(I16X16.llvm, [8] * 16))
+
+
+def _bytes(builder, unsigned, signed):
     pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", I16X16, unsigned, signed)
-    return call(builder, "llvm.x86.avx2.pmadd.wd", I32X8, pairs, ones)
+    return _words(builder, pairs, ir.Constant(I16X16.llvm, [1] * 16))
+
+
+def _words(builder, left, right):
+    return call(builder, "llvm.x86.avx2.pmadd.wd", I32X8, left, right)
+
+
+# How a vector of weights meets x: part of it, first column, instruction, vector of x.
+_BYTE_PRODUCTS = ((_same, 0, _bytes, I8X32),)
+_WORD_PRODUCTS = ((_even, 0, _words, I16X16), (_odd, 16, _words, I16X16))
 
 
 @intrinsic

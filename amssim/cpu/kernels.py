@@ -17,11 +17,11 @@ from amssim.cpu.columns import (
     totals,
 )
 from amssim.cpu.layouts import columns_of, halves, integers, words_of
-from amssim.cpu.operands import PLANE_RADIX
 from amssim.cpu.simd import fma, load_floats, no_floats, sum_floats
 
-#: Of the integer kernel: 24,576 vectors add up to 4 * 120 * 127 each, which is below 2^31.
-INTEGER_CHUNK = 786_432
+#: Of the integer kernel, by the dtype of x: a lane takes four products from every 32 columns, each
+#: at most 120 * 127 or 120 * 32512, and their sum stays below 2^31.
+INTEGER_CHUNK = {"int8": 786_432, "int16": 4224}
 #: Of the float kernels: 3 rows of weights and a column of x, 24 kB, stay in the first cache.
 FLOAT_CHUNK = 1536
 #: Rows that `float_products` takes at once: 12 registers of sums, 4 each, leave room for x.
@@ -30,20 +30,21 @@ _HALF_UNIT = np.float32(2.0**14)  # `halves` are 2^-14 times the weights
 
 
 @jit
-def integer_products(rows, x, sums, start, stop):
+def integer_products(rows, x, chunk, sums, start, stop):
     """sums[c][r] += sum_k (w[r, k] + offset) x[c][k], w in units of the smallest value.
 
-    rows  fp533.Rows | fp425.Rows
-    x     tuple of int8[padded columns]  -127 to 127
-    sums  tuple of int64[rows]           written, one array per array of x
+    rows   fp533.Rows | fp425.Rows
+    x      tuple of int8[padded columns] | of int16[padded columns]  whole numbers, see `operands`
+    chunk  int                                                       columns, see `INTEGER_CHUNK`
+    sums   tuple of int64[rows]                                      written, one array per x
     """
     count = rows.words.shape[1] // words_of(rows)
-    chunk = INTEGER_CHUNK // columns_of(rows)
+    tiles = chunk // columns_of(rows)
     for r in range(start, stop):
         row = rows.words[r]
-        for first in range(0, count, chunk):
+        for first in range(0, count, tiles):
             found = no_sums(x)
-            for t in range(first, min(first + chunk, count)):
+            for t in range(first, min(first + tiles, count)):
                 k = columns_of(rows) * t
                 found = add_integer_products(found, integers(rows, row, t), x, k)
             total = totals(found, x)
@@ -52,22 +53,18 @@ def integer_products(rows, x, sums, start, stop):
 
 
 @jit
-def finish(sums, planes, unit, factor, scales, y, start, stop):
-    """y[r, n] = float32(sum) unit factor[n] scales[r], rounded after each step.
+def finish(sums, unit, factor, scales, y, start, stop):
+    """y[r, n] = float32(sums[n, r]) unit factor[n] scales[r], rounded after each step.
 
-    sums    int64[n * planes, rows]  with two planes, the sum is 255 high + low
-    planes  int                      1 or 2
-    unit    float32                  the smallest value, a power of two
+    sums    int64[n, rows]
+    unit    float32          the smallest value, a power of two
     factor  float32[n]
     scales  float32[rows, 1]
-    y       float32[rows, n]         written
+    y       float32[rows, n]  written
     """
     for n in range(factor.shape[0]):
         for r in range(start, stop):
-            total = sums[planes * n, r]
-            if planes == 2:
-                total = PLANE_RADIX * total + sums[2 * n + 1, r]
-            value = np.float32(np.float32(total) * unit)
+            value = np.float32(np.float32(sums[n, r]) * unit)
             y[r, n] = np.float32(value * factor[n]) * scales[r, 0]
 
 

@@ -11,36 +11,40 @@ from amssim.cpu.layouts import LAYOUTS
 from amssim.cpu.memory import aligned
 from amssim.scheme import Scheme
 
-#: int16 activations are this times the high plane, plus the low one.
-PLANE_RADIX = 255
-_RADIX = np.float32(PLANE_RADIX)
-
 
 @lru_cache(maxsize=64)
-def kernel_order(scheme: Scheme, columns: int) -> np.ndarray:
-    """Return int32[padded columns]: the column that each item of an operand is; -1 is padding."""
+def kernel_order(scheme: Scheme, columns: int, kind: str) -> np.ndarray:
+    """Return int32[padded columns]: the column that each item of an operand is; -1 is padding.
+
+    ``kind`` is the dtype of the operand: vectors of int16 meet the even columns of a vector of
+    weights first, then the odd ones.
+    """
     column = LAYOUTS[scheme].vector_columns(columns)
+    if kind == "int16":
+        column = column.reshape(-1, 16, 2).swapaxes(1, 2).reshape(-1)
     return np.where(column < columns, column, -1).astype(np.int32)
 
 
-def floats(x: np.ndarray, order: np.ndarray) -> np.ndarray:
+def floats(x: np.ndarray, scheme: Scheme) -> np.ndarray:
     """Return float32[n, columns] as float32[n, padded columns] in kernel order."""
+    order = kernel_order(scheme, x.shape[1], "float32")
     arranged = aligned((len(x), len(order)), np.float32)
     _arrange_floats(x, order, arranged)
     return arranged
 
 
-def planes(steps: np.ndarray, count: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return int8[n * count, padded columns] in kernel order, and the sum of each row, int64.
+def integers(steps: np.ndarray, scheme: Scheme, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return whole numbers as kind[n, padded columns] in kernel order, and their sums int64[n].
 
     Args:
-        steps: float32[n, columns], whole numbers as `quantize_columns` makes them.
-        count: 1, or 2 for 255 high + low, the high plane first, both within [-127, 127].
-        order: see `kernel_order`.
+        steps: float32[n, columns], as `quantize_columns` makes them.
+        scheme: that of the weights.
+        kind: ``int8`` or ``int16``.
     """
-    arranged = aligned((count * len(steps), len(order)), np.int8)
-    sums = np.zeros(len(arranged), np.int64)
-    _arrange_planes(steps, order, arranged, sums)
+    order = kernel_order(scheme, steps.shape[1], kind)
+    arranged = aligned((len(steps), len(order)), np.dtype(kind))
+    sums = np.empty(len(steps), np.int64)
+    _arrange_integers(steps, order, arranged, sums)
     return arranged, sums
 
 
@@ -54,20 +58,13 @@ def _arrange_floats(x, order, arranged):
 
 
 @jit
-def _arrange_planes(steps, order, arranged, sums):
-    """arranged[n, i] = steps[n, order[i]], in planes if it has twice the rows; see `planes`."""
-    split = arranged.shape[0] > steps.shape[0]
+def _arrange_integers(steps, order, arranged, sums):
+    """arranged[n, i] = steps[n, order[i]], 0 for padding; the arrays are those of `integers`."""
     for n in range(steps.shape[0]):
+        total = np.int64(0)
         for i in range(order.shape[0]):
             k = order[i]
-            step = steps[n, k] if k >= 0 else np.float32(0)
-            if split:
-                high = np.float32(np.rint(np.float32(step / _RADIX)))
-                low = np.float32(step - np.float32(_RADIX * high))
-                arranged[2 * n, i] = np.int8(high)
-                arranged[2 * n + 1, i] = np.int8(low)
-                sums[2 * n] += np.int64(high)
-                sums[2 * n + 1] += np.int64(low)
-            else:
-                arranged[n, i] = np.int8(step)
-                sums[n] += np.int64(step)
+            step = np.int32(steps[n, k]) if k >= 0 else np.int32(0)
+            arranged[n, i] = step
+            total += np.int64(step)
+        sums[n] = total

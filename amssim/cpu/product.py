@@ -12,7 +12,6 @@ from amssim.cpu.layouts import rows_of
 from amssim.errors import InputError
 from amssim.packed import PackedTensor
 
-_PLANES = {"int8": 1, "int16": 2}
 # Waking a thread takes about 40 us, in which one thread does this many multiplications.
 _PRODUCTS_PER_THREAD = 1 << 20
 
@@ -88,7 +87,7 @@ def _product(packed: PackedTensor, x: np.ndarray, activations: str, threads: int
         return plain.product(packed, Quantized(x, np.ones(len(x), np.float32)), threads)
     quantized = quantize_columns(x, activations)
     if fast:
-        return avx2.integer_product(packed, quantized, _PLANES[activations], threads)
+        return avx2.integer_product(packed, quantized, activations, threads)
     plain.check_exact(packed, activations)
     return plain.product(packed, quantized, threads)
 

@@ -99,6 +99,7 @@ def call(builder, name: str, result: Vector, *args):
 
 def address(context, builder, array_type, array, index, vector: Vector):
     """Emit the address of item ``index`` of a contiguous 1-D array, as that of a vector."""
+    assert (array_type.layout, array_type.ndim) == ("C", 1), "strides are not read"
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.llvm.as_pointer())
 

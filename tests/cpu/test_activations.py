@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from amssim import InputError
 from amssim.cpu.activations import LARGEST_STEP, as_columns, check_activations, quantize_columns
-from amssim.cpu.operands import PLANE_RADIX, planes
+from amssim.cpu.layouts import LAYOUTS
+from amssim.cpu.operands import integers, kernel_order
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
@@ -43,20 +44,26 @@ def test_no_step_exceeds_the_largest(x):
         assert np.abs(steps).max() <= largest
 
 
-def test_every_int16_step_splits_into_two_planes_that_avoid_minus_128():
-    steps = np.arange(-32512, 32513, dtype=np.float32)[None]
-    order = np.arange(steps.size, dtype=np.int32)
-    (high, low), sums = planes(steps, 2, order)
-    assert (PLANE_RADIX * high.astype(int) + low == steps).all()
-    assert min(high.min(), low.min()) == -127
-    assert sums.tolist() == [high.sum(dtype=int), low.sum(dtype=int)]
+@pytest.mark.parametrize("kind", ["int8", "int16"])
+def test_operands_are_padded_with_zeros_and_keep_every_step(kind):
+    largest = LARGEST_STEP[kind]
+    steps = np.arange(-largest, largest + 1, dtype=np.float32)
+    steps = np.stack([steps, np.abs(steps)])
+    for s in LAYOUTS:
+        order = kernel_order(s, steps.shape[1], kind)
+        found, sums = integers(steps, s, kind)
+        assert found.dtype == kind
+        assert (found[:, order >= 0] == steps[:, order[order >= 0]]).all()
+        assert not found[:, order < 0].any()
+        assert sorted(order[order >= 0]) == list(range(steps.shape[1]))
+        assert sums.tolist() == [0, largest * (largest + 1)]
 
 
-def test_planes_are_padded_with_zeros_in_the_order_given():
-    steps = np.float32([[1, -2, 3], [4, 5, -6]])
-    found, sums = planes(steps, 1, np.int32([2, -1, 0, 1]))
-    assert found.tolist() == [[3, 0, 1, -2], [-6, 0, 4, 5]]
-    assert sums.tolist() == [2, 3]
+def test_int16_operands_hold_even_columns_before_odd_ones():
+    for s in LAYOUTS:
+        order, plain = kernel_order(s, 500, "int16"), kernel_order(s, 500, "int8")
+        pairs = plain.reshape(-1, 16, 2)
+        assert (order.reshape(-1, 2, 16) == np.stack([pairs[..., 0], pairs[..., 1]], 1)).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -169,7 +169,7 @@ def test_integer_sums_at_the_extremes(name, activations, path):
 @pytest.mark.parametrize("activations", INTEGERS)
 @pytest.mark.parametrize(("name", "columns"), [("fp5.33", 1_200_000), ("fp4.25", 2_500_000)])
 def test_no_long_row_overflows(name, columns, activations, path):
-    """Eight lanes of 32 bits would, with the offset of the weights, and so would their sum."""
+    """Lanes of 32 bits would, in eight columns at once, were the row one chunk."""
     s = scheme(name)
     count = amssim.layout.layout(s).row_words(columns)
     largest = int(s.minifloat.max_value / s.minifloat.min_subnormal)
@@ -181,8 +181,8 @@ def test_no_long_row_overflows(name, columns, activations, path):
     packed = PackedTensor(s, (1, columns), words, np.ones((1, 1), np.float32))
     step = {"int8": 127, "int16": 32512}[activations]
     total = np.float32(columns * largest * step) * np.float32(s.minifloat.min_subnormal)
-    found = gemv(packed, np.ones(columns, np.float32), activations)
-    assert found == total * (np.float32(1) / np.float32(step))
+    found = gemv(packed, np.ones((columns, 8), np.float32), activations)
+    assert (found == total * (np.float32(1) / np.float32(step))).all()
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

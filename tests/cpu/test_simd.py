@@ -94,10 +94,17 @@ def integer_sums(weights, x):
     return columns.totals(columns.add_integer_products(sums, w, x, 0), x)
 
 
-def test_integer_products_hold_at_the_extremes():
+def test_products_with_int8_hold_at_the_extremes():
     weights = np.full(64, 128, np.uint8)
     x = np.int8([[127] * 64, [-127] * 64, [127, -127] * 32])
     assert integer_sums(weights, tuple(x)) == tuple(2 * 128 * x.sum(axis=1, dtype=int))
     weights = RNG.integers(0, 129, 64, dtype=np.uint8)
     x = RNG.integers(-127, 128, (2, 64), dtype=np.int8)
     assert integer_sums(weights, tuple(x)) == tuple(2 * x.astype(int) @ weights)
+
+
+def test_products_with_int16_take_even_columns_first():
+    weights = RNG.integers(0, 129, 64, dtype=np.uint8)
+    x = RNG.integers(-32512, 32513, (5, 64)).astype(np.int16)
+    apart = x.reshape(5, 2, 16, 2).swapaxes(2, 3).reshape(5, 64)
+    assert integer_sums(weights, tuple(apart)) == tuple(2 * x.astype(int) @ weights)
