@@ -101,8 +101,8 @@ def dequantize(
         InputError: another dtype, or an ``out`` that does not fit.
 
     >>> import numpy as np
-    >>> dequantize(quantize(np.float32([[1, 2, 7.5]])), "float16")
-    array([[1. , 2. , 7.5]], dtype=float16)
+    >>> dequantize(quantize(np.float32([[0.125, -1.125, 7.5]])), "float16")
+    array([[ 0.125, -1.125,  7.5  ]], dtype=float16)
     """
     dtype = checks.check_float(dtype)
     out = checks.check_out(out, packed.shape, dtype)

@@ -36,7 +36,7 @@ class Encoder(NamedTuple):
         return cls(*constants, search, read_only(importance), Chunk.of(layout), votes)
 
 
-@part
+@inline
 def put(encoder, weights, scale, at):
     """Draft weights / scale as members ``at`` and following of the chunk.
 
@@ -52,7 +52,8 @@ def put(encoder, weights, scale, at):
 @inline
 def put_zeros(encoder, start, stop):
     """Draft zeros as members start..stop, fewer than a group."""
-    put(encoder, _ZEROS[: stop - start], np.float32(1), start)
+    if start < stop:
+        put(encoder, _ZEROS[: stop - start], np.float32(1), start)
 
 
 @part
@@ -64,13 +65,13 @@ def weigh(votes, importance):
 
 @inline
 def settle(encoder, column, count):
-    """Turn the chunk's ``count`` drafts, of columns from ``column`` on, into codes.
+    """Turn the chunk's ``count`` drafts, of columns from ``column`` on, into codes and bits.
 
     Zeros pad the last group and vote too. Where errors decide, importance weighs them, and that
     of the padding is 0.
     """
     votes, importance, k = encoder.votes, encoder.importance, encoder.form.k
-    by_error = encoder.search == ADAPTIVE or encoder.search == REPLACE
+    by_error = encoder.search in (ADAPTIVE, REPLACE)
     groups = (count + k - 1) // k
     put_zeros(encoder, count, groups * k)
     if by_error and importance.shape[0] > 0:

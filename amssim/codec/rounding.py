@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from amssim._jit import inline, leaf, part
+from amssim._jit import leaf, part
 from amssim.codec.float_bits import bits_of, float_of
 from amssim.rules import SEARCH_RULES
 
@@ -110,14 +110,14 @@ def draft_rounded(weights, scale, element, majority, drafts, votes):
         drafts[j] = np.uint8(np.uint32(even | sign))
 
 
-@inline
+@part
 def draft(weights, scale, element, search, drafts, votes):
     """Draft weights by the rule ``search``; the other arguments as in `draft_adaptive`."""
-    if search == REPLACE or search == MAJORITY:
+    if search in (REPLACE, MAJORITY):
         draft_rounded(weights, scale, element, search == MAJORITY, drafts, votes)
         return
     draft_adaptive(weights, scale, element, drafts, votes)
-    if search == ZERO or search == ONE:
+    if search in (ZERO, ONE):
         vote = np.float32(1) if search == ZERO else np.float32(-1)
         for j in range(weights.shape[0]):
             votes[j] = vote

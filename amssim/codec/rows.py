@@ -1,14 +1,13 @@
-"""The four ways through the codec, row by row in chunks of whole blocks that stay in L1."""
+"""The four ways through the codec, row by row in chunks of whole blocks that stay in cache."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from amssim._jit import jit, leaf, part
+from amssim._jit import jit, leaf
 from amssim.codec.decoding import decode
 from amssim.codec.encoding import put, settle
-from amssim.codec.packing import pack_chunk, unpack_chunk
+from amssim.codec.packing import copy, groups_of, pack_chunk, unpack_chunk
 from amssim.codec.scales import absmax_scales
+from amssim.codec.sharing import collect
 from amssim.codec.validity import codes_are_valid
 
 
@@ -54,8 +53,8 @@ def dequantize_rows(words, scales, block, element, form, chunk, weights):
     """
     cols = weights.shape[1]
     for r in range(weights.shape[0]):
-        for start in range(0, cols, form.chunk_weights):
-            count = min(form.chunk_weights, cols - start)
+        for start in range(0, cols, form.decode_weights):
+            count = min(form.decode_weights, cols - start)
             unpack_chunk(words[r, _words_before(start, form) :], count, form, chunk)
             column = start
             while column < start + count:
@@ -79,8 +78,9 @@ def pack_rows(codes, form, chunk, words):
     for r in range(codes.shape[0]):
         for start in range(0, codes.shape[1], form.chunk_weights):
             count = min(form.chunk_weights, codes.shape[1] - start)
-            _copy(codes[r, start : start + count], chunk.codes)
-            valid &= codes_are_valid(chunk.codes, count, form)
+            copy(codes[r, start : start + count], chunk.codes)
+            collect(chunk.codes, groups_of(count, form), form.k, chunk.bits)
+            valid &= codes_are_valid(chunk, count, form)
             pack_chunk(chunk, count, form, words[r, _words_before(start, form) :])
     return valid
 
@@ -92,16 +92,9 @@ def unpack_rows(words, form, chunk, codes):
         for start in range(0, codes.shape[1], form.chunk_weights):
             count = min(form.chunk_weights, codes.shape[1] - start)
             unpack_chunk(words[r, _words_before(start, form) :], count, form, chunk)
-            _copy(chunk.codes[:count], codes[r, start:])
+            copy(chunk.codes[:count], codes[r, start:])
 
 
 @leaf
 def _words_before(column, form):
     return column // form.block_weights * form.block_words
-
-
-@part
-def _copy(source, target):
-    """Copy all of ``source``, uint8, to the start of ``target``."""
-    for j in range(source.shape[0]):
-        target[j] = source[j]

@@ -43,6 +43,33 @@ def _elect(votes, groups, k, bits):
 
 
 @part
+def collect(codes, groups, k, bits):
+    """bits[g] = last bit of group g's first code.
+
+    codes   uint8[>= groups * k]
+    groups  int
+    k       int
+    bits    uint8[>= groups]      written
+    """
+    if k == 1:
+        _collect(codes, groups, 1, bits)
+    elif k == 2:
+        _collect(codes, groups, 2, bits)
+    elif k == 3:
+        _collect(codes, groups, 3, bits)
+    elif k == 4:
+        _collect(codes, groups, 4, bits)
+    else:
+        _collect(codes, groups, k, bits)
+
+
+@inline
+def _collect(codes, groups, k, bits):
+    for g in range(groups):
+        bits[g] = np.uint8(codes[g * k] & np.uint8(1))
+
+
+@part
 def spread(bits, groups, k, members):
     """members[g * k + i] = bits[g] for every i below k.
 
@@ -51,7 +78,9 @@ def spread(bits, groups, k, members):
     k        int
     members  uint8[>= groups * k]  written
     """
-    if k == 2:
+    if k == 1:
+        _spread(bits, groups, 1, members)
+    elif k == 2:
         _spread(bits, groups, 2, members)
     elif k == 3:
         _spread(bits, groups, 3, members)

@@ -1,6 +1,7 @@
 """The general packed layout: a block's fields as a stream of bits, its shared bits after it.
 
-Kernels for whole blocks of a chunk. ``octets`` is a view of ``codes``.
+Sixteen fields, a *unit*, are two octets of codes and fill ``field_bits`` half-words. A unit moves
+as two uint64, 8 half-words; those past its own are the next unit's, or at the end nobody's.
 """
 
 from __future__ import annotations
@@ -9,86 +10,79 @@ import numpy as np
 
 from amssim._jit import leaf, part
 from amssim.codec.octets import PER_BYTE, apart, halve, join, together
-from amssim.codec.sharing import spread
-from amssim.layout import GROUPS_PER_BLOCK, HALF_WORD_BITS
+from amssim.layout import HALF_WORD_BITS
 
-_WORDS_OF_UINT64 = 64 // HALF_WORD_BITS
+#: Half-words that a unit may touch past its own.
+OVERRUN = 8
+_UINT64_WORDS = 4
 
 
 @part
-def pack_stream(codes, octets, blocks, form, words):
-    """Pack whole blocks of codes: a unit of 16 fields after the other, then the shared bits.
+def pack_stream(octets, bit_octets, blocks, form, words):
+    """Pack whole blocks: a unit after the other, then the half-word of shared bits.
 
-    codes   uint8[blocks * block_weights]
-    octets  uint64[blocks * block_weights / 8]
-    blocks  int
-    form    Form
-    words   uint16[blocks * block_words]        written
+    octets      uint64[blocks * block_weights / 8]        codes, eight each; overwritten
+    bit_octets  uint64[2 * blocks]                        shared bits, eight each
+    blocks      int
+    form        Form
+    words       uint16[blocks * block_words + OVERRUN]    written
     """
-    width = np.uint64(form.field_bits)
-    drop = np.uint64(1 if form.k > 1 else 0)
+    width, drop = np.uint64(form.field_bits), np.uint64(1 if form.k > 1 else 0)
     keep = np.uint64(PER_BYTE * np.uint64(np.uint64(255) >> drop))
-    for b in range(blocks):
-        at = b * form.block_words
-        for unit in range(b * form.k, (b + 1) * form.k):
-            low = together(np.uint64(np.uint64(octets[2 * unit] >> drop) & keep), width)
-            high = together(np.uint64(np.uint64(octets[2 * unit + 1] >> drop) & keep), width)
-            _store(low, high, form.field_bits, words, at)
-            at += form.field_bits
-        if form.k > 1:
-            shared = np.uint32(0)
-            for g in range(GROUPS_PER_BLOCK):
-                bit = np.uint32(codes[(b * GROUPS_PER_BLOCK + g) * form.k] & np.uint8(1))
-                shared = np.uint32(shared | np.uint32(bit << np.uint32(g)))
-            words[at] = np.uint16(shared)
+    for i in range(2 * blocks * form.k):  # a loop of its own: it vectorises
+        octets[i] = together(np.uint64(np.uint64(octets[i] >> drop) & keep), width)
+    for unit in range(blocks * form.k):
+        at = _unit_words(unit, form)
+        first, second = join(octets[2 * unit], octets[2 * unit + 1], width)
+        _store(first, words, at)
+        _store(second, words, at + _UINT64_WORDS)
+    if form.k > 1:
+        for b in range(blocks):
+            words[(b + 1) * form.block_words - 1] = shared_word(bit_octets, b)
 
 
 @part
-def unpack_stream(words, blocks, form, chunk):
-    """Unpack whole blocks.
-
-    words   uint16[blocks * block_words]
-    blocks  int
-    form    Form
-    chunk   Chunk                         its codes are written
-    """
-    width = np.uint64(form.field_bits)
-    raise_by = np.uint64(1 if form.k > 1 else 0)
-    for b in range(blocks):
-        at = b * form.block_words
-        for unit in range(b * form.k, (b + 1) * form.k):
-            first, second = _load(words, at, form.field_bits)
-            low, high = halve(first, second, width)
-            chunk.octets[2 * unit] = np.uint64(apart(low, width) << raise_by)
-            chunk.octets[2 * unit + 1] = np.uint64(apart(high, width) << raise_by)
-            at += form.field_bits
-        if form.k > 1:
-            for g in range(GROUPS_PER_BLOCK):
-                bit = np.uint16(np.uint16(words[at] >> np.uint16(g)) & np.uint16(1))
-                chunk.bits[b * GROUPS_PER_BLOCK + g] = np.uint8(bit)
+def unpack_stream(words, blocks, form, octets, bit_octets):
+    """The inverse of `pack_stream`; the codes of a group still lack their shared bit."""
+    width, raised = np.uint64(form.field_bits), np.uint64(1 if form.k > 1 else 0)
+    for unit in range(blocks * form.k):
+        at = _unit_words(unit, form)
+        first, second = _load(words, at), _load(words, at + _UINT64_WORDS)
+        octets[2 * unit], octets[2 * unit + 1] = halve(first, second, width)
     if form.k > 1:
-        spread(chunk.bits, blocks * GROUPS_PER_BLOCK, form.k, chunk.members)
-        for j in range(blocks * form.block_weights):
-            chunk.codes[j] = np.uint8(chunk.codes[j] | chunk.members[j])
+        for b in range(blocks):
+            shared = np.uint64(words[(b + 1) * form.block_words - 1])
+            bit_octets[2 * b] = apart(shared, np.uint64(1))
+            bit_octets[2 * b + 1] = apart(np.uint64(shared >> np.uint64(8)), np.uint64(1))
+    for i in range(2 * blocks * form.k):
+        octets[i] = np.uint64(apart(octets[i], width) << raised)
 
 
 @leaf
-def _store(low, high, count, words, at):
-    first, second = join(low, high, np.uint64(count))
-    for i in range(count):
-        part = first if i < _WORDS_OF_UINT64 else second
-        by = np.uint64(HALF_WORD_BITS * (i % _WORDS_OF_UINT64))
-        words[at + i] = np.uint16(np.uint64(part >> by) & np.uint64(0xFFFF))
+def _unit_words(unit, form):
+    """Half-words before a unit: those of the units before it, and of their blocks' shared bits."""
+    return unit * form.field_bits + (unit // form.k if form.k > 1 else 0)
 
 
 @leaf
-def _load(words, at, count):
-    first = second = np.uint64(0)
-    for i in range(count):
-        by = np.uint64(HALF_WORD_BITS * (i % _WORDS_OF_UINT64))
-        part = np.uint64(np.uint64(words[at + i]) << by)
-        if i < _WORDS_OF_UINT64:
-            first = np.uint64(first | part)
-        else:
-            second = np.uint64(second | part)
-    return first, second
+def shared_word(bit_octets, block):
+    """The shared bits of a block's 16 groups, the first group's lowest."""
+    low = together(bit_octets[2 * block], np.uint64(1))
+    high = together(bit_octets[2 * block + 1], np.uint64(1))
+    return np.uint16(np.uint64(low | np.uint64(high << np.uint64(8))) & np.uint64(0xFFFF))
+
+
+@leaf
+def _store(value, words, at):
+    for i in range(_UINT64_WORDS):
+        part_of = np.uint64(value >> np.uint64(HALF_WORD_BITS * i))
+        words[np.uint64(at + i)] = np.uint16(part_of & np.uint64(0xFFFF))
+
+
+@leaf
+def _load(words, at):
+    value = np.uint64(0)
+    for i in range(_UINT64_WORDS):
+        raised = np.uint64(np.uint64(words[np.uint64(at + i)]) << np.uint64(HALF_WORD_BITS * i))
+        value = np.uint64(value | raised)
+    return value

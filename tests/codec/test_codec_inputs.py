@@ -114,14 +114,14 @@ def test_weights_that_cannot_be_quantized(weights, sentence, scale):
 def test_the_first_bad_weight_is_found_across_blocks_and_threads():
     weights = np.ones((700, 600), np.float16)
     weights[699, 1] = weights[650, 599] = np.inf
-    with pytest.raises(InputError, match="weights holds 2 .* inf, at row 650, column 599"):
+    with pytest.raises(InputError, match=r"weights holds 2 .* inf, at row 650, column 599"):
         quantize(weights, threads=3)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ({"scheme": "fp5.34"}, SchemeError, r"no 5\.34 bits"),
+        ({"scheme": "fp5.34"}, SchemeError, r"5\.34 bits"),
         ({"search": "best"}, SchemeError, "unknown search rule 'best': choose one of adaptive"),
         ({"scale": "max"}, SchemeError, "unknown scale rule 'max'"),
         ({"scale_block": 0}, InputError, "scale_block must be a positive number of columns"),

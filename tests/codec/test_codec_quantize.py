@@ -49,15 +49,15 @@ def test_every_scheme_and_rule(data):
     )
 
 
-# Kernels take 2048 weights at a time, or 512 under mse: rows that end inside a later chunk.
+# Kernels take 6144 weights at a time, 1536 to decode, 512 under mse: rows that end in a later chunk.
 @pytest.mark.parametrize("scale", ["absmax", "mse"])
 @pytest.mark.parametrize("widths_and_k", [(2, 3, 3), (2, 2, 4), (2, 3, 1), (3, 2, 4), (4, 3, 7)])
 @pytest.mark.parametrize("scale_block", [None, 900])
 def test_rows_of_several_chunks(widths_and_k, scale, scale_block):
     x, y, k = widths_and_k
     rng = np.random.default_rng(k)
-    weights = rng.standard_t(4, (2, 4301)).astype(np.float32)
-    importance = rng.random(4301) if k == 4 else None
+    weights = rng.standard_t(4, (2, 7301)).astype(np.float32)
+    importance = rng.random(7301) if k == 4 else None
     form = Scheme(Minifloat(x, y), k)
     rules = {"scale": scale, "scale_block": scale_block, "importance": importance}
     assert_specified(weights, form, **rules)
