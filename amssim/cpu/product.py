@@ -34,18 +34,20 @@ def gemv(
         and so it is for every number of threads.
 
         With integer activations the sum over a row is exact, and the result is
-        float32(sum w q) * s * scale, rounded after each step from left to right; a scale per
-        block adds such terms in float32. Every CPU computes the same bits.
+        float32(sum v q) * s * scale for values v, rounded after each step from left to right;
+        with a scale per block such terms are added in float32. Every CPU computes the same bits.
 
-        With float32 activations the error is at most (54 + columns / 1536) 2^-24 sum |w x| + 2^-135
-        columns scale, in an order of additions that is the same on every CPU with AVX2; other
-        kernels (other schemes, a scale per block, other CPUs) add in float64 and are closer.
-        NaN and Inf in x give what IEEE 754 arithmetic gives. The environment variable
-        AMSSIM_CPU=plain forces those other kernels.
+        With float32 activations the published schemes with a scale per row have an order of
+        additions that is the same on every CPU with AVX2, and an error of at most
+        (54 + columns / 1536) 2^-24 sum |w x| + 2^-135 columns scale. Others, and other CPUs, add
+        in float64 within a block: at most (3 + blocks) 2^-24 sum |w x|. NaN and Inf in x give what
+        IEEE 754 arithmetic gives. The environment variable AMSSIM_CPU=plain forces the latter.
 
     Raises:
         InputError: an argument of the wrong type, dtype, shape or value; NaN or Inf in x with
             integer activations.
+        UnsupportedError: integer activations and rows of more than a million columns, in schemes
+            with four exponent bits and without AVX2 kernels.
 
     >>> import amssim, numpy as np
     >>> packed = amssim.quantize(np.float32([[0.625, -1.125, 7.5], [7.5, 0.125, -0.375]]), "fp5.33")

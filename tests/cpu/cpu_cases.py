@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from amssim import reference, scheme
-from amssim.cpu.features import missing_features
+from amssim.cpu.features import missing_features, uses_avx2
 from amssim.packed import PackedTensor
 
 PUBLISHED = ("fp5.33", "fp4.25")
@@ -53,9 +53,12 @@ def absolute(packed: PackedTensor, x) -> np.ndarray:
 
 def float_bound(packed: PackedTensor, x) -> np.ndarray:
     """The error that the documentation of `gemv` allows with float32 activations."""
-    columns = packed.shape[1]
-    underflow = 2.0**-135 * columns * packed.scales.max()
-    return (54 + columns / 1536) * 2.0**-24 * absolute(packed, x) + underflow
+    columns, blocks = packed.shape[1], packed.scales.shape[1]
+    if uses_avx2(packed):
+        roundings, smallest = 54 + columns / 1536, 2.0**-135 * columns * packed.scales.max()
+    else:
+        roundings, smallest = 3 + blocks, 2.0**-148 * blocks
+    return roundings * 2.0**-24 * absolute(packed, x) + smallest
 
 
 def integer_product(packed: PackedTensor, x, activations) -> np.ndarray:

@@ -104,7 +104,7 @@ def test_products_with_int8_hold_at_the_extremes():
 
 
 def test_products_with_int16_take_even_columns_first():
-    weights = RNG.integers(0, 129, 64, dtype=np.uint8)
+    weights = RNG.integers(0, 256, 64, dtype=np.uint8)
     x = RNG.integers(-32512, 32513, (5, 64)).astype(np.int16)
     apart = x.reshape(5, 2, 16, 2).swapaxes(2, 3).reshape(5, 64)
     assert integer_sums(weights, tuple(apart)) == tuple(2 * x.astype(int) @ weights)
