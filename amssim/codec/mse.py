@@ -16,7 +16,7 @@ _SMALLEST_SCALE = np.finfo(np.float32).smallest_normal
 # Candidates whose errors are summed at a time: the sums are in column order, each waiting for its
 # last addition, so it takes several to keep the adder busy: 0.2 ns a weight, not 1.
 _AT_A_TIME = 5
-_SPAN_WEIGHTS = 512  # 20 kB of squares
+_SPAN_WEIGHTS = 2048  # 80 kB of squares: in L2
 
 
 class Search(NamedTuple):

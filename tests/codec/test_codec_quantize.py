@@ -49,7 +49,7 @@ def test_every_scheme_and_rule(data):
     )
 
 
-# Kernels take 6144 weights at once, 1536 to decode, 512 under mse: rows that end in a later chunk.
+# Kernels take 6144 weights at once, 1536 to decode, 2048 under mse: rows that end in a later chunk.
 @pytest.mark.parametrize("scale", ["absmax", "mse"])
 @pytest.mark.parametrize("widths_and_k", [(2, 3, 3), (2, 2, 4), (2, 3, 1), (3, 2, 4), (4, 3, 7)])
 @pytest.mark.parametrize("scale_block", [None, 900])
