@@ -57,8 +57,9 @@ def _codec_items(weights: np.ndarray, packed: PackedTensor) -> list[dict]:
     fill_s = best_s(lambda: filled.fill(1))
     scheme, columns = packed.scheme, packed.shape[1]
     quantize_s = best_s(lambda: quantize(weights, scheme, threads=1))
-    pack_s = best_s(lambda: pack(codes, scheme, threads=1))
-    unpack_s = best_s(lambda: unpack(packed.words, scheme, columns, threads=1))
+    words, unpacked = np.empty_like(packed.words), np.empty_like(codes)
+    pack_s = best_s(lambda: pack(codes, scheme, out=words, threads=1))
+    unpack_s = best_s(lambda: unpack(packed.words, scheme, columns, out=unpacked, threads=1))
     dequantize_s = best_s(lambda: dequantize(packed, out=filled, threads=1))
     return [
         _item("quantize", *about, quantize_s, "ml_dtypes cast to e2m3", cast_s),

@@ -120,16 +120,20 @@ def dequantize(
     return out
 
 
-def pack(codes: np.ndarray, scheme: str | Scheme, *, threads: int | None = None) -> np.ndarray:
+def pack(
+    codes: np.ndarray, scheme: str | Scheme, *, out: np.ndarray | None = None, threads=None
+) -> np.ndarray:
     """Pack codes into the canonical layout: uint8[rows, columns] -> uint16[rows, half-words].
 
     Args:
         codes: every one below 2^bits, with one last bit in each group.
         scheme: the number format, or its name.
+        out: array of that dtype and shape to write to and return.
         threads: None uses every CPU of the process.
 
     Raises:
-        InputError: codes that are not so; the message has the place of the first.
+        InputError: codes that are not so, with the place of the first; an ``out`` that does not
+            fit.
         SchemeError: an unknown scheme.
 
     >>> import numpy as np
@@ -138,7 +142,7 @@ def pack(codes: np.ndarray, scheme: str | Scheme, *, threads: int | None = None)
     """
     scheme, codes = find_scheme(scheme), checks.check_codes(codes)
     rows, columns = codes.shape
-    words = np.empty((rows, layout(scheme).row_words(columns)), np.uint16)
+    words = checks.check_out(out, (rows, layout(scheme).row_words(columns)), np.dtype(np.uint16))
     packed_form, source = form(scheme), read_only(codes)
     valid = []
 
@@ -153,7 +157,12 @@ def pack(codes: np.ndarray, scheme: str | Scheme, *, threads: int | None = None)
 
 
 def unpack(
-    words: np.ndarray, scheme: str | Scheme, columns: int, *, threads: int | None = None
+    words: np.ndarray,
+    scheme: str | Scheme,
+    columns: int,
+    *,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
 ) -> np.ndarray:
     """Return the codes of packed words: uint16[rows, half-words] -> uint8[rows, columns].
 
@@ -161,10 +170,11 @@ def unpack(
         words: the canonical layout of rows with ``columns`` weights; padding bits are ignored.
         scheme: the number format, or its name.
         columns: weights of a row.
+        out: array of that dtype and shape to write to and return.
         threads: None uses every CPU of the process.
 
     Raises:
-        InputError: words whose dtype or shape is another.
+        InputError: words whose dtype or shape is another; an ``out`` that does not fit.
         SchemeError: an unknown scheme.
 
     >>> import numpy as np
@@ -173,7 +183,7 @@ def unpack(
     """
     scheme, columns = find_scheme(scheme), checks.check_columns(columns)
     source = read_only(checks.check_words(words, scheme, columns))
-    codes = np.empty((source.shape[0], columns), np.uint8)
+    codes = checks.check_out(out, (source.shape[0], columns), np.dtype(np.uint8))
     packed_form = form(scheme)
 
     def work(start: int, stop: int) -> None:

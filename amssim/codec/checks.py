@@ -121,7 +121,7 @@ def check_words(words, scheme: Scheme, columns: int) -> np.ndarray:
 
 
 def check_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    """Return ``out`` if weights can be written there; a new array if it is None."""
+    """Return ``out`` if a result can be written there; a new array if it is None."""
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amssim import Minifloat, Scheme, layout, pack, reference, schemes, testing, unpack
+from amssim import (
+    InputError,
+    Minifloat,
+    Scheme,
+    layout,
+    pack,
+    reference,
+    schemes,
+    testing,
+    unpack,
+)
 from oracles import bits_by_hand
 
 
@@ -56,3 +66,15 @@ def test_strides_of_the_arguments_do_not_matter():
     words.flags.writeable = codes.flags.writeable = False
     assert np.array_equal(pack(codes, "fp5.33"), words)
     assert np.array_equal(unpack(words, "fp5.33", 72), codes)
+
+
+def test_results_go_where_out_says():
+    codes = unpack(np.arange(68, dtype=np.uint16).reshape(2, 34), "fp4.25", 100)
+    words, again = np.empty((2, 34), np.uint16), np.empty((2, 100), np.uint8)
+    assert pack(codes, "fp4.25", out=words) is words
+    assert unpack(words, "fp4.25", 100, out=again) is again
+    assert np.array_equal(again, codes)
+    with pytest.raises(InputError, match=r"out must be uint8\[2, 100\], found uint16\[2, 34\]"):
+        unpack(words, "fp4.25", 100, out=words)
+    with pytest.raises(InputError, match=r"out must be uint16\[2, 34\], found list"):
+        pack(codes, "fp4.25", out=[])
