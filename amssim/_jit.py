@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,10 +25,8 @@ def jit(function=None, **options):
         return lambda f: jit(f, **options)
     options = {"nogil": True, "error_model": "numpy"} | options
     kernel = numba.njit(**options)(function)
-    try:
+    with suppress(RuntimeError):  # no cache directory can be written
         kernel._cache = _Cache(function)
-    except RuntimeError:  # no cache directory can be written
-        return kernel
     return kernel
 
 
@@ -76,10 +75,8 @@ class _Cache(FunctionCache):
             return None
 
     def save_overload(self, sig, data):
-        try:
+        with suppress(OSError):  # the disk is full, or the directory is no longer writable
             super().save_overload(sig, data)
-        except OSError:  # the disk is full, or the directory is no longer writable
-            return
 
 
 _PACKAGE = Path(__file__).parent

@@ -12,6 +12,7 @@ from amssim.codec.encoding import Encoder
 from amssim.codec.mse import Search, mse_rows
 from amssim.codec.packing import Chunk
 from amssim.codec.rows import dequantize_rows, pack_rows, quantize_rows, unpack_rows
+from amssim.errors import InputError
 from amssim.layout import layout
 from amssim.packed import PackedTensor, check_scale_block
 from amssim.rules import SEARCH_RULES, check_scale, check_search
@@ -74,7 +75,7 @@ def quantize(
         for first, last, part in float32_blocks(matrix, start, stop):
             own = scales[first:last]
             quantize_rows(part, own, block, True, encoder, words[first:last])
-            if by_mse:
+            if by_mse:  # its candidates are multiples of the absmax scales
                 mse_rows(part, block, Search.of(encoder), own)
                 quantize_rows(part, own, block, False, encoder, words[first:last])
 
@@ -84,7 +85,11 @@ def quantize(
 
 
 def dequantize(
-    packed: PackedTensor, dtype=np.float32, *, out: np.ndarray | None = None, threads=None
+    packed: PackedTensor,
+    dtype: np.dtype | type | str = np.float32,
+    *,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
 ) -> np.ndarray:
     """Return the weights of ``packed``, dtype[rows, columns].
 
@@ -98,12 +103,14 @@ def dequantize(
         threads: None uses every CPU of the process.
 
     Raises:
-        InputError: another dtype, or an ``out`` that does not fit.
+        InputError: no packed tensor, another dtype, or an ``out`` that does not fit.
 
     >>> import numpy as np
     >>> dequantize(quantize(np.float32([[0.125, -1.125, 7.5]])), "float16")
     array([[ 0.125, -1.125,  7.5  ]], dtype=float16)
     """
+    if not isinstance(packed, PackedTensor):
+        raise InputError(f"dequantize takes a PackedTensor, found {type(packed).__name__}")
     dtype = checks.check_float(dtype)
     out = checks.check_out(out, packed.shape, dtype)
     rows, columns = packed.shape

@@ -37,9 +37,6 @@ class Element(NamedTuple):
     even: Grid
     full: Grid
     sign: np.uint32  #: the sign bit of a code
-    first_normal: np.uint32  #: code of the smallest normal value, 2^y
-    mantissa_shift: np.uint32  #: from the mantissa of a code to that of a float32, 23 - y
-    exponent_offset: np.uint32  #: added to a code shifted so: the change of bias
     half_step: np.uint32  #: y in the exponent field: 2^e less this is 2^(e-y), the full grid's step
     edge: np.uint32  #: mantissa bits that are 0 within half a step above a power of two
     second_binade: np.uint32  #: float32 bits of twice the smallest normal value
@@ -80,9 +77,6 @@ def element(minifloat: Minifloat) -> Element:
         even=_grid(minifloat, y - 1),
         full=_grid(minifloat, y),
         sign=np.uint32(minifloat.sign_bit),
-        first_normal=np.uint32(1 << y),
-        mantissa_shift=np.uint32(_FLOAT_MANTISSA_BITS - y),
-        exponent_offset=np.uint32((_FLOAT_BIAS - bias) << _FLOAT_MANTISSA_BITS),
         half_step=np.uint32(y << _FLOAT_MANTISSA_BITS),
         edge=np.uint32(mantissa & -(1 << (_FLOAT_MANTISSA_BITS - 1 - y))),
         second_binade=_bits(2 * minifloat.min_normal),

@@ -9,7 +9,7 @@ import numpy as np
 from amssim._jit import inline, part
 from amssim.codec.blocks import read_only
 from amssim.codec.constants import Element, Form, element, form
-from amssim.codec.packing import Chunk
+from amssim.codec.packing import Chunk, groups_of
 from amssim.codec.rounding import ADAPTIVE, REPLACE, draft
 from amssim.codec.sharing import commit, elect, spread
 from amssim.scheme import GROUP_SIZES, Scheme
@@ -45,8 +45,8 @@ def put(encoder, weights, scale, at):
     scale    float32
     at       int
     """
-    e = encoder
-    draft(weights, scale, e.element, e.search, e.chunk.codes[at:], e.votes[at:])
+    drafts, votes = encoder.chunk.codes[at:], encoder.votes[at:]
+    draft(weights, scale, encoder.element, encoder.search, drafts, votes)
 
 
 @inline
@@ -70,14 +70,12 @@ def settle(encoder, column, count):
     Zeros pad the last group and vote too. Where errors decide, importance weighs them, and that
     of the padding is 0.
     """
-    votes, importance, k = encoder.votes, encoder.importance, encoder.form.k
-    by_error = encoder.search in (ADAPTIVE, REPLACE)
-    groups = (count + k - 1) // k
+    chunk, votes, importance = encoder.chunk, encoder.votes, encoder.importance
+    k, groups = encoder.form.k, groups_of(count, encoder.form)
     put_zeros(encoder, count, groups * k)
-    if by_error and importance.shape[0] > 0:
+    if importance.shape[0] > 0 and encoder.search in (ADAPTIVE, REPLACE):
         weigh(votes, importance[column : column + count])
         weigh(votes[count:], _ZEROS[: groups * k - count])
-    chunk = encoder.chunk
     elect(votes, groups, k, chunk.bits)
     spread(chunk.bits, groups, k, chunk.members)
     commit(chunk.codes, chunk.members, groups * k, np.uint8(encoder.element.sign))

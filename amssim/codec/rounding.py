@@ -23,7 +23,7 @@ _BINADE = np.uint32(1 << 23)
 
 @leaf
 def nearest(magnitude, grid):
-    """Index and value of the grid point nearest to a magnitude, and the bits of its 2^e <= |x|.
+    """Index and value of the grid point nearest to a magnitude, and bits of 2^e, its exponent's.
 
     Adding 2^(e+23-kept) leaves a float32 no room for anything finer than the grid's step at
     exponent e, so the addition rounds to nearest even. ``offset`` also puts the index of 2^e into
@@ -75,7 +75,8 @@ def draft_adaptive(weights, scale, element, drafts, votes):
         at_edge = np.uint32(magnitude & element.edge) == np.uint32(0)
         at_edge &= magnitude >= element.second_binade
         below = np.uint32(step - _BINADE) if at_edge else step
-        # residual at which both neighbours are as near; as integers, negative floats come first
+        # The one below is the nearer for residuals under the tie; at it, if that makes the top code
+        # even. Compared as integers: negative floats are the least, and + 1 turns < into <=.
         tie = np.uint32(below - _BINADE) if at_edge else np.uint32(0)
         odd_top = np.uint32(top & np.uint32(1))
         low = np.int32(bits_of(residual)) < np.int32(np.uint32(tie + odd_top))
@@ -90,24 +91,22 @@ def draft_adaptive(weights, scale, element, drafts, votes):
 def draft_rounded(weights, scale, element, majority, drafts, votes):
     """Draft the nearest code of the full format; vote for its last bit, or by squared errors.
 
-    majority  bool  vote 1 or -1 for the last bit 0 or 1; the other arguments as in `draft_adaptive`
+    majority  bool  vote -1 for a last bit of 1, else 1; the other arguments as in `draft_adaptive`
     """
     for j in range(weights.shape[0]):
         bits = normalised(weights[j], scale)
         magnitude = np.uint32(bits & _MAGNITUDE)
         code, value, _ = nearest(magnitude, element.full)
-        last = np.uint32(code & np.uint32(1))
-        even = np.uint32(code - last)
-        normal = even if even > element.first_normal else element.first_normal
-        power = np.uint32(np.uint32(normal << element.mantissa_shift) & _EXPONENT)
-        step = float_of(np.uint32(np.uint32(power + element.exponent_offset) - element.half_step))
-        residual = np.float32(
-            float_of(magnitude) - np.float32(value - (step if last else np.float32(0)))
-        )
-        majority_vote = np.float32(1) - np.float32(2) * np.float32(np.int32(last))
-        votes[j] = majority_vote if majority else excess(step, residual)
+        odd = np.uint32(code & np.uint32(1))
+        exponent = np.uint32(bits_of(value) & _EXPONENT)  # the rounded value's: both codes' too
+        exponent = exponent if exponent > element.full.lowest else element.full.lowest
+        step = float_of(np.uint32(exponent - element.half_step))
+        even_value = np.float32(value - step) if odd else value
+        by_error = excess(step, np.float32(float_of(magnitude) - even_value))
+        by_count = np.float32(-1) if odd else np.float32(1)
+        votes[j] = by_count if majority else by_error
         sign = element.sign if np.int32(bits) < np.int32(0) else np.uint32(0)
-        drafts[j] = np.uint8(np.uint32(even | sign))
+        drafts[j] = np.uint8(np.uint32(np.uint32(code - odd) | sign))
 
 
 @part

@@ -104,3 +104,8 @@ def read_only():
 def test_what_cannot_be_written(arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         dequantize(packed_of(), **arguments)
+
+
+def test_what_is_not_packed():
+    with pytest.raises(InputError, match="dequantize takes a PackedTensor, found ndarray"):
+        dequantize(np.ones((2, 3)))
