@@ -12,8 +12,9 @@ from amssim.cpu.memory import aligned
 from amssim.cpu.operands import floats, integers
 from amssim.packed import PackedTensor
 
-# Columns of x that share a pass over the weights; each width is compiled on its own.
-_PASS_WIDTHS = (8, 4, 2, 1)
+# Columns of x that share a pass over the weights; each width is compiled on its own. Four of int16
+# are what the first cache holds of 4096 rows.
+_PASS_WIDTHS = {"int8": (8, 4, 2, 1), "int16": (4, 2, 1)}
 # Up to here one pass per column is faster than decoding rows to memory, by measurement.
 _FLOAT_PASSES = 2
 # Wider batches are taken in parts whose x stays in the second cache. At 64 columns that is as fast
@@ -44,22 +45,20 @@ def float_product(packed: PackedTensor, x: np.ndarray, threads: int) -> np.ndarr
 
 def integer_product(packed: PackedTensor, x: Quantized, kind: str, threads: int) -> np.ndarray:
     """Return the product float32[rows, n] with n columns quantised to ``kind``."""
-    rows, element = rows_of(packed), packed.scheme.minifloat
-    columns, column_sums = integers(x.steps, packed.scheme, kind)
-    sums = np.empty((len(columns), packed.shape[0]), np.int64)
-    sums[:] = -LAYOUTS[packed.scheme].OFFSET * column_sums[:, None]
-    chunk, unit = kernels.INTEGER_CHUNK[kind], np.float32(element.min_subnormal)
+    rows, scheme = rows_of(packed), packed.scheme
+    columns, sums = integers(x.steps, scheme, kind)
+    unit, base = np.float32(scheme.minifloat.min_subnormal), -LAYOUTS[scheme].OFFSET * sums
     y = np.empty((packed.shape[0], len(columns)), np.float32)
 
     def work(start: int, stop: int) -> None:
+        room = np.empty(_PASS_WIDTHS[kind][0], np.int64)
+        numbers = kernels.INTEGER_CHUNK[kind], unit, base, x.scale, room, y
         n = 0
         while n < len(columns):
-            width = next(w for w in _PASS_WIDTHS if w <= len(columns) - n)
-            some = slice(n, n + width)
-            together = tuple(columns[some]), chunk, tuple(sums[some])
-            kernels.integer_products(rows, *together, start, stop)
+            width = next(w for w in _PASS_WIDTHS[kind] if w <= len(columns) - n)
+            some = tuple(columns[n : n + width])
+            kernels.integer_products(rows, packed.scales, some, n, *numbers, start, stop)
             n += width
-        kernels.finish(sums, unit, x.scale, packed.scales, y, start, stop)
 
     over_rows(work, packed.shape[0], threads)
     return y

@@ -30,18 +30,28 @@ _HALF_UNIT = np.float32(2.0**14)  # `halves` are 2^-14 times the weights
 
 
 @jit
-def integer_products(rows, x, chunk, sums, start, stop):
-    """sums[c][r] += sum_k (w[r, k] + offset) x[c][k], w in units of the smallest value.
+def integer_products(rows, scales, x, n, chunk, unit, base, factor, room, y, start, stop):
+    """y[r, n + c] = float32(sum) unit factor[n + c] scales[r], rounded after each step.
 
-    rows   fp533.Rows | fp425.Rows
-    x      tuple of int8[padded columns] | of int16[padded columns]  whole numbers, see `operands`
-    chunk  int                                                       columns, see `INTEGER_CHUNK`
-    sums   tuple of int64[rows]                                      written, one array per x
+    The sum is that of w[r, k] x[c][k] over k, in units of the smallest value: the kernel adds up
+    (w + offset) x to ``base``, which is minus the offset times the sum of x.
+
+    rows    fp533.Rows | fp425.Rows
+    scales  float32[rows, 1]
+    x       tuple of int8[padded columns] | of int16[padded columns]  see `operands.integers`
+    chunk   int                                                       see `INTEGER_CHUNK`
+    unit    float32                                                   a power of two
+    base    int64[columns of x]
+    factor  float32[columns of x]
+    room    int64[length of x]
+    y       float32[rows, columns of x]                               written, as many as x has
     """
     count = rows.words.shape[1] // words_of(rows)
     tiles = chunk // columns_of(rows)
     for r in range(start, stop):
         row = rows.words[r]
+        for c in range(len(x)):
+            room[c] = base[n + c]
         for first in range(0, count, tiles):
             found = no_sums(x)
             for t in range(first, min(first + tiles, count)):
@@ -49,23 +59,10 @@ def integer_products(rows, x, chunk, sums, start, stop):
                 found = add_integer_products(found, integers(rows, row, t), x, k)
             total = totals(found, x)
             for c in range(len(x)):
-                sums[c][r] += total[c]
-
-
-@jit
-def finish(sums, unit, factor, scales, y, start, stop):
-    """y[r, n] = float32(sums[n, r]) unit factor[n] scales[r], rounded after each step.
-
-    sums    int64[n, rows]
-    unit    float32          the smallest value, a power of two
-    factor  float32[n]
-    scales  float32[rows, 1]
-    y       float32[rows, n]  written
-    """
-    for n in range(factor.shape[0]):
-        for r in range(start, stop):
-            value = np.float32(np.float32(sums[n, r]) * unit)
-            y[r, n] = np.float32(value * factor[n]) * scales[r, 0]
+                room[c] += total[c]
+        for c in range(len(x)):
+            value = np.float32(np.float32(room[c]) * unit)
+            y[r, n + c] = np.float32(value * factor[n + c]) * scales[r, 0]
 
 
 @jit
