@@ -12,8 +12,8 @@ from amssim.cpu.memory import aligned
 from amssim.cpu.operands import floats, integers
 from amssim.packed import PackedTensor
 
-# Columns of x that share a pass over the weights; each width is compiled on its own. Four of int16
-# are what the first cache holds of 4096 rows.
+# Columns of x that share a pass over the weights; each width is compiled on its own. Of int16, four
+# with 4096 items each are what the first cache holds.
 _PASS_WIDTHS = {"int8": (8, 4, 2, 1), "int16": (4, 2, 1)}
 # Up to here one pass per column is faster than decoding rows to memory, by measurement.
 _FLOAT_PASSES = 2
