@@ -9,6 +9,7 @@ import json
 
 import bench_gpu_tables
 import markers
+import simulator_readme
 
 RESULTS = markers.ROOT / "analysis" / "results"
 
@@ -52,4 +53,5 @@ def gpu() -> str:
 
 
 if __name__ == "__main__":
-    markers.main("README.md", {"cpu": cpu(), "gpu": gpu()}, __doc__)
+    parts = {"cpu": cpu(), "gpu": gpu()} | simulator_readme.parts()
+    markers.main("README.md", parts, __doc__)

@@ -17,14 +17,19 @@ RESULTS = markers.ROOT / "analysis" / "results"
 SIMPLE = ("16/bits", "roofline", "constants")
 
 
+def record() -> dict:
+    """What analysis/validate_simulator.py recorded."""
+    return json.loads((RESULTS / "simulator_validation.json").read_text())
+
+
 def validation() -> str:
     """Errors on data that was not fitted, next to the gates and the simple models."""
-    record = json.loads((RESULTS / "simulator_validation.json").read_text())
+    found = record()
     headings = ["device", "kernel", "bits", "batch", "quantity", "judged on", "points"]
     headings += ["mean error", "p90"]
     headings += ["right winner", "gate", *SIMPLE]
-    rows = [_validation_row(r) for r in record["rows"]]
-    return markers.table(headings, rows) + f"\n\n`{record['command']}`"
+    rows = [_validation_row(r) for r in found["rows"]]
+    return markers.table(headings, rows) + f"\n\n`{found['command']}`"
 
 
 def _validation_row(r: dict) -> list[object]:
@@ -48,22 +53,26 @@ def _validation_row(r: dict) -> list[object]:
 def _gate(r: dict) -> str:
     if not r["gate"]:
         return ""
+    return f"{limits(r['gate'])}: {'met' if r['met'] else '**missed**'}"
+
+
+def limits(gate: dict[str, float]) -> str:
+    """A gate in words."""
     signs = {"mean": "<=", "p90": "p90 <=", "winner": "winner >="}
-    parts = [f"{signs[name]} {value:.0%}" for name, value in r["gate"].items()]
-    return f"{', '.join(parts)}: {'met' if r['met'] else '**missed**'}"
+    return ", ".join(f"{signs[name]} {value:.0%}" for name, value in gate.items())
 
 
 def summary() -> str:
     """The ranges of the table, in words."""
-    record = json.loads((RESULTS / "simulator_validation.json").read_text())
+    found = record()
     groups: dict[tuple, list[float]] = {}
-    for r in record["rows"]:
+    for r in found["rows"]:
         groups.setdefault((r["judged"], r["quantity"], r["source"]), []).append(r["mean"])
     lines = [
         f"- {quantity}, {judged}, {source}: {min(e):.0%} to {max(e):.0%} mean error, {len(e)} sets."
         for (judged, quantity, source), e in groups.items()
     ]
-    million = record["million_predictions_s"]
+    million = found["million_predictions_s"]
     return "\n".join(
         [*lines, f"- A sweep of a million speedups, once compiled: {million:.1f} s on one core."]
     )
@@ -103,7 +112,8 @@ def _short(name: str, value: float) -> str:
     return f"{value * 1e6:.2f} us" if name.endswith("_s") else f"{value:.4g}"
 
 
-def _printed(value: object) -> str:
+def printed(value: object) -> str:
+    """What `print` shows, as a block of code."""
     return f"```\n{value}\n```"
 
 
@@ -115,10 +125,10 @@ def parts() -> dict[str, str]:
         "profile": figures_of_a_profile(),
         "devices": devices(),
         "parameters": parameters(),
-        "speedup": _printed(predict_speedup(bits=5.33)),
-        "decode reference": _printed(predict_decode("reference-27m", 5.33, context=512)),
-        "decode 8b": _printed(predict_decode("llama-3.1-8b", 5.33)),
-        "decode 8b fp16": _printed(predict_decode("llama-3.1-8b", None)),
+        "speedup": printed(predict_speedup(bits=5.33)),
+        "decode reference": printed(predict_decode("reference-27m", 5.33, context=512)),
+        "decode 8b": printed(predict_decode("llama-3.1-8b", 5.33)),
+        "decode 8b fp16": printed(predict_decode("llama-3.1-8b", None)),
     }
 
 

@@ -34,6 +34,7 @@ BASELINE = fitting.BASELINE
 #: A winner is clear where the measured ratio is this far from 1.
 CLEAR = 0.1
 HELD_OUT, UNSEEN = "held-out shapes", "device never calibrated"
+ONE_PATH = "held-out shapes of one code path"
 GEMV_BATCH = 8
 OWN_GATE = {"mean": 0.05, "p90": 0.10}
 UNSEEN_GATE = {"mean": 0.15, "winner": 0.97}
@@ -198,10 +199,11 @@ def unseen_device_rows(folder: Path) -> Iterator[dict]:
 def own_rows() -> Iterator[dict]:
     """Yield the lines about the project's own measurements."""
     own = data.own()
-    for key, m in (*own.items(), *_by_path(own)):
+    parts = [(HELD_OUT, *item) for item in own.items()]
+    for judged, key, m in (*parts, *_by_path(own)):
         unseen = m.where(held_out(m.rows, m.columns))
         gate = OWN_GATE if profile(key[0]).kind == "gpu" else {}
-        yield latency_row("amssim", key, HELD_OUT, unseen, gate)
+        yield latency_row("amssim", key, judged, unseen, gate)
     for key, m in own.items():
         if key[1] != BASELINE and (key[0], BASELINE) in own:
             narrow, speedup = data.paired(m, own[key[0], BASELINE])
@@ -211,12 +213,12 @@ def own_rows() -> Iterator[dict]:
             yield ratio_row(key, HELD_OUT, models_of(*key), r, OWN_GATE)
 
 
-def _by_path(own: dict) -> Iterator[tuple[tuple[str, str], Measurements]]:
+def _by_path(own: dict) -> Iterator[tuple[str, tuple[str, str], Measurements]]:
     """Yield our kernels' measurements by code path: GEMV to batch 8, GEMM above."""
     for key, m in own.items():
         if key[1] == "ams":
-            yield key, m.where(m.batch <= GEMV_BATCH)
-            yield key, m.where(m.batch > GEMV_BATCH)
+            yield ONE_PATH, key, m.where(m.batch <= GEMV_BATCH)
+            yield ONE_PATH, key, m.where(m.batch > GEMV_BATCH)
 
 
 def peer_rows() -> Iterator[dict]:
