@@ -68,6 +68,36 @@ def bandwidth() -> str:
     return markers.table(headings, body) + "\n\n" + source(found)
 
 
+def peers() -> str:
+    """Times of other libraries' products, and how many times as long as ours they take."""
+    found = record()
+    ours, rows = {}, {}
+    for r in found["results"]:
+        form = r["scheme"].partition("-")[0]
+        ours.setdefault((r["layer"], r["batch"]), {})[form] = r["us"]
+    names = [p["peer"] for p in found["peers"] if p["results"]]
+    for peer in found["peers"]:
+        for r in peer["results"]:
+            rows.setdefault((r["layer"], *r["shape"], r["batch"]), {})[peer["peer"]] = r["us"]
+    body = []
+    for (layer, m, k, batch), times in sorted(rows.items(), key=lambda row: row[0][3]):
+        own = ours[layer, batch]
+        cells = [_beside(times.get(name), own) for name in names]
+        body.append(
+            [f"{layer} {m}x{k}", batch, f"{own['fp5.33']:.1f}", f"{own['fp4.25']:.1f}", *cells]
+        )
+    headings = ["layer", "batch", "FP5.33, us", "FP4.25, us", *(f"{n}, us" for n in names)]
+    versions = ", ".join(f"{p['peer']} {p['version']}" for p in found["peers"] if p["results"])
+    note = f"In brackets: times as long as FP5.33 / FP4.25. {versions}; "
+    return markers.table(headings, body) + "\n\n" + note + source(found)
+
+
+def _beside(us: float | None, own: dict[str, float]) -> str:
+    if us is None:
+        return "-"
+    return f"{us:.1f} ({us / own['fp5.33']:.2f} / {us / own['fp4.25']:.2f})"
+
+
 def ladder() -> str:
     """The versions of the GEMV, each with its idea and what it brought."""
     found = json.loads((RESULTS / "gpu_ladder.json").read_text())
@@ -87,4 +117,6 @@ def ladder() -> str:
 
 if __name__ == "__main__":
     parts = {"ladder": ladder(), "speedups": speedups(), "bandwidth": bandwidth()}
+    if record().get("peers"):
+        parts["peers"] = peers()
     markers.main("docs/KERNELS.md", parts, __doc__)

@@ -44,6 +44,7 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("--shapes", help="rows x columns with commas (layers of Llama-3, Qwen3)")
     parser.add_argument("--batches", default="1,2,4,8,16,32,64", help="sizes (%(default)s)")
+    parser.add_argument("--peers", action="store_true", help="time other libraries' kernels too")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the record as JSON")
     terminal.add_json(parser)
     parser.set_defaults(run=run)
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     batches = _numbers(args.batches, "--batches")
     if args.output and args.output.exists():
         raise OutputError(f"{args.output} exists already: name a new file")
-    record = measure(shapes, batches)
+    record = measure(shapes, batches, peers=args.peers)
     if args.output:
         args.output.write_text(json.dumps(record, indent=1) + "\n")
     if args.json:
@@ -68,8 +69,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(shapes: dict[str, tuple[int, int]], batches: tuple[int, ...]) -> dict:
-    """Return {"command", "machine", "copy_tbps", "results"}; times in microseconds."""
+def measure(
+    shapes: dict[str, tuple[int, int]], batches: tuple[int, ...], *, peers: bool = False
+) -> dict:
+    """Return {"command", "machine", "copy_tbps", "results", "peers"}; times in microseconds.
+
+    Peers are what is installed of `cuda_kernels.peers`, at those of its batches that are asked for.
+    """
     from amssim.scheme import scheme
     from cuda_kernels import measure as on_gpu
 
@@ -98,7 +104,15 @@ def measure(shapes: dict[str, tuple[int, int]], batches: tuple[int, ...]) -> dic
         "copy_tbps": on_gpu.copy_tbps(),
         "host_us": host,
         "results": results,
+        "peers": _peers(shapes, batches) if peers else [],
     }
+
+
+def _peers(shapes: dict[str, tuple[int, int]], batches: tuple[int, ...]) -> list[dict]:
+    from cuda_kernels.peers import BATCHES, PEERS, measure
+
+    wanted = tuple(b for b in batches if b in BATCHES)
+    return [measure(p, shapes, wanted, lambda line: print(line, file=sys.stderr)) for p in PEERS]
 
 
 def _print(record: dict) -> None:
@@ -111,6 +125,11 @@ def _print(record: dict) -> None:
             f"{r['layer']} {rows}x{columns}", r["scheme"], str(r["batch"]), f"{r['us']:.1f}",
             f"{tbps:.2f}", f"{tbps / record['copy_tbps']:.0%}", f"{r['cublas_us'] / r['us']:.2f}",
         )  # fmt: skip
+    for peer in record["peers"]:
+        for r in peer["results"]:
+            rows, columns = r["shape"]
+            name = f"{r['layer']} {rows}x{columns}"
+            table.add_row(name, peer["peer"], str(r["batch"]), f"{r['us']:.1f}")
     console.print(table)
     console.print(f"{record['machine']['gpu']}, copy {record['copy_tbps']:.2f} TB/s, "
                   f"host {record['host_us']:.1f} us per launch")  # fmt: skip
