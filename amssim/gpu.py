@@ -61,6 +61,17 @@ class GpuTensor:
         """
         return self._matrix.dequantize(dtype, out, stream, library)
 
+    def to_cpu(self) -> PackedTensor:
+        """Return the weights as the `PackedTensor` that they came from; the bias stays behind.
+
+        They are brought back to the canonical layout on the GPU, bit for bit. Bits of the padding,
+        which belong to no weight, come back as zeros.
+        """
+        from amssim.packed import PackedTensor
+
+        words, scales = self._matrix.to_host()
+        return PackedTensor(self.scheme, self.shape, words, scales, self._matrix.scale_block)
+
     def __repr__(self) -> str:
         rows, columns = self.shape
         return f"GpuTensor({self.scheme.name}, {rows}x{columns})"

@@ -12,6 +12,7 @@ from cuda_kernels.forms import form_of
 from cuda_kernels.normalize import THREADS
 from cuda_kernels.plain import Plain
 from cuda_kernels.plan import GEMM_BATCH, GemvPlan, plan
+from cuda_kernels.unpack import unpack
 
 DTYPES = ("float16", "bfloat16", "float32")
 #: from this batch on, dense weights and the library's own product are faster (H200, cuBLAS)
@@ -52,6 +53,14 @@ class Matrix:
         canonical = self._plain and self._plain.words
         arrays = (canonical, self._words, self._tails, self._scales, self._bias)
         return sum(a.nbytes for a in arrays if a is not None)
+
+    def to_host(self) -> tuple[np.ndarray, np.ndarray]:
+        """(words, scales) of the canonical layout on the CPU; padding comes back as zeros."""
+        if self._plain is None:
+            canonical = unpack(self._words, self._tails, self.scheme, self.form, self.shape)
+        else:
+            canonical = self._plain.words
+        return canonical.copy_to_host(), self._scales.copy_to_host()
 
     # --- the product ----------------------------------------------------------------------------
 

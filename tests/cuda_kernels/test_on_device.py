@@ -5,6 +5,7 @@ import pytest
 
 import amssim
 import amssim.gpu
+from amssim.codec import pack
 from amssim.errors import InputError
 from amssim.layout import layout
 
@@ -128,6 +129,29 @@ def test_words_packed_on_the_gpu_equal_the_cpus(scheme):
     assert (matrix._words.copy_to_host() == expected).all()
     if form.has_tails:
         assert (matrix._tails.copy_to_host() == tails).all()
+
+
+@pytest.mark.parametrize("scheme", [s.name for s in amssim.schemes()])
+@pytest.mark.parametrize("shape", [(33, 4096), (5, 777), (16, 64), (1, 1)])
+def test_weights_come_back_from_the_gpu(scheme, shape):
+    form = amssim.scheme(scheme)
+    codes = adversarial(*shape, scheme).codes()
+    scales = np.ones((shape[0], 1), np.float32)
+    packed = amssim.PackedTensor(form, shape, pack(codes, form), scales)
+    assert packed.to_gpu().to_cpu() == packed
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp4-e2m1", "fp4.5-e2m2"])
+@pytest.mark.parametrize("rows", [64, 31])
+def test_every_canonical_word_comes_back(scheme, rows):
+    """All 2^16 half-words in rows without padding; 31 rows leave a row tile half empty."""
+    form = amssim.scheme(scheme)
+    block = layout(form).block_words
+    row_words = -(-(2**16) // (rows * 8 * block)) * 8 * block
+    words = np.arange(rows * row_words).astype(np.uint16).reshape(rows, row_words)
+    shape = (rows, row_words // block * layout(form).block_weights)
+    packed = amssim.PackedTensor(form, shape, words, np.ones((rows, 1), np.float32))
+    assert packed.to_gpu().to_cpu() == packed
 
 
 def test_a_large_batch_takes_the_dense_road(torch):

@@ -13,7 +13,7 @@ from numba import cuda
 import amssim
 from amssim import reference
 from amssim.layout import layout
-from cuda_kernels import generic, repack, words
+from cuda_kernels import generic, repack, unpack, words
 from cuda_kernels.forms import form_of, widen
 
 rng = np.random.default_rng(0)
@@ -39,6 +39,8 @@ for name in {names}:
         found, found_tails = repack.pack(canonical, scheme, kernel_form, (rows, columns))
         assert (found.copy_to_host() == packed).all(), name
         assert not tails.size or (found_tails.copy_to_host() == tails).all(), name
+        again = unpack.unpack(found, found_tails, scheme, kernel_form, (rows, columns))
+        assert (again.copy_to_host() == reference.pack(codes, scheme)).all(), name
 print("simulated")
 """
 NAMES = [["fp5.33", "fp6-e3m2"], ["fp4.25", "fp4.5-e2m2"]]
