@@ -9,26 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from amssim import formats
-from amssim.error.beyond.negative_zero import NegativeZero
-from amssim.error.beyond.permutation import Permuted
 from amssim.error.tally import Layer
 from amssim.formats.ams import Ams
 from amssim.formats.base import Format
-from amssim.formats.db_llm import DbLlm
-from amssim.formats.microscaling import Microscaling
-from amssim.formats.normal_float import NormalFloat
-from amssim.formats.nvfp4 import Nvfp4
-from amssim.formats.opal import Opal
-from amssim.formats.razer import Razer
-from amssim.formats.solo import Solo
-from amssim.formats.squeezellm import SqueezeLlm
-
-_FAMILIES: dict[str, type | tuple[type, ...]] = {
-    "AMS, extended": (Ams, NegativeZero, Permuted),
-    "microscaling": (Microscaling, Nvfp4, Razer, Opal),
-    "table": (NormalFloat, SqueezeLlm, Solo, DbLlm),
-    "integer": Format,
-}
 
 
 class Recipe(Protocol):
@@ -56,13 +39,7 @@ class FormatRecipe:
     @property
     def family(self) -> str:
         """Kind of format, for figures."""
-        if type(self.format) is not Ams:
-            kinds = _FAMILIES.items()
-            return next(name for name, kind in kinds if isinstance(self.format, kind))
-        if self.format.scheme.k == 1:
-            return "minifloat"
-        published = self.format == Ams(self.format.scheme)
-        return "AMS" if published else "AMS, other options"
+        return self.format.family
 
     def restore(self, layer: Layer) -> tuple[np.ndarray, Fraction]:
         """Quantise and dequantise."""

@@ -58,6 +58,13 @@ class Ams(Format):
         parts += [f"g{self.scale_block}"] if self.scale_block else []
         return " ".join(parts + ["weighted"] * self.weighted)
 
+    @property
+    def family(self) -> str:
+        """Whether a bit is shared, and whether by the published rules."""
+        if self.scheme.k == 1:
+            return "minifloat"
+        return "AMS" if self == Ams(self.scheme) else "AMS, other options"
+
     def layout(self, shape: Shape) -> dict[str, Part]:
         """Return the packed half-words and the float32 scales."""
         rows, cols = shape

@@ -53,6 +53,8 @@ class Format(ABC):
     Stored integers lie in [0, 2^bits) or are signed and as wide; floats have their dtype's bits.
     """
 
+    #: Kind of format, for figures.
+    family: ClassVar[str]
     #: Formula of the bits per weight in the subclass's parameters, for whole blocks.
     formula: ClassVar[str]
     #: Where the format was published.

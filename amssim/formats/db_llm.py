@@ -26,6 +26,7 @@ class DbLlm(Format):
     least squares weighted with the inputs' second moments, and the best round is kept.
     """
 
+    family: ClassVar[str] = "table"
     formula: ClassVar[str] = "p + 16 p/g"
     source: ClassVar[str] = "DB-LLM, arXiv 2402.11960, flexible dual binarisation"
     simplified: ClassVar[str] = (

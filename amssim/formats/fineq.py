@@ -31,6 +31,7 @@ class FineQ(Format):
     True
     """
 
+    family: ClassVar[str] = "integer"
     formula: ClassVar[str] = "b + 1/3 + 16/cols"
     source: ClassVar[str] = "FineQ, arXiv 2504.19746"
     simplified: ClassVar[str] = (

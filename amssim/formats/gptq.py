@@ -26,6 +26,7 @@ class GptqAms(Ams):
     to the output error. Without the inputs' products there is none, and this is `Ams`.
     """
 
+    family: ClassVar[str] = "AMS, extended"
     source: ClassVar[str] = "GPTQ, arXiv 2210.17323, with the group search of AMS-Quant"
     simplified: ClassVar[str] = "the search over both bits of a group is ours"
     checked: ClassVar[str] = "a column-by-column version with explicit inverses in numpy"

@@ -33,6 +33,7 @@ class Integer(Format):
     array([[ 0.5 , -1.  ,  2.  ,  0.25]], dtype=float32)
     """
 
+    family: ClassVar[str] = "integer"
     formula: ClassVar[str] = "b + 16/g"
     source: ClassVar[str] = "GGUF Q4_0 and Q5_0 (ggml-org/llama.cpp), there with g = 32"
     simplified: ClassVar[str] = ""
@@ -86,6 +87,7 @@ class AsymmetricInteger(Format):
     array([[0., 1., 2., 3.]], dtype=float32)
     """
 
+    family: ClassVar[str] = "integer"
     formula: ClassVar[str] = "b + (16 + b)/g"
     source: ClassVar[str] = "GPTQ, arXiv 2210.17323 (its quantiser); AWQ, arXiv 2306.00978"
     simplified: ClassVar[str] = ""

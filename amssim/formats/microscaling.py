@@ -29,6 +29,7 @@ class Microscaling(Format):
     array([[ 0.5, -6. ]], dtype=float32)
     """
 
+    family: ClassVar[str] = "microscaling"
     formula: ClassVar[str] = "1 + x + y + 8/g"
     source: ClassVar[str] = "OCP Microscaling Formats (MX) v1.0; arXiv 2310.10537"
     simplified: ClassVar[str] = ""

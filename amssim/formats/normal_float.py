@@ -52,6 +52,7 @@ class NormalFloat(Format):
     Fraction(17, 4)
     """
 
+    family: ClassVar[str] = "table"
     formula: ClassVar[str] = "b + 16/g"
     source: ClassVar[str] = "NF4: QLoRA, arXiv 2305.14314; other b as in FLUTE, arXiv 2407.10960"
     simplified: ClassVar[str] = "float16 scales, as FLUTE stores them; no double quantisation"

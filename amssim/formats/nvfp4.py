@@ -28,6 +28,7 @@ class Nvfp4(Format):
     Fraction(577, 128)
     """
 
+    family: ClassVar[str] = "microscaling"
     formula: ClassVar[str] = "4 + 8/16 + 32/n, n the weights of the tensor"
     source: ClassVar[str] = "NVIDIA Transformer Engine and cuDNN documentation of NVFP4"
     simplified: ClassVar[str] = ""

@@ -27,6 +27,7 @@ class Opal(Format):
     array([[ 9.,  3., -2.,  7.]], dtype=float32)
     """
 
+    family: ClassVar[str] = "microscaling"
     formula: ClassVar[str] = "b + 8/g + n (16 + log2 g - b)/g"
     source: ClassVar[str] = "OPAL, arXiv 2409.05902, microscaling with preserved outliers"
     simplified: ClassVar[str] = "its activation format applied to weights; field widths are ours"

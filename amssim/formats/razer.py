@@ -28,6 +28,7 @@ class Razer(Format):
     array([[ 5. ,  1. , -6. ,  0.5]], dtype=float32)
     """
 
+    family: ClassVar[str] = "microscaling"
     formula: ClassVar[str] = "4 + 8/16 + 32/n, n the weights of the tensor"
     source: ClassVar[str] = "RaZeR, arXiv 2501.04052 v2, weight format"
     simplified: ClassVar[str] = "special values fixed at 5 and 8 rather than tuned per model"

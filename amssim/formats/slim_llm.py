@@ -28,6 +28,7 @@ class SlimLlm(Format):
     a float16 scale, a zero point as wide as its codes, and the best of `RANGES` on its extremes.
     """
 
+    family: ClassVar[str] = "integer"
     formula: ClassVar[str] = "b + (16 + b)/g + 8/(g rows)"
     source: ClassVar[str] = "SliM-LLM, arXiv 2405.14917"
     simplified: ClassVar[str] = (

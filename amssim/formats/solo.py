@@ -31,6 +31,7 @@ class Solo(Format):
     array([[ 8.  , -4.37,  2.38,  1.3 ]], dtype=float32)
     """
 
+    family: ClassVar[str] = "table"
     formula: ClassVar[str] = "b + 32/g"
     source: ClassVar[str] = (
         "SOLO, arXiv 2505.00347, its 2-bit unsigned quantiser (optimiser states)"

@@ -25,6 +25,7 @@ class SqueezeLlm(Format):
     Fraction(65, 16)
     """
 
+    family: ClassVar[str] = "table"
     formula: ClassVar[str] = "b + 16 2^b/cols + p (16 + 16) + 32 (rows + 1)/n where p > 0"
     source: ClassVar[str] = "SqueezeLLM, arXiv 2306.07629"
     simplified: ClassVar[str] = (
@@ -44,7 +45,7 @@ class SqueezeLlm(Format):
 
     @property
     def name(self) -> str:
-        """Such as ``squeezellm4 0.45%``."""
+        """Such as ``squeezellm4``, and the share of outliers if there are any."""
         return f"squeezellm{self.bits}" + (f" {self.outliers:.3g}" if self.outliers else "")
 
     def layout(self, shape: Shape) -> dict[str, Part]:

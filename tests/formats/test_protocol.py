@@ -38,6 +38,12 @@ def stored_bits(array, part):
     return part.bits
 
 
+def test_every_format_says_what_kind_it_is():
+    kinds = {formats.get(name).family for name in NAMES}
+    assert kinds == {"AMS", "AMS, extended", "minifloat", "integer", "table", "microscaling"}
+    assert formats.get("fp4.25", scale="mse").family == "AMS, other options"
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_what_is_stored_is_what_is_counted(name, shape):

@@ -71,6 +71,7 @@ class JointAms(Ams):
     What is stored is the same as with `Ams`. Second moments, if given, weigh both searches.
     """
 
+    family: ClassVar[str] = "AMS, extended"
     source: ClassVar[str] = "ours, on AMS-Quant, arXiv 2510.16045"
     checked: ClassVar[str] = "the error under every factor; amssim.quantize at equal scales"
     decides: ClassVar[tuple[str, ...]] = ("search", "scale", "weighted")

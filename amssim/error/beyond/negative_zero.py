@@ -36,6 +36,7 @@ class NegativeZero(Format):
     ``feedback`` rounds with GPTQ's error feedback where the inputs' products are known.
     """
 
+    family: ClassVar[str] = "AMS, extended"
     formula: ClassVar[str] = "x + y + 1/k + 32/g + 8/n, g the row by default, n the tensor"
     source: ClassVar[str] = "ours, after RaZeR, arXiv 2501.04052, on AMS-Quant, arXiv 2510.16045"
     simplified: ClassVar[str] = ""

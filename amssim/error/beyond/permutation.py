@@ -27,6 +27,7 @@ class Permuted(Format):
     write them so.
     """
 
+    family: ClassVar[str] = "AMS, extended"
     formula: ClassVar[str] = "bits of the inner format + ceil(log2 cols)/rows"
     source: ClassVar[str] = "ours; importance order as GPTQ's act-order (IST-DASLab/gptq)"
     simplified: ClassVar[str] = ""
