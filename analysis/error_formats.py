@@ -105,8 +105,8 @@ def beyond(name: str, integer: str) -> list[Recipe]:
 
 
 def negative_zero() -> list[Recipe]:
-    """A special value in the place of negative zero; the search at FP5.33 takes too long."""
-    found = [NegativeZero("fp4.25"), NegativeZero("fp4.25", feedback=True)]
+    """A special value in the place of negative zero, without and with error feedback."""
+    found = [NegativeZero(name, feedback=f) for name in ("fp4.25", "fp5.33") for f in (False, True)]
     return [FormatRecipe(f, calibrated=True) for f in found]
 
 

@@ -3,33 +3,48 @@
 python analysis/error_model.py [--model DIRECTORY] [--only GROUP ...] [--full] [--backend torch]
     [--at-once N]
 
-Groups are those of error_formats.GROUPS; without --only all run. Each replaces its own records and
-keeps the others', after each N formats, which are scored together. 128 windows of 512 tokens, or
-with --full all of the held-out text. A format takes about 40 s on two cores, a second on a GPU.
+Groups are those of error_formats.GROUPS, and "per tensor"; without --only all run. Each replaces
+its own records and keeps the others', after each N formats, which are scored together. 128 windows
+of 512 tokens, or with --full all of the held-out text. A format takes about 40 s on two cores, a
+second on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import error_formats
+import numpy as np
 import recorded
 
-from amssim.error.evaluation import evaluate
+from amssim.error.beyond.per_tensor import PerTensor, plan
+from amssim.error.evaluation import evaluate, layers, restored_model
 from amssim.error.lm.backend import BACKENDS, backend
 from amssim.error.lm.calibrate import second_moments
+from amssim.error.lm.llama import Llama
 from amssim.error.lm.load import load_model
 from amssim.error.lm.windows import all_windows, between_windows, read_tokens, spread_windows
+from amssim.error.recipe import Recipe, recipe
+from amssim.error.sensitivity import sensitivities
+from amssim.formats import get
 
-CALIBRATION_WINDOWS = 32
+PER_TENSOR = "per tensor"
+GROUPS = (*error_formats.GROUPS, PER_TENSOR)
+CALIBRATION_WINDOWS, SENSITIVITY_WINDOWS = 32, 8
+#: Schemes that a bit budget chooses from.
+CHOICES = ("fp6-e2m3", "fp5.5-e2m3", "fp5.33", "fp5.25-e2m3", "fp5.125", "fp5-e2m2", "fp4.5",
+           "fp4.33", "fp4.25", "fp4.125", "fp4-e2m1")  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=recorded.MODEL)
-    parser.add_argument("--only", nargs="+", choices=error_formats.GROUPS)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--backend", choices=BACKENDS, default="numpy")
@@ -38,17 +53,40 @@ def main() -> None:
     tokens = read_tokens(args.model / "heldout_tokens.npy", model.config.vocab_size)
     windows = all_windows(tokens) if args.full else spread_windows(tokens)
     name = "error_model_full" if args.full else "error_model"
-    calibration = between_windows(tokens)[::4][:CALIBRATION_WINDOWS, :-1]
-    moments = second_moments(model, calibration)
-    for group in args.only or error_formats.GROUPS:
+    calibration = between_windows(tokens)[::4][:CALIBRATION_WINDOWS]
+    moments = second_moments(model, calibration[:, :-1])
+    planned = partial(per_tensor, model, moments, calibration)
+    made: dict[str, Callable[[], list[Recipe]]] = error_formats.GROUPS | {PER_TENSOR: planned}
+    for group in args.only:
         records = []
-        for recipes in batched(error_formats.GROUPS[group](), args.at_once):
+        for recipes in batched(made[group](), args.at_once):
             stored, *found = evaluate(model, recipes, windows, moments, say)
-            records += [{"backend": model.backend.name} | r for r in found]
+            records += [described(model, *pair) for pair in zip(found, recipes, strict=True)]
             recorded.save(name, {
                 "stored": stored,
                 "groups": groups(name) | {group: records},
             })  # fmt: skip
+
+
+def per_tensor(model: Llama, moments: Mapping, calibration: np.ndarray) -> list[PerTensor]:
+    """A scheme per tensor in the bits of a published format, by noise and by measured KL."""
+    forms, own = [get(name) for name in CHOICES], list(layers(model, moments))
+    windows = calibration[:: len(calibration) // SENSITIVITY_WINDOWS]
+    felt = sensitivities(model, get("fp4.25"), windows, moments)
+    found = []
+    for name in ("fp4.25", "fp5.33"):
+        bits = restored_model(model, recipe(name))[1].effective_bits
+        for weights, suffix in ((None, ""), (felt, " by KL")):
+            title = f"{get(name).name} per tensor{suffix}, calibrated"
+            found.append(replace(plan(own, forms, bits, weights), name=title))
+    return found
+
+
+def described(model: Llama, record: dict, made: Recipe) -> dict:
+    """The record with what computed it, and the chosen formats of a plan."""
+    chosen = made.formats if isinstance(made, PerTensor) else ()
+    choices = {"choices": {layer: form.name for layer, form in chosen}} if chosen else {}
+    return {"backend": model.backend.name} | record | choices
 
 
 def batched(recipes: list, size: int) -> list[list]:
@@ -62,8 +100,8 @@ def groups(name: str) -> dict[str, list[dict]]:
     return recorded.load(name)["groups"] if known else {}
 
 
-def say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+def say(done: int, total: int, name: str) -> None:
+    sys.stderr.write(f"\r{done}/{total} {name:50}")
 
 
 if __name__ == "__main__":

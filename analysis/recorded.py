@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -21,9 +22,16 @@ def load(name: str) -> dict:
 def save(name: str, results: dict) -> None:
     """Record ``results`` with the command and the machine; numbers keep 7 digits."""
     RESULTS.mkdir(exist_ok=True)
-    command = " ".join(["python", f"analysis/{Path(sys.argv[0]).name}"])
-    text = json.dumps({"command": command, "machine": describe()} | _rounded(results), indent=1)
+    text = json.dumps({"command": _command(), "machine": describe()} | _rounded(results), indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def _command() -> str:
+    """This process's command without the model's directory, which is another elsewhere."""
+    script, *words = sys.argv
+    if "--model" in words:
+        del words[words.index("--model") : words.index("--model") + 2]
+    return shlex.join(["python", f"analysis/{Path(script).name}", *words])
 
 
 def _rounded(value):

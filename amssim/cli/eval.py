@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from amssim.errors import OutputError
+from amssim.cli import output_file, terminal
+from amssim.errors import InputError
+from amssim.rules import SCALE_RULES, SEARCH_RULES
 
+_DESCRIPTION = """\
+Quantise the linear layers of a Llama-architecture checkpoint and compare its
+predictions with those of the checkpoint as it is."""
+_EXAMPLES = """\
+examples:
+  amssim eval model/ --tokens heldout.npy
+  amssim eval model/ --tokens heldout.npy --scheme nf4 --scheme int4-g32
+  amssim eval model/ --tokens ids.txt --scheme gptq-fp4.25 --weighted --full
+"""
+_SCHEMA = "amssim.eval/1"
+_CALIBRATION_WINDOWS = 32
 _COLUMNS = {
-    "name": "format",
-    "effective_bits": "bits",
-    "sqnr_db": "SQNR dB",
-    "output_sqnr_db": "output dB",
-    "perplexity": "perplexity",
-    "kl_mean": "KL mean",
-    "kl_p99": "KL p99",
+    "name": ("format", ""),
+    "effective_bits": ("bits", ".3f"),
+    "sqnr_db": ("SQNR dB", ".2f"),
+    "output_sqnr_db": ("output dB", ".2f"),
+    "perplexity": ("perplexity", ".4f"),
+    "kl_mean": ("KL mean", ".5f"),
+    "kl_p99": ("KL p99", ".4f"),
 }
 
 
@@ -24,89 +36,110 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "eval",
         help="perplexity and KL divergence of a language model in given formats",
-        description="Quantise the linear layers of a Llama-architecture checkpoint and compare "
-        "its predictions with those of the checkpoint as it is.",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("checkpoint", help="directory with config.json and safetensors")
     parser.add_argument("--tokens", required=True, help=".npy or text file of token ids")
     parser.add_argument(
-        "--scheme", action="append", help="AMS scheme or comparison format; repeat for several"
+        "--scheme",
+        action="append",
+        help="AMS scheme, or comparison format of docs/FORMATS.md; repeat for several "
+        "(fp5.33, fp4.25)",
     )
-    parser.add_argument("--search", default="adaptive", help="search rule of AMS schemes")
-    parser.add_argument("--scale", default="absmax", help="scale rule of AMS schemes")
-    parser.add_argument("--scale-block", type=int, help="columns per scale of AMS schemes")
-    parser.add_argument("--weighted", action="store_true", help="search weighs errors by inputs")
-    parser.add_argument("--full", action="store_true", help="every window, not a sample of 128")
-    parser.add_argument("--windows", type=int, default=128, help="windows of the sample")
-    parser.add_argument("--length", type=int, default=512, help="tokens that a window predicts")
-    parser.add_argument("--calibrate", type=int, default=0, metavar="N",
-                        help="measure inputs on N windows between the scored ones")  # fmt: skip
-    parser.add_argument("--backend", default="numpy", help="numpy or torch")
-    parser.add_argument("--json", type=Path, help="write the records here")
+    ams = parser.add_argument_group("of AMS schemes")
+    ams.add_argument("--search", choices=SEARCH_RULES, default="adaptive", help="(%(default)s)")
+    ams.add_argument("--scale", choices=SCALE_RULES, default="absmax", help="(%(default)s)")
+    ams.add_argument("--scale-block", type=int, metavar="N", help="columns per scale")
+    text = parser.add_argument_group("text")
+    text.add_argument("--full", action="store_true", help="every window, not a sample")
+    text.add_argument(
+        "--windows", type=int, default=128, metavar="N", help="windows of the sample (%(default)s)"
+    )
+    text.add_argument(
+        "--length", type=int, default=512, metavar="N", help="tokens of a window (%(default)s)"
+    )
+    parser.add_argument(
+        "--weighted",
+        action="store_true",
+        help="formats see the inputs, measured between the windows of the sample",
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"windows to measure inputs on, for output dB ({_CALIBRATION_WINDOWS} if weighted)",
+    )
+    parser.add_argument("--backend", default="numpy", help="numpy or torch (%(default)s)")
+    output_file.add_output(parser, "write the records as JSON")
+    terminal.add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print a table, write the records if asked to."""
-    from rich.console import Console
+    """Evaluate; print a table or JSON, and write the records if asked to."""
+    output_file.check_new(args.output)
+    found = {"checkpoint": args.checkpoint, "records": _records(args)}
+    if args.output:
+        output_file.write_new(args.output, json.dumps({"schema": _SCHEMA} | found, indent=1) + "\n")
+    if args.json:
+        terminal.print_json(_SCHEMA, found)
+    else:
+        _print(**found)
+    return 0
 
+
+def _records(args: argparse.Namespace) -> list[dict]:
     from amssim.error.evaluation import evaluate
     from amssim.error.lm.backend import backend
     from amssim.error.lm.load import load_model
     from amssim.error.lm.windows import all_windows, read_tokens, spread_windows
     from amssim.error.recipe import recipe
 
+    for name, least in (("windows", 1), ("length", 1), ("calibrate", 0)):
+        if getattr(args, name) < least:
+            raise InputError(f"--{name} is {getattr(args, name)}, expected at least {least}")
     options = {"search": args.search, "scale": args.scale, "scale_block": args.scale_block}
     options["weighted"] = args.weighted
     recipes = [recipe(name, **options) for name in args.scheme or ["fp5.33", "fp4.25"]]
     model = load_model(args.checkpoint, backend(args.backend))
     tokens = read_tokens(args.tokens, model.config.vocab_size)
-    windows = (
-        all_windows(tokens, args.length)
-        if args.full
-        else spread_windows(tokens, args.windows, args.length)
-    )
+    spread = spread_windows(tokens, args.windows, args.length)
+    windows = all_windows(tokens, args.length) if args.full else spread
     moments = _moments(model, tokens, args)
-    with Console(stderr=True).status("evaluating") as status:
-        records = evaluate(model, recipes, windows, moments, status.update)
-    _print(records, args.checkpoint)
-    if args.json:
-        _write(args.json, records)
-    return 0
+    with terminal.progress_bar("auto", "evaluating") as progress:
+        return evaluate(model, recipes, windows, moments, progress)
 
 
-def _moments(model, tokens, args):
+def _moments(model, tokens, args: argparse.Namespace):
     from amssim.error.lm.calibrate import second_moments
     from amssim.error.lm.windows import between_windows
 
-    count = args.calibrate or (32 if args.weighted else 0)
+    count = args.calibrate or _CALIBRATION_WINDOWS * args.weighted
     if not count:
         return None
     gaps = between_windows(tokens, args.windows, args.length)[:, :-1]
     return second_moments(model, gaps[:: max(1, len(gaps) // count)][:count])
 
 
-def _print(records: list[dict], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{title}: {records[0]['tokens']:,} predicted tokens")
+def _print(checkpoint: str, records: list[dict]) -> None:
+    console = terminal.console()
+    console.print(
+        f"{checkpoint}: {records[0]['tokens']:,} predicted tokens\n"
+        "KL divergence from the model as stored, in nats per token\n",
+        soft_wrap=True,
+    )
     shown = [name for name in _COLUMNS if any(r.get(name) is not None for r in records)]
-    for name in shown:
-        table.add_column(_COLUMNS[name], justify="left" if name == "name" else "right")
+    table = terminal.table(*(_COLUMNS[name][0] for name in shown))
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for r in records:
-        table.add_row(*(_cell(name, r.get(name)) for name in shown))
-    Console().print(table)
+        table.add_row(*(_cell(r.get(name), _COLUMNS[name][1]) for name in shown))
+    console.print(table)
 
 
-def _cell(name: str, value) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}" if name in ("perplexity", "kl_mean", "kl_p99") else f"{value:.2f}"
-    return "" if value is None else str(value)
-
-
-def _write(path: Path, records: list[dict]) -> None:
-    try:
-        path.write_text(json.dumps(records, indent=1) + "\n")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+def _cell(value, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from amssim.errors import InputError, OutputError
+from amssim.cli import output_file, terminal
+from amssim.errors import InputError
 
 _SCHEMES = ("fp6-e2m3", "fp5.33", "fp5-e2m2", "fp4.5", "fp4.25", "fp4-e2m1")
 _OTHERS = ("int4-g64", "int5-g48", "nf4-g64", "nf5-g48", "mxfp4", "mxfp6-e2m3", "nvfp4", "razer")
@@ -21,7 +22,10 @@ def add_parser(subparsers) -> None:
         "a checkpoint, and with --tokens its perplexity in each AMS format.",
     )
     parser.add_argument("checkpoint", help="directory or .safetensors file")
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=Path("report.html"),
+        help="a new file (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--tokens", help=".npy or text file of token ids, for perplexity")
     parser.add_argument("--windows", type=int, default=128, help="windows of 512 tokens")
     parser.add_argument("--weights", type=float, default=_DEFAULT_MOST,
@@ -31,25 +35,20 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page."""
-    from rich.console import Console
-
-    if args.weights < 1:
-        raise InputError(f"--weights must be at least 1, found {args.weights:g}")
-    with Console(stderr=True).status("reading") as status:
-        page = _page(args, status.update)
-    try:
-        args.output.write_text(page.html())
-    except OSError as error:
-        raise OutputError(f"{args.output} cannot be written: {error.strerror}") from None
-    Console().print(f"wrote {args.output}", highlight=False)
+    for name in ("weights", "windows"):
+        if not getattr(args, name) >= 1:
+            raise InputError(f"--{name} must be at least 1, found {getattr(args, name):g}")
+    output_file.check_new(args.output)
+    output_file.write_new(args.output, _page(args).html())
+    terminal.console().print(f"wrote {args.output}")
     return 0
 
 
-def _page(args: argparse.Namespace, progress):
+def _page(args: argparse.Namespace):
     from amssim.error.recipe import recipe
     from amssim.error.report import contents
     from amssim.error.report.page import Page
-    from amssim.error.sources import from_file
+    from amssim.error.sources import from_file, watched
     from amssim.error.tensors import Tensors
 
     sizes = Tensors(args.checkpoint).linear_sizes()
@@ -60,13 +59,17 @@ def _page(args: argparse.Namespace, progress):
         page.text(f"Measured on about {args.weights:,.0f} weights in rows from each.", note=True)
     ams = [recipe(name) for name in _SCHEMES]
 
-    def layers():
-        return contents.sampled(from_file(args.checkpoint), count, int(args.weights))
+    def layers(progress):
+        read = watched(from_file(args.checkpoint), count, progress)
+        return contents.sampled(read, count, int(min(args.weights, count)))
 
-    contents.add_formats(page, layers(), [*ams, *_others()], progress)
-    contents.add_sharing(page, layers(), progress)
-    if args.tokens:
-        contents.add_perplexity(page, _perplexities(args, ams, progress))
+    scored = _perplexities(args, ams) if args.tokens else None
+    with terminal.progress_bar("auto", "formats") as progress:
+        contents.add_formats(page, layers(progress), [*ams, *_others()])
+    with terminal.progress_bar("auto", "sharing") as progress:
+        contents.add_sharing(page, layers(progress))
+    if scored:
+        contents.add_perplexity(page, scored)
     return page
 
 
@@ -77,11 +80,13 @@ def _others() -> list:
     return [recipe(name) for name in _OTHERS]
 
 
-def _perplexities(args: argparse.Namespace, recipes: list, progress) -> list[dict]:
+def _perplexities(args: argparse.Namespace, recipes: list) -> list[dict]:
     from amssim.error.evaluation import evaluate
     from amssim.error.lm.load import load_model
     from amssim.error.lm.windows import read_tokens, spread_windows
 
     model = load_model(args.checkpoint)
     tokens = read_tokens(args.tokens, model.config.vocab_size)
-    return evaluate(model, recipes, spread_windows(tokens, args.windows), progress=progress)
+    windows = spread_windows(tokens, args.windows)
+    with terminal.progress_bar("auto", "language model") as progress:
+        return evaluate(model, recipes, windows, progress=progress)

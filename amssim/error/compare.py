@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from amssim.error.recipe import Recipe
 from amssim.error.sources import check_matrix
@@ -10,24 +10,18 @@ from amssim.error.tally import Layer, Tally
 from amssim.errors import InputError
 
 
-def compare(
-    layers: Iterable[Layer],
-    recipes: Sequence[Recipe],
-    progress: Callable[[str], None] = lambda name: None,
-) -> list[dict]:
+def compare(layers: Iterable[Layer], recipes: Sequence[Recipe]) -> list[dict]:
     """Return a record for each recipe: name, family, effective bits, error, and dB by layer.
 
     Args:
         layers: the weights, each read once and let go.
         recipes: what to compare.
-        progress: told the name of each layer before it is measured.
 
     Raises:
         InputError: weights that are empty, not finite or all zero, or no layer at all.
     """
     tallies = [Tally() for _ in recipes]
     for layer in layers:
-        progress(layer.name)
         check_matrix(layer.name, layer.weights)
         for recipe, tally in zip(recipes, tallies, strict=True):
             tally.add(layer, *recipe.restore(layer))

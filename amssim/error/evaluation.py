@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from amssim.error.lm.llama import Llama
 from amssim.error.lm.load import linear_weights
 from amssim.error.lm.score import score
+from amssim.error.progress import Progress, Steps
 from amssim.error.recipe import Recipe
 from amssim.error.sources import check_matrix
 from amssim.error.tally import Layer, Tally
 
 
 def restored_model(
-    model: Llama, recipe: Recipe, moments: Mapping[str, np.ndarray] | None = None
+    model: Llama,
+    recipe: Recipe,
+    moments: Mapping[str, np.ndarray] | None = None,
+    steps: Steps | None = None,
 ) -> tuple[Llama, Tally]:
     """Put every linear layer of ``model`` through ``recipe``; embeddings and head stay.
 
@@ -23,9 +27,12 @@ def restored_model(
         model: with float32 weights.
         recipe: what to do.
         moments: second moments of the layers' inputs by weight name.
+        steps: counts the layers.
     """
     changed, tally = {}, Tally()
     for layer in layers(model, moments):
+        if steps:
+            steps(recipe.name)
         restored, bits = recipe.restore(layer)
         tally.add(layer, restored, bits)
         changed[layer.name] = model.backend.array(restored)
@@ -37,7 +44,7 @@ def evaluate(
     recipes: Sequence[Recipe],
     windows: np.ndarray,
     moments: Mapping[str, np.ndarray] | None = None,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Progress | None = None,
 ) -> list[dict]:
     """Return one record for the model as it is, and one for each recipe.
 
@@ -46,14 +53,13 @@ def evaluate(
         recipes: what to compare.
         windows: tokens [count, length + 1].
         moments: see `restored_model`.
-        progress: told what is being done.
+        progress: told of each layer quantised and each window scored.
     """
-    made = {}
-    for recipe in recipes:
-        progress(f"quantising: {recipe.name}")
-        made[recipe] = restored_model(model, recipe, moments)
-    progress(f"scoring {len(made) + 1} models on {len(windows)} windows")
-    own, scores = score(model, {r: quantised for r, (quantised, _) in made.items()}, windows)
+    recipes = list(dict.fromkeys(recipes))
+    layer_steps = len(recipes) * len(linear_weights(model.config))
+    steps = Steps(layer_steps + (len(recipes) + 1) * len(windows), progress)
+    made = {recipe: restored_model(model, recipe, moments, steps) for recipe in recipes}
+    own, scores = score(model, {r: quantised for r, (quantised, _) in made.items()}, windows, steps)
     records = [{"name": "as stored", "family": "as stored"} | own.as_dict()]
     for recipe, (_, tally) in made.items():
         named = {"name": recipe.name, "family": recipe.family}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from amssim.error.density import Density
+from amssim.error.progress import Progress, Steps
 from amssim.error.tally import Layer
 from amssim.error.tensors import Tensors
 from amssim.errors import FormatError, InputError
@@ -53,6 +54,20 @@ def from_file(path: str | Path) -> Layers:
         tensors = Tensors(path)
         for name in tensors.linear_sizes():
             yield from from_array(tensors[name], name)
+
+
+def weight_count(path: str | Path) -> int:
+    """Return how many weights `from_file` yields."""
+    path = Path(path)
+    return _load(path).size if path.suffix == ".npy" else sum(Tensors(path).linear_sizes().values())
+
+
+def watched(layers: Layers, total: int, progress: Progress | None) -> Layers:
+    """Yield ``layers`` of ``total`` weights, telling ``progress`` of each before it comes."""
+    steps = Steps(total, progress)
+    for layer in layers:
+        steps(layer.name, layer.weights.size)
+        yield layer
 
 
 def _load(path: Path) -> np.ndarray:

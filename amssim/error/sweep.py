@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from amssim.error.sharing import ORDERS, Choice, arrange, restore
 from amssim.error.sources import check_matrix
@@ -34,25 +34,19 @@ def default_choices(weighted: bool = False) -> list[Choice]:
     return list(dict.fromkeys(found))
 
 
-def sweep(
-    layers: Iterable[Layer],
-    choices: Sequence[Choice],
-    progress: Callable[[str], None] = lambda name: None,
-) -> list[dict]:
+def sweep(layers: Iterable[Layer], choices: Sequence[Choice]) -> list[dict]:
     """Return one record per choice: its options, effective bits and metrics over all layers.
 
     Args:
         layers: the weights, each read once and let go; where they come with second moments the
             records have ``output_sqnr_db`` and weighted choices work.
         choices: what to try.
-        progress: told the name of each layer before it is measured.
 
     Raises:
         InputError: weights that are empty, not finite or all zero, or no layer at all.
     """
     tallies = {choice: Tally() for choice in choices}
     for layer in layers:
-        progress(layer.name)
         check_matrix(layer.name, layer.weights)
         _measure(layer, tallies)
     if not all(tally.metrics.count for tally in tallies.values()):

@@ -30,51 +30,101 @@ def checkpoint(tmp_path):
     return tiny_llama.write(folder)
 
 
+def records_of(capsys, *words) -> list[dict]:
+    """What a verb prints with --json."""
+    assert call(*words, "--json") == 0
+    return json.loads(capsys.readouterr().out)["records"]
+
+
 def test_error_prints_and_writes(tmp_path, capsys):
-    files = {name: tmp_path / f"study.{name}" for name in ("json", "csv")}
-    words = ["--weights", 4096, "--columns", 64, "--json", files["json"], "--csv", files["csv"]]
-    assert call(error, *words, "--plot", tmp_path / "f.svg") == 0
-    records = json.loads(files["json"].read_text())
-    rows = list(csv.DictReader(files["csv"].read_text().splitlines()))
+    files = [tmp_path / f"study.{name}" for name in ("json", "csv")]
+    for file in files:
+        words = ["--weights", 4096, "--columns", 64, "--output", file]
+        assert call(error, *words, "--plot", tmp_path / "f.svg") == 0
+    records = json.loads(files[0].read_text())["records"]
+    rows = list(csv.DictReader(files[1].read_text().splitlines()))
     assert len(rows) == len(records) > 80
     assert float(rows[0]["sqnr_db"]) == records[0]["sqnr_db"]
     assert {p.name for p in tmp_path.glob("f_*.svg")} == {
         f"f_cost_of_{name}.svg" for name in ("k", "search", "scales")
     }
     assert "normal: 4,096 weights" in capsys.readouterr().out
+    with pytest.raises(OutputError, match="exists already: name a new file"):
+        call(error, *words)
 
 
-def test_error_of_chosen_options(tmp_path, checkpoint):
-    target = tmp_path / "r.json"
-    call(error, checkpoint, "--scheme", "fp4.25", "--scheme", "fp5.33", "--search", "zero",
-         "--search", "adaptive", "--json", target)  # fmt: skip
-    found = [(r["scheme"], r["search"]) for r in json.loads(target.read_text())]
+def test_the_study_reads_well_in_80_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    np.save(tmp_path / "w.npy", np.random.default_rng(1).standard_normal((32, 512), np.float32))
+    np.save(tmp_path / "x.npy", np.random.default_rng(2).standard_normal((999, 512), np.float32))
+    files = ["--activations", tmp_path / "x.npy", "--output", tmp_path / "r.json"]
+    call(error, tmp_path / "w.npy", *files)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80 and "…" not in text
+    records = json.loads((tmp_path / "r.json").read_text())["records"]
+    for r in records:
+        if r["search"] == "adaptive" and r["share_axis"] == "input":
+            assert f" {r['sqnr_db']:.2f}" in text
+    weighted = [r for r in records if r["weighted"]]
+    assert len(weighted) == 4 and all(f" {r['output_sqnr_db']:.2f}" in text for r in weighted)
+    (whole,) = (r for r in records if r["scheme"] == "fp6-e2m3")
+    own = next(r for r in records if r["scheme"] == "fp5.33-e2m3")
+    less = whole["sqnr_db"] - own["sqnr_db"]
+    assert f"{own['sqnr_db']:.2f} dB at 5.41 bits, {less:.2f} less than fp6-e2m3" in text
+
+
+def test_chosen_options_are_one_table(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ["--weights", 4096, "--columns", 64, "--scheme", "fp4.25", "--scheme", "ams-e2m3-k5"]
+    words += ["--search", "replace", "--scale-block", 32, "--scale", "mse"]
+    call(error, *words)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80 and "replace" in text
+    for r in records_of(capsys, error, *words):
+        line = next(line for line in text.splitlines() if r["scheme"] in line)
+        assert f"{r['effective_bits']:.3f}    {r['sqnr_db']:.2f}" in line
+        assert f"{r['cosine']:.6f}" in line
+
+
+def test_error_of_chosen_options(checkpoint, capsys):
+    schemes = ["--scheme", "fp4.25", "--scheme", "fp5.33"]
+    records = records_of(
+        capsys, error, checkpoint, *schemes, "--search", "zero", "--search", "adaptive"
+    )
+    found = [(r["scheme"], r["search"]) for r in records]
     assert found == [(s, r) for s in ("fp4.25-e2m2", "fp5.33-e2m3") for r in ("zero", "adaptive")]
 
 
-def test_error_under_activations(tmp_path):
+def test_error_weighs_by_activations(tmp_path, capsys):
+    inputs = np.random.default_rng(2).standard_normal((500, 32)) * np.linspace(0.1, 3, 32)
     np.save(tmp_path / "w.npy", np.random.default_rng(1).standard_normal((8, 32), np.float32))
-    np.save(tmp_path / "x.npy", np.random.default_rng(2).standard_normal((100, 32), np.float32))
-    target = tmp_path / "r.json"
-    words = [tmp_path / "w.npy", "--activations", tmp_path / "x.npy", "--json", target]
-    assert call(error, *words, "--scheme", "fp4.25") == 0
-    assert json.loads(target.read_text())[0]["output_sqnr_db"] > 15
+    np.save(tmp_path / "x.npy", inputs.astype(np.float32))
+    words = [tmp_path / "w.npy", "--activations", tmp_path / "x.npy", "--scheme", "fp4.25"]
+    (plain,) = records_of(capsys, error, *words)
+    (weighted,) = records_of(capsys, error, *words, "--weighted")
+    assert weighted["output_sqnr_db"] > plain["output_sqnr_db"] > 15
 
 
-def test_error_ranks_formats_of_a_budget(capsys):
-    assert call(error, "--budget", 4.25, "--density", "laplace") == 0
+def test_error_ranks_formats_of_a_budget(tmp_path, capsys):
+    words = ["--budget", 4.25, "--density", "laplace"]
+    assert call(error, *words, "--output", tmp_path / "r.json") == 0
     lines = capsys.readouterr().out.splitlines()
     assert "fp4.25-e2m2" in next(line for line in lines if re.search(r"e\dm\d", line))
+    found = json.loads((tmp_path / "r.json").read_text())
+    bound, coded, lloyd = (b["mse"] for b in found["bounds"])
+    assert bound < coded < lloyd and found["formats"][0]["scheme"] == "fp4.25-e2m2"
 
 
 def test_eval_writes_perplexities(tmp_path, checkpoint, capsys):
     target = tmp_path / "r.json"
     words = [checkpoint, "--tokens", tmp_path / "tokens.npy", "--windows", 4, "--length", 16]
-    assert call(eval, *words, "--scheme", "fp4.25", "--scheme", "fp16", "--json", target) == 0
-    stored, fp4, fp16 = json.loads(target.read_text())
+    formats = ["--scheme", "fp4.25", "--scheme", "fp16"]
+    assert call(eval, *words, *formats, "--output", target) == 0
+    stored, fp4, fp16 = json.loads(target.read_text())["records"]
     assert fp16["perplexity"] == pytest.approx(stored["perplexity"], rel=1e-6)
     assert fp4["kl_mean"] > 0
     assert "64 predicted tokens" in capsys.readouterr().out
+    assert records_of(capsys, eval, *words, *formats) == [stored, fp4, fp16]
     assert call(eval, *words, "--scheme", "fp4.25", "--weighted", "--full") == 0
     assert "output dB" in capsys.readouterr().out
 
@@ -98,15 +148,27 @@ BAD = [
     (error, ["--scheme", "fp9"], SchemeError, "9 bits: choose one of"),
     (error, ["--search", "best"], SchemeError, "unknown search rule 'best'"),
     (error, ["--activations", "{tmp}/none.npy"], InputError, "cannot be read as .npy"),
-    (error, ["--budget", "1"], InputError, "no format has at most 1 bits"),
-    (error, ["--scheme", "fp4.25", "--weights", "64", "--columns", "64", "--json", "{tmp}/a/b"],
-     OutputError, "cannot be written"),
+    (error, ["--weights", "nan"], InputError, "expected at least one of each"),
+    (error, ["--seed", "-1"], InputError, "a seed from 0"),
+    (error, ["--budget", "1"], InputError, "expected 2.1 to 8 bits"),
+    (error, ["--budget", "nan"], InputError, "expected 2.1 to 8 bits"),
+    (error, ["--scheme", "fp4.25", "--weighted"], InputError, "needs activations"),
+    (error, ["--scheme", "fp4.25", "--scale-block", "0"], InputError, "block"),
+    (error, ["--output", "{tmp}/a/b"], OutputError, "there is no directory"),
+    (error, ["--output", "{tmp}/tokens.npy"], OutputError, "exists already"),
+    (error, ["--scheme", "fp4.25", "--weights", "64", "--plot", "{tmp}/a/b"], OutputError,
+     "cannot be written"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/far.npy"], InputError, "outside the vocabulary"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/none.npy"], FormatError, "is no token file"),
     (eval, ["{tmp}", "--tokens", "{tmp}/tokens.npy"], FormatError, "needs its config.json"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/tokens.npy", "--scheme", "fp9"], SchemeError,
      "9 bits: choose one of"),
-    (report, ["{tmp}/none"], InputError, "none does not exist"),
+    (eval, ["{tmp}/model", "--tokens", "{tmp}/tokens.npy", "--windows", "0"], InputError,
+     "--windows is 0, expected at least 1"),
+    (eval, ["{tmp}/model", "--tokens", "{tmp}/tokens.npy", "--output", "{tmp}/far.npy"],
+     OutputError, "exists already"),
+    (report, ["{tmp}/none", "-o", "{tmp}/r.html"], InputError, "none does not exist"),
+    (report, ["{tmp}/model", "-o", "{tmp}/far.npy"], OutputError, "exists already"),
     (report, ["{tmp}/model", "--weights", "0"], InputError, "must be at least 1"),
 ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Whole models under recipes, and recipes on streams of layers."""
 
 import json
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +15,7 @@ from amssim.error.lm.calibrate import second_moments
 from amssim.error.lm.load import linear_weights, load_model
 from amssim.error.lm.windows import spread_windows
 from amssim.error.recipe import Cast, FormatRecipe
+from amssim.error.sensitivity import sensitivities
 from amssim.error.tally import Layer
 from amssim.errors import InputError
 from amssim.formats.ams import Ams
@@ -51,6 +53,41 @@ def test_records_of_an_evaluation(model):
     assert 0 < fp6["kl_mean"] < fp4["kl_mean"] < fp4["kl_p99"]
     assert fp6["sqnr_db"] > fp4["sqnr_db"] + 5
     json.dumps([stored, fp6, fp4], allow_nan=False)
+
+
+def test_progress_counts_layers_and_windows(model):
+    told = []
+    evaluate(model, [FP4_25, FP6], WINDOWS, progress=lambda *now: told.append(now))
+    assert told[0] == (0, 2 * 14 + 3 * 6, FP4_25.name) and told[14][2] == FP6.name
+    assert told[28] == (28, 46, "scoring") and [done for done, _, _ in told] == sorted(
+        done for done, _, _ in told
+    )
+
+
+def test_sensitivity_is_the_divergence_of_one_layer_by_its_noise(model):
+    moments = second_moments(model, WINDOWS[:, :-1])
+    found = sensitivities(model, Ams("fp4.25"), WINDOWS, moments)
+    assert list(found) == linear_weights(model.config)
+    name = list(found)[5]
+    only = Only(name)
+    record = evaluate(model, [only], WINDOWS, moments)[1]
+    (layer,) = (x for x in layers(model, moments) if x.name == name)
+    noise = (layer.weights - only.restore(layer)[0]).astype(np.float64)
+    share = np.trace(noise @ layer.moments @ noise.T)
+    share /= np.trace(layer.weights.astype(np.float64) @ layer.moments @ layer.weights.T)
+    assert found[name] == pytest.approx(record["kl_mean"] / share, rel=1e-4)
+
+
+@dataclass(frozen=True)
+class Only:
+    """A recipe that quantises one layer alone."""
+
+    layer: str
+    name: str = "only"
+    family: str = ""
+
+    def restore(self, layer):
+        return FP4_25.restore(layer) if layer.name == self.layer else (layer.weights, Fraction(16))
 
 
 def test_float16_saturates():

@@ -21,7 +21,7 @@ class PerTensor:
 
     name: str
     formats: tuple[tuple[str, Format], ...]
-    family: str = "AMS"
+    family: str = "AMS, extended"
 
     def restore(self, layer: Layer) -> tuple[np.ndarray, Fraction]:
         """Quantise and dequantise.
@@ -47,7 +47,8 @@ def plan(
     """Choose a format per layer so that the model has at most ``bits`` per weight.
 
     What is least is the sum over layers of sensitivity times ||(W - R) X||^2 / ||W X||^2, the
-    share of noise in the layer's output; without second moments X is white.
+    share of noise in the layer's output; without second moments X is white. A sensitivity that is
+    measured, see `amssim.error.sensitivity`, makes that sum a prediction of the KL divergence.
 
     Args:
         layers: the weights, each read once.
@@ -70,8 +71,13 @@ def plan(
 
 def _option(layer: Layer, form: Format, factor: float) -> Option:
     stored = form.quantize(layer.weights, layer.moments)
+    error = factor * noise_share(layer, stored.dequantize())
+    return Option(form.name, int(stored.effective_bits * layer.weights.size), error)
+
+
+def noise_share(layer: Layer, restored: np.ndarray) -> float:
+    """||(W - R) X||^2 / ||W X||^2 of a layer restored to R; X is white where it is unknown."""
     cols = layer.weights.shape[1]
     moments = np.eye(cols, dtype=np.float32) if layer.moments is None else layer.moments
-    found = OutputError.of(layer.weights, stored.dequantize(), moments)
-    share = found.noise / found.signal if found.signal else 0.0
-    return Option(form.name, int(stored.effective_bits * layer.weights.size), factor * share)
+    found = OutputError.of(layer.weights, restored, moments)
+    return found.noise / found.signal if found.signal else 0.0

@@ -10,6 +10,7 @@ import numpy as np
 
 from amssim.error.lm.backend import Backend
 from amssim.error.lm.llama import Llama
+from amssim.error.progress import Steps
 
 # Logits of one batch of windows: 16 MB, so that activations stay in the last cache; a vocabulary of
 # 128k tokens still has one window at a time.
@@ -41,7 +42,10 @@ class Score:
 
 
 def score(
-    reference: Llama, models: Mapping[str, Llama], windows: np.ndarray
+    reference: Llama,
+    models: Mapping[str, Llama],
+    windows: np.ndarray,
+    steps: Steps | None = None,
 ) -> tuple[Score, dict[str, Score]]:
     """Score ``models`` against ``reference``, batch by batch, the reference's logits made once.
 
@@ -49,6 +53,7 @@ def score(
         reference: the model with the original weights.
         models: others with the same vocabulary, by name; may be empty.
         windows: tokens [count, length + 1]; each window predicts its last ``length`` tokens.
+        steps: counts the windows of each model.
 
     Returns:
         The score of the reference and of each model.
@@ -56,6 +61,8 @@ def score(
     own, scores = Score(), {name: Score() for name in models}
     for tokens in _batches(windows, reference.config.vocab_size):
         inputs, targets = tokens[:, :-1], tokens[:, 1:].reshape(-1)
+        if steps:
+            steps("scoring", (1 + len(models)) * len(tokens))
         p = _log_softmax(reference, inputs)
         _add(own, reference.backend, p, targets)
         for name, model in models.items():

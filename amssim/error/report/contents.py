@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from amssim.error.report.page import Page
 from amssim.error.sources import Layers
 from amssim.error.sweep import default_choices, sweep
 from amssim.error.tally import Layer
-
-Progress = Callable[[str], None]
 
 
 def sampled(layers: Layers, weights: int, most: int) -> Layers:
@@ -32,9 +30,9 @@ def sampled(layers: Layers, weights: int, most: int) -> Layers:
         yield Layer(layer.name, layer.weights[kept]) if rows < height else layer
 
 
-def add_sharing(page: Page, layers: Layers, progress: Progress) -> None:
-    """Run the sharing study and add its figures and the table of search rules."""
-    records = sweep(layers, default_choices(), progress=progress)
+def add_sharing(page: Page, layers: Layers) -> None:
+    """Run the sharing study and add its figures."""
+    records = sweep(layers, default_choices())
     page.heading("What sharing a bit costs")
     page.figure(cost_of_k(records))
     page.heading("What the search rule gains")
@@ -47,9 +45,9 @@ def add_sharing(page: Page, layers: Layers, progress: Progress) -> None:
     )
 
 
-def add_formats(page: Page, layers: Layers, recipes: Sequence[Recipe], progress: Progress) -> None:
+def add_formats(page: Page, layers: Layers, recipes: Sequence[Recipe]) -> None:
     """Compare formats on the same weights: figure, table, and a map of the layers."""
-    records = compare(layers, recipes, progress)
+    records = compare(layers, recipes)
     page.heading("Formats at their effective bits")
     page.figure(error_against_bits({"": {"records": records, "bounds": {}}}))
     headings = ["format", "bits", "SQNR dB", "relative error", "cosine", "max error", "p99 error"]

@@ -1,0 +1,68 @@
+"""``amssim error --budget BITS``: the best formats of so many bits, by the closed form."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+
+from amssim.cli import output_file, terminal
+from amssim.errors import InputError
+
+_LEAST, _MOST = 2.1, 8
+_SCHEMA = "amssim.error.budget/1"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Rank formats for a density; print a table or JSON, and write what was asked for."""
+    from amssim.error.density import density
+    from amssim.error.optimum import best_schemes
+
+    if not _LEAST <= args.budget <= _MOST:
+        raise InputError(f"--budget is {args.budget:g}, expected {_LEAST} to {_MOST} bits")
+    weights = density(args.density)
+    formats = [
+        {"scheme": f.scheme.name, "bits": float(f.scheme.bits), "clip": f.clip, "mse": f.mse}
+        for f in best_schemes(weights, args.budget)
+    ]
+    found = {"density": weights.name, "budget": args.budget}
+    found |= {"formats": formats, "bounds": _bounds(weights, args.budget)}
+    if args.output:
+        output_file.write_new(args.output, json.dumps({"schema": _SCHEMA} | found, indent=1) + "\n")
+    if args.json:
+        terminal.print_json(_SCHEMA, found)
+    else:
+        _print(found)
+    return 0
+
+
+def _bounds(weights, budget: float) -> list[dict]:
+    """What quantisers of other kinds could reach with so many bits."""
+    from amssim.error.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
+
+    levels = 2 * math.floor(2**budget / 2)
+    found = {
+        "rate-distortion bound": (budget, shannon_lower_bound(weights, budget)),
+        "entropy-coded scalar": entropy_coded_at(weights, budget),
+        f"Lloyd-Max, {levels} levels": lloyd_max(weights, levels),
+    }
+    return [{"name": name, "bits": bits, "mse": mse} for name, (bits, mse) in found.items()]
+
+
+def _print(found: dict) -> None:
+    console = terminal.console()
+    console.print(
+        f"{found['density']} weights, variance 1, at most {found['budget']:g} bits\n"
+        "A scale per row maps `clip` standard deviations to the largest value.\n"
+    )
+    table = terminal.table("format", "payload bits", "clip, sigma", "SQNR dB")
+    for f in found["formats"]:
+        table.add_row(f["scheme"], f"{f['bits']:.3f}", f"{f['clip']:.2f}", _db(f["mse"]))
+    table.add_section()
+    for b in found["bounds"]:
+        table.add_row(b["name"], f"{b['bits']:.3f}", "", _db(b["mse"]))
+    console.print(table)
+
+
+def _db(mse: float) -> str:
+    return f"{-10 * math.log10(mse):.2f}"

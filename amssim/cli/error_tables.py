@@ -1,0 +1,142 @@
+"""Tables of the sharing study: one per question, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from amssim.cli import terminal
+from amssim.rules import SEARCH_RULES
+from amssim.scheme import PUBLISHED
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Options of a record as they are unless its choice says otherwise.
+DEFAULTS = {
+    "search": "adaptive",
+    "scale": "absmax",
+    "scale_block": None,
+    "share_axis": "input",
+    "order": "stored",
+    "weighted": False,
+}
+_FIGURES = {
+    "effective_bits": ("bits", ".3f"),
+    "sqnr_db": ("SQNR dB", ".2f"),
+    "output_sqnr_db": ("output dB", ".2f"),
+    "relative_frobenius": ("rel. error", ".4f"),
+    "max_error": ("max", ".3g"),
+    "p99_error": ("p99", ".3g"),
+    "cosine": ("cosine", ".6f"),
+}
+_ORDERS = {"columns": "columns sorted by norm", "magnitude": "each row sorted (a bound)"}
+
+
+def study_tables(records: Sequence[dict]) -> Iterator[tuple[str, Table]]:
+    """Yield (question, table) for the records of the default study."""
+    yield "What k costs: SQNR in dB", k_table(records)
+    yield "What the search rule gains: SQNR in dB, and how far others fall short", rules(records)
+    yield "Axis, order, scales: SQNR in dB at effective bits", options(records)
+    if any(r.get("output_sqnr_db") is not None for r in records):
+        yield "The same in the layers' outputs, in dB", options(records, "output_sqnr_db")
+
+
+def gist(records: Sequence[dict]) -> list[str]:
+    """Say what sharing costs the published formats and what adaptive gains, a line each."""
+    lines = []
+    for scheme in PUBLISHED:
+        element = scheme.minifloat.name
+        (own,) = _chosen(records, element=element, k=scheme.k)
+        (whole,) = _chosen(records, element=element, k=1)
+        rules = [r for r in _chosen(records, search=None, scheme=scheme.name) if r != own]
+        best = max(rules, key=lambda r: _db(r))
+        lines.append(
+            f"{scheme.name}: {_db(own):.2f} dB at {own['effective_bits']:.2f} bits, "
+            f"{_db(whole) - _db(own):.2f} less than {whole['scheme']},\n"
+            f"  {_db(own) - _db(best):.2f} more than with the next best search rule, "
+            f"{best['search']}"
+        )
+    return lines
+
+
+def k_table(records: Sequence[dict]) -> Table:
+    """A row per element, a column per k."""
+    plain = _chosen(records)
+    sizes = sorted({r["k"] for r in plain})
+    found = terminal.table("element", *(f"k={k}" for k in sizes))
+    for element in dict.fromkeys(r["element"] for r in plain):
+        own = {r["k"]: _db(r) for r in plain if r["element"] == element}
+        found.add_row(element, *(f"{own[k]:.2f}" if k in own else "" for k in sizes))
+    return found
+
+
+def rules(records: Sequence[dict]) -> Table:
+    """A row per scheme, a column per search rule."""
+    found = terminal.table("scheme", *SEARCH_RULES)
+    tried = _chosen(records, search=None)
+    for scheme in dict.fromkeys(r["scheme"] for r in tried if r["search"] != "adaptive"):
+        own = {r["search"]: _db(r) for r in tried if r["scheme"] == scheme}
+        best = own.pop("adaptive")
+        found.add_row(scheme, f"{best:.2f}", *(f"{own[r] - best:+.2f}" for r in SEARCH_RULES[1:]))
+    return found
+
+
+def options(records: Sequence[dict], figure: str = "sqnr_db") -> Table:
+    """A row per other choice, two columns per published scheme."""
+    names = [s.name for s in PUBLISHED]
+    found = terminal.table("choice", *(h for name in names for h in ("bits", name)))
+    rows: dict[str, dict[str, dict]] = {}
+    for r in records:
+        if r["scheme"] in names and r["search"] == "adaptive":
+            rows.setdefault(label(r), {})[r["scheme"]] = r
+    for name, own in rows.items():
+        if any(r.get(figure) is not None for r in own.values()):
+            cells = [_bits_and_db(own.get(scheme), figure) for scheme in names]
+            found.add_row(name, *(c for pair in cells for c in pair))
+    return found
+
+
+def flat_table(records: Sequence[dict]) -> Table:
+    """A row per record: what its choice changes, then every figure."""
+    shown = [n for n in _FIGURES if any(r.get(n) is not None for r in records)]
+    found = terminal.table("choice", *(_FIGURES[name][0] for name in shown))
+    for r in records:
+        cells = ["inf" if r.get(n) is None else f"{r[n]:{_FIGURES[n][1]}}" for n in shown]
+        changed = "" if label(r) == "default" else f" {label(r)}"
+        found.add_row(r["scheme"] + changed, *cells)
+    for column in found.columns[1:]:
+        column.no_wrap = True
+    return found
+
+
+def label(record: dict) -> str:
+    """What a choice changes, in words: ``scale mse, block 256``."""
+    changed = {n: record[n] for n, usual in DEFAULTS.items() if record[n] != usual}
+    words = {
+        "search": changed.get("search"),
+        "scale": f"scale {changed.get('scale')}",
+        "scale_block": f"block {changed.get('scale_block')}",
+        "share_axis": "groups across rows",
+        "order": _ORDERS.get(record["order"]),
+        "weighted": "weighed by inputs",
+    }
+    return ", ".join(words[n] for n in changed) or "default"
+
+
+def _chosen(records: Iterable[dict], **options) -> list[dict]:
+    """Records with these options, None meaning any; the defaults for those not named."""
+    wanted = {n: v for n, v in (DEFAULTS | options).items() if v is not None or n not in options}
+    return [r for r in records if all(r[n] == v for n, v in wanted.items())]
+
+
+def _db(record: dict) -> float:
+    found = record["sqnr_db"]
+    return float("inf") if found is None else found
+
+
+def _bits_and_db(record: dict | None, figure: str) -> tuple[str, str]:
+    if record is None:
+        return "", ""
+    value = record.get(figure)
+    return f"{record['effective_bits']:.2f}", "inf" if value is None else f"{value:.2f}"

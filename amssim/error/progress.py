@@ -1,0 +1,28 @@
+"""How far long work has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+#: Told how much is done, of how much, and what comes next.
+Progress = Callable[[int, int, str], None]
+
+
+class Steps:
+    """Work in steps of known number.
+
+    >>> steps = Steps(3, lambda done, total, name: print(f"{done}/{total} {name}"))
+    >>> steps("one"), steps("two more", 2)
+    0/3 one
+    1/3 two more
+    (None, None)
+    """
+
+    def __init__(self, total: int, progress: Progress | None):
+        self.done, self.total, self.progress = 0, total, progress
+
+    def __call__(self, name: str, count: int = 1) -> None:
+        """Say that ``count`` steps called ``name`` begin."""
+        if self.progress:
+            self.progress(self.done, self.total, name)
+        self.done += count
