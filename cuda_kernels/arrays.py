@@ -91,19 +91,17 @@ def empty(library: str, shape: tuple[int, ...], dtype: str):
 
 @cache
 def _torch_stream():
-    """A function that returns the handle of PyTorch's current stream."""
+    """A function that returns the handle of PyTorch's current stream on a device."""
     import torch
 
     raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)  # spares 2 us where it exists
-    if raw is None:
-        return lambda: torch.cuda.current_stream().cuda_stream
-    return lambda: raw(torch.cuda.current_device())
+    return raw or (lambda device: torch.cuda.current_stream(device).cuda_stream)
 
 
-def stream_of(library: str, stream) -> int:
-    """Handle of ``stream``, or of the library's current one if it is None."""
+def stream_of(library: str, stream, device: int) -> int:
+    """Handle of ``stream``, or of the library's current one on ``device`` if it is None."""
     if stream is None and library == "torch":
-        return _torch_stream()()
+        return _torch_stream()(device)
     if stream is None and library == "cupy":
         import cupy
 

@@ -101,7 +101,7 @@ class Layer:
         self.nbytes = first.form.nbytes(rows, columns)
         for _ in range(copies_of(self.nbytes) - 1):
             other = copy.copy(first)
-            other._launches, other._workspace = {}, {}
+            other._launches, other._workspace, other._known = {}, {}, {}
             for name in ("_words", "_tails"):
                 source = getattr(first, name)
                 target = cuda.device_array_like(source)
