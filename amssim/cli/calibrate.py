@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from amssim.errors import OutputError
+from amssim.hardware import FIELDS, Profile, profile
 
 
 def add_parser(subparsers) -> None:
@@ -22,6 +23,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--name", help="name of the profile (default: this-KIND)")
     parser.add_argument("--threads", type=int, help="CPU: threads to use (default: all)")
     parser.add_argument("--device", type=int, default=0, help="GPU: ordinal (%(default)s)")
+    parser.add_argument("--compare", metavar="DEVICE", help="profile to show beside the figures")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.set_defaults(run=run)
 
@@ -32,15 +34,30 @@ def run(args: argparse.Namespace) -> int:
     path = args.output or Path(f"{name}.json")
     if path.exists() and not args.force:
         raise OutputError(f"{path} exists: give another --output, or --force to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+    other = profile(args.compare) if args.compare else None
     found = _measure(args, name)
     try:
         path.write_text(json.dumps(found.to_json(), indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
-    for field, figure in found.figures.items():
-        print(f"{field:20} {figure.value:12.4g}  {figure.source}")
+    print(_table(found, other))
     print(f"wrote {path}: amssim predict --gpu {path}")
     return 0
+
+
+def _table(found: Profile, other: Profile | None) -> str:
+    """Every figure, and that of another profile beside it."""
+    beside = "" if other is None else f"{other.name:>12}  ratio"
+    lines = [f"{'figure':20} {'unit':6} {'measured':>10}{beside}"]
+    for name, field in FIELDS.items():
+        value = found.value(name)
+        line = f"{name:20} {field.unit:6} {value:10.4g}"
+        if other is not None:
+            line += f"{other.value(name):12.4g}{value / other.value(name):7.2f}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _measure(args: argparse.Namespace, name: str):

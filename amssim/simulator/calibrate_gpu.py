@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
 
-from amssim.errors import ResourceError
-from amssim.hardware import Figure, Profile
+from amssim.errors import InputError, ResourceError
+from amssim.hardware import FIELDS, Figure, Profile
 
 _THREADS = 256
 _LARGE_BYTES = 2**30
-_SWEEP_BYTES = [2**k for k in range(20, 30)]
+#: Working sets of the L2 sweep, MiB, and the bytes that each reading of one adds up to.
+_SWEEP_MIB = (4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256)
+_SWEEP_READ_BYTES = 2**31
 _CTAS_PER_SM = (1, 2, 4, 8)
 _REPEATS = 7
-_NODES = (100, 300)
-_PASSES = 2048
-#: Assumed for figures that no kernel here measures.
-_REGISTERS, _WARPS, _SHARED = 65536, 48, 102400
-_NOT_MEASURED = "not measured"
+_PASSES = 1024
+#: Residency is read off where a working set is neither in the cache nor out of it.
+_PARTLY = (0.05, 0.8)
+_SHARPNESS = 4.0
 
 
 def calibrate_gpu(name: str, assembler: ModuleType, *, device: int = 0) -> Profile:
@@ -31,6 +34,7 @@ def calibrate_gpu(name: str, assembler: ModuleType, *, device: int = 0) -> Profi
         device: ordinal of the GPU.
 
     Raises:
+        InputError: no such ordinal.
         ResourceError: no GPU or driver, or the CUDA simulator in its place.
     """
     from numba import config, cuda
@@ -44,12 +48,14 @@ def calibrate_gpu(name: str, assembler: ModuleType, *, device: int = 0) -> Profi
             "no NVIDIA GPU with a working driver here: run amssim calibrate gpu on the machine "
             "that has it, and pass the file it writes as gpu=..."
         )
-    with cuda.gpus[device]:
+    if not 0 <= device < len(cuda.gpus):
+        raise InputError(f"device is {device}, expected 0 to {len(cuda.gpus) - 1}")
+    with cuda.gpus[device], warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Numba's, about small grids and host arrays
         bench = _Bench(assembler)
-        figures = _memory(bench) | _pipes(bench) | _launch(bench) | _assumed()
-        title = cuda.get_current_device().name
-    title = title.decode() if isinstance(title, bytes) else str(title)
-    return Profile(name, title, "gpu", figures, calibrated=True)
+        figures = _pipes(bench) | _memory(bench) | _launch() | _limits(bench)
+        title = str(bench.device.name)
+    return Profile(name, title, "gpu", {key: figures[key] for key in FIELDS}, calibrated=True)
 
 
 class _Bench:
@@ -62,9 +68,10 @@ class _Bench:
 
         self.cuda, self.kernels = cuda, gpu_kernels
         self.assembled = gpu_kernels.assembled(assembler)
-        self.sms = cuda.get_current_device().MULTIPROCESSOR_COUNT
-        self.out = cuda.device_array(1, np.uint64)
-        self.out32 = cuda.device_array(1, np.uint32)
+        self.device = cuda.get_current_device()
+        self.sms = self.device.MULTIPROCESSOR_COUNT
+        self.out = cuda.to_device(np.zeros(2, np.uint64))
+        self.out32 = cuda.to_device(np.zeros(1, np.uint32))
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Device time of the fastest of several runs, after one that compiles and warms up."""
@@ -79,38 +86,46 @@ class _Bench:
             found.append(self.cuda.event_elapsed_time(start, end) * 1e-3)
         return min(found)
 
-    def read_rate(self, words, ctas: int, passes: int) -> float:
-        """Bytes per second of ``ctas`` CTAs reading the array ``passes`` times."""
-        read = self.kernels.read[ctas, _THREADS]
-        return words.nbytes * passes / self.seconds(lambda: read(words, passes, self.out))
+    def read_rate(self, words, nbytes: int, ctas: int, total: int) -> float:
+        """Bytes per second of ``ctas`` CTAs that read the first ``nbytes``, ``total`` in all."""
+        k = self.kernels
+        read = self.assembled["read"][ctas, _THREADS]
+        address, size = words.__cuda_array_interface__["data"][0], nbytes // k.WORD_BYTES
+        per_round = ctas * _THREADS * k.UNROLL * k.WORD_BYTES
+        rounds = max(1, total // per_round)
+        return rounds * per_round / self.seconds(lambda: read(address, size, rounds, self.out))
 
     def instructions_per_s(self, kernel, each: int) -> float:
         """Thread instructions per second with every SM full of warps."""
-        ctas = self.sms * 8
+        ctas = self.sms * 4
         seconds = self.seconds(lambda: kernel[ctas, _THREADS](_PASSES, self.out32))
         return ctas * _THREADS * _PASSES * each / seconds
 
 
 def _memory(bench: _Bench) -> dict[str, Figure]:
-    words = bench.cuda.device_array(_LARGE_BYTES // 8, np.uint64)
-    rates = {n: bench.read_rate(words, bench.sms * n, 1) for n in _CTAS_PER_SM}
-    dram = max(rates.values())
-    per_cta = _THREADS * bench.kernels.UNROLL * bench.kernels.WORD_BYTES
-    flights = {n: bench.sms * n * per_cta for n in rates}
-    cached = {
-        size: bench.read_rate(words[: size // 8], bench.sms * 8, max(1, 2**28 // size))
-        for size in _SWEEP_BYTES
+    k, device = bench.kernels, bench.device
+    words = bench.cuda.device_array(_LARGE_BYTES // k.WORD_BYTES, np.uint64)
+    per_cta = _THREADS * k.UNROLL * k.WORD_BYTES
+    rates = {
+        n: bench.read_rate(words, _LARGE_BYTES, bench.sms * n, _LARGE_BYTES) for n in _CTAS_PER_SM
     }
-    l2 = max(cached.values())
-    half = [size for size, rate in cached.items() if rate > (l2 + dram) / 2]
+    flights = {n: bench.sms * n * per_cta for n in rates}
+    dram = max(rates.values())
+    peak = max(dram, 2e3 * device.MEMORY_CLOCK_RATE * device.GLOBAL_MEMORY_BUS_WIDTH / 8)
+    cached = {
+        mib * 2**20: bench.read_rate(words, mib * 2**20, bench.sms * 8, _SWEEP_READ_BYTES)
+        for mib in _SWEEP_MIB
+    }
+    l2_bytes, l2 = device.L2_CACHE_SIZE, max(cached.values())
+    held, sharpness, doubt = residency(cached, dram, l2, l2_bytes)
     return {
-        "dram_bytes_per_s": Figure(dram, "read of 1 GiB"),
-        "dram_efficiency": Figure(1.0, "the bandwidth is the measured one"),
+        "dram_bytes_per_s": Figure(peak, "memory clock times bus width, from the driver"),
+        "dram_efficiency": Figure(dram / peak, "read of 1 GiB"),
         "load_latency_s": Figure(little(rates, flights, dram), "Little's law: bandwidth by CTAs"),
-        "l2_bytes": Figure(max(half), "largest working set half way from DRAM to L2 bandwidth"),
-        "l2_bytes_per_s": Figure(l2, "best read of 1 MiB to 512 MiB, again and again"),
-        "l2_usable": Figure(1.0, "the size is the measured one"),
-        "l2_sharpness": Figure(4.0, "assumed", _NOT_MEASURED),
+        "l2_bytes": Figure(l2_bytes, "device attribute"),
+        "l2_bytes_per_s": Figure(l2, "best read of 4 MiB to 256 MiB, again and again, past L1"),
+        "l2_usable": Figure(held / l2_bytes, "working set of which half still hits", doubt),
+        "l2_sharpness": Figure(sharpness, "slope of the residency around it", doubt),
     }
 
 
@@ -133,78 +148,76 @@ def little(rates: dict[int, float], flights: dict[int, float], peak: float) -> f
     return flights[key] * short**0.5 / peak
 
 
+def residency(
+    cached: dict[int, float], dram: float, l2: float, l2_bytes: int
+) -> tuple[float, float, str]:
+    """Return (bytes of which half still hit, sharpness of the curve, doubt) of an L2 sweep.
+
+    What misses takes (1 - h) / dram per byte, so that h = 1 - dram / rate; a straight line through
+    log(1 / h - 1) over log(bytes) is the logistic curve of `equations.resident_share`.
+
+    Args:
+        cached: bytes per second by working set in bytes.
+        dram, l2: bytes per second of both memories.
+        l2_bytes: the cache's size, for when no working set is half in it.
+
+    >>> rates = {z: 4e12 * (1 + (5e7 / z) ** 6) for z in (40_000_000, 50_000_000, 60_000_000)}
+    >>> [round(x) for x in residency(rates, 4e12, 1e14, 6e7)[:2]]
+    [50000000, 6]
+    """
+    partly = [
+        (math.log(size), math.log(1 / (1 - dram / rate) - 1))
+        for size, rate in cached.items()
+        if rate < 0.95 * l2 and _PARTLY[0] < 1 - dram / rate < _PARTLY[1]
+    ]
+    if len(partly) < 2:
+        return float(l2_bytes), _SHARPNESS, "no working set of the sweep was partly resident"
+    slope, offset = np.polyfit(*zip(*partly, strict=True), 1)
+    low, high = FIELDS["l2_sharpness"].low, FIELDS["l2_sharpness"].high
+    return math.exp(-offset / slope), min(max(float(slope), low), high), ""
+
+
 def _pipes(bench: _Bench) -> dict[str, Figure]:
     k, made = bench.kernels, bench.assembled
-    clock_kernel = made["clock"][bench.sms * 8, _THREADS]
-    seconds = bench.seconds(lambda: clock_kernel(64 * _PASSES, bench.out))
-    clock = float(bench.out.copy_to_host()[0]) / seconds
+    timed = made["clock"][bench.sms * 4, _THREADS]
+    bench.seconds(lambda: timed(64 * _PASSES, bench.out))
+    clocks, nanoseconds = bench.out.copy_to_host().tolist()
+    clock = clocks / nanoseconds * 1e9
 
     def lanes(kernel, each: int) -> float:
         return bench.instructions_per_s(kernel, each) / (bench.sms * clock)
 
-    warps_per_s = bench.instructions_per_s(made["tensor"], k.TENSOR) / 32
+    mma_per_s = bench.instructions_per_s(made["tensor"], k.TENSOR) / 32
+    wgmma = "wgmma is faster, mma.sync reaches two thirds of it"
+    hopper = tuple(bench.device.compute_capability) == (9, 0)
     return {
         "sms": Figure(bench.sms, "device attribute"),
-        "clock_hz": Figure(clock, "clock64 over a loop on every SM, launch included"),
+        "clock_hz": Figure(clock, "clock64 over globaltimer in a loop on every SM"),
         "issue_lanes": Figure(lanes(k.mixed, k.MIXED), "logic, IMAD and FFMA in one loop"),
         "alu_lanes": Figure(lanes(k.logic, k.LOGIC), "shifts and LOP3"),
         "imad_lanes": Figure(lanes(k.multiply, k.MULTIPLY), "IMAD"),
         "half_lanes": Figure(2 * lanes(made["half"], k.HALF), "HFMA2, two elements each"),
-        "tensor_flops": Figure(warps_per_s * k.MMA_FLOPS, "mma.m16n8k16 from registers"),
-    }
-
-
-def _launch(bench: _Bench) -> dict[str, Figure]:
-    launch = bench.kernels.empty[1, 32]
-    few, many = (bench.seconds(lambda n=n: [launch(bench.out) for _ in range(n)]) for n in _NODES)
-    stream = (many - few) / (_NODES[1] - _NODES[0])
-    few, many = (_graph_seconds(bench, n) for n in _NODES)
-    graph = (many - few) / (_NODES[1] - _NODES[0])
-    return {
-        "launch_graph_s": Figure(graph, "one more empty kernel in a CUDA graph"),
-        "launch_stream_s": Figure(
-            max(stream, graph), "one more empty kernel, launched by Numba", "host-bound"
+        "tensor_flops": Figure(
+            mma_per_s * k.MMA_FLOPS, "mma.m16n8k16 from registers", wgmma if hopper else ""
         ),
     }
 
 
-def _graph_seconds(bench: _Bench, nodes: int) -> float:
-    """Seconds of a graph of empty kernels."""
-    from cuda.bindings import driver
+def _launch() -> dict[str, Figure]:
+    from amssim.simulator.gpu_launch import launch_seconds
 
-    stream = bench.cuda.stream()
-    handle = driver.CUstream(int(getattr(stream.handle, "value", stream.handle)))
-    launch = bench.kernels.empty[1, 32, stream]
-    launch(bench.out)  # compiled before the capture
-    stream.synchronize()
-    relaxed = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
-    _checked(driver.cuStreamBeginCapture(handle, relaxed))
-    for _ in range(nodes):
-        launch(bench.out)
-    graph = _checked(driver.cuStreamEndCapture(handle))
-    ready = _checked(driver.cuGraphInstantiate(graph, 0))
-    start, end = bench.cuda.event(), bench.cuda.event()
-    found = []
-    for _ in range(_REPEATS):
-        start.record(stream)
-        _checked(driver.cuGraphLaunch(ready, handle))
-        end.record(stream)
-        end.synchronize()
-        found.append(bench.cuda.event_elapsed_time(start, end) * 1e-3)
-    return min(found)
-
-
-def _checked(answer: tuple):
-    """Return what a driver call gave, or raise what it complains of."""
-    code, *values = answer
-    if int(code):
-        raise ResourceError(f"the CUDA driver refused to time a graph: {code!r}")
-    return values[0] if values else None
-
-
-def _assumed() -> dict[str, Figure]:
+    graph, stream = launch_seconds()
     return {
-        "warps_per_sm": Figure(_WARPS, "least of recent GPUs", _NOT_MEASURED),
-        "registers_per_sm": Figure(_REGISTERS, "all NVIDIA GPUs since 2014", _NOT_MEASURED),
-        "shared_bytes_per_sm": Figure(_SHARED, "least of recent GPUs", _NOT_MEASURED),
+        "launch_graph_s": Figure(graph, "one more empty kernel in a CUDA graph"),
+        "launch_stream_s": Figure(stream, "one more empty kernel, launched from Python"),
     }
+
+
+def _limits(bench: _Bench) -> dict[str, Figure]:
+    d = bench.device
+    found = {
+        "warps_per_sm": d.MAX_THREADS_PER_MULTIPROCESSOR // d.WARP_SIZE,
+        "registers_per_sm": d.MAX_REGISTERS_PER_MULTIPROCESSOR,
+        "shared_bytes_per_sm": d.MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+    }
+    return {key: Figure(value, "device attribute") for key, value in found.items()}

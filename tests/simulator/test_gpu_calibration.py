@@ -1,0 +1,97 @@
+"""GPU microbenchmarks: the kernels do the work they are timed for, and sweeps become figures."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from amssim.simulator.calibrate_gpu import residency
+
+SIMULATED = """
+import collections
+import numpy as np
+from types import SimpleNamespace
+from amssim.simulator import gpu_kernels as k
+
+np.seterr(all="ignore")
+reads = collections.Counter()
+
+def plain(text, **options):
+    def load(address):
+        reads[int(address) // 8] += 1
+        return np.uint64(int(address) // 8)
+    return lambda model: load if text.startswith("ld.") else model
+
+made = k.assembled(SimpleNamespace(ptx=plain, Vector=lambda kind, length: kind))
+out = np.zeros(2, np.uint64)
+for size, rounds in ((64, 4), (24, 3), (1000, 8)):
+    reads.clear()
+    made["read"][2, 8](0, size, rounds, out)
+    assert reads.total() == 2 * 8 * k.UNROLL * rounds and set(reads) <= set(range(size)), size
+    counts = [reads[i] for i in range(size)]
+    assert max(counts) - min(counts) <= 1, (size, counts)
+
+x = np.zeros(1, np.uint32)
+for kernel in (k.logic, k.multiply, k.mixed):
+    kernel[1, 2](2, x)
+print("simulated")
+"""
+
+
+def test_kernels_in_the_simulator():
+    """`read` touches every word equally often, whatever its number and the grid's."""
+    pytest.importorskip("numba.cuda")
+    done = subprocess.run(
+        [sys.executable, "-c", SIMULATED],
+        env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "simulated", done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def ptx():
+    """The PTX of every microbenchmark for sm_90."""
+    cuda = pytest.importorskip("numba.cuda")
+    if cuda.implementation != "NVIDIA":
+        pytest.skip("numba-cuda is not installed: pip install '.[cuda]'")
+    from numba import types
+
+    from amssim.simulator import gpu_kernels as k
+    from cuda_kernels import inline
+
+    words, narrow = (types.Array(t, 1, "C") for t in (types.uint64, types.uint32))
+    counted = types.void(types.int64, narrow)
+    found = {"logic": k.logic, "multiply": k.multiply, "mixed": k.mixed}
+    found |= k.assembled(inline)
+    signatures = {"read": types.void(*[types.int64] * 3, words)}
+    signatures["clock"] = types.void(types.int64, words)
+    return {
+        name: cuda.compile_ptx(kernel.py_func, signatures.get(name, counted), cc=(9, 0))[0]
+        for name, kernel in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("kernel", "text", "wide"),
+    [
+        ("logic", "shr.u32", "shr.u64"),
+        ("multiply", "mad.lo.s32", "mul.lo.s64"),
+        ("mixed", "fma.rn.f32", "shr.u64"),
+        ("half", "fma.rn.f16x2", "depot"),
+        ("tensor", "mma.sync", "depot"),
+        ("read", "ld.global.cg.u64", "cvt.rn.f64"),
+        ("clock", "%clock64", "depot"),
+    ],
+)
+def test_timed_instructions_are_there_and_as_narrow_as_they_are_counted(ptx, kernel, text, wide):
+    assert text in ptx[kernel] and wide not in ptx[kernel]
+    assert ".local" not in ptx[kernel]  # chains live in registers
+
+
+def test_residency_needs_working_sets_that_are_partly_in_the_cache():
+    rates = {10_000_000: 9e12, 500_000_000: 4e12}
+    size, sharpness, doubt = residency(rates, 4e12, 9e12, 50_000_000)
+    assert (size, sharpness) == (50_000_000, 4.0) and "partly resident" in doubt
