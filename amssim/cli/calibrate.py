@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from amssim.errors import OutputError
-from amssim.hardware import FIELDS, Profile, profile
+from amssim.hardware import FIELDS, Profile, from_json, profile
 
 
 def add_parser(subparsers) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     other = profile(args.compare) if args.compare else None
-    found = _measure(args, name)
+    found = from_json(_measure(args, name).to_json(), "what was measured")
     try:
         path.write_text(json.dumps(found.to_json(), indent=1) + "\n")
     except OSError as error:

@@ -76,4 +76,4 @@ def quick_calibration(monkeypatch) -> None:
     monkeypatch.setattr(calibrate_cpu, "_CHASED_BYTES", 2**20)
     monkeypatch.setattr(calibrate_cpu, "_SWEEP_BYTES", [2**18, 2**20])
     monkeypatch.setattr(calibrate_cpu, "_STEPS", 2**14)
-    monkeypatch.setattr(calibrate_cpu, "_REPEATS", 1)
+    monkeypatch.setattr(calibrate_cpu, "_REPEATS", 3)
