@@ -100,7 +100,8 @@ def gemv(w: GpuTensor, x: Any, out: Any = None, stream: Any = None, dtype: str |
     themselves: `GpuTensor.dequantize` and the library's own product. Sums are float32 and the
     result does not depend on timing. Launches for schemes with a kernel form (docs/KERNELS.md) can
     be captured in a CUDA graph; run each batch size once before, since a kernel is compiled when
-    it is first needed. Other schemes, and scales per block, take plain kernels that allocate.
+    it is first needed. Scales per block of a multiple of 64 columns (FP4.25) or 48 (FP5.33) take
+    one launch per 8 rows of x. Other schemes and blocks take plain kernels that allocate.
 
     Args:
         w: weights from `to_gpu`.

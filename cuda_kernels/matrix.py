@@ -6,7 +6,7 @@ import numpy as np
 
 from amssim.errors import InputError
 from amssim.scheme import Scheme
-from cuda_kernels import driver, kernels, repack
+from cuda_kernels import block_scales, driver, kernels, repack
 from cuda_kernels.arrays import Adopted, adopt, empty, stream_of
 from cuda_kernels.dequantize import run_bytes
 from cuda_kernels.driver import Launch
@@ -44,12 +44,15 @@ class Matrix:
 
         self.device = driver.current_device()
         self.scheme, self.shape, self.scale_block = scheme, shape, scale_block
-        self.form = form_of(scheme) if scale_block is None else None
+        self.form, self._step, self._together = form_of(scheme), GEMM_BATCH, 0
         self._scales = cuda.to_device(np.ascontiguousarray(scales))
+        self._kernel_scales = self._scales
+        if scale_block is not None:
+            self._use_block_scales(scales)
         self._bias = None if bias is None else cuda.to_device(bias)
         canonical = cuda.to_device(np.ascontiguousarray(words))
         self._words = self._tails = self._plain = None
-        if self.form is None or shape[1] % 8:
+        if self.form is None or shape[1] % 8 or scale_block is not None:
             bias_at = NONE if bias is None else address(self._bias)
             where = (canonical, self._scales, scale_block, bias_at)
             self._plain = Plain(self.device, scheme, shape, *where)
@@ -59,11 +62,27 @@ class Matrix:
         self._workspace: dict = {}
         self._known: dict = {}
 
+    def _use_block_scales(self, scales: np.ndarray) -> None:
+        """Bring scales to the kernel's order, or drop the form where it does not serve them."""
+        from numba import cuda
+
+        form, (rows, columns) = self.form, self.shape
+        self._together = block_scales.scale_units(form, columns, self.scale_block)
+        if self._together:
+            self._step = block_scales.widest(form, rows, columns, driver.gpu(self.device))
+        if not (self._together and self._step):
+            self.form = None
+            return
+        arranged = block_scales.arrange(scales, form, columns, self.scale_block)
+        self._kernel_scales = cuda.to_device(arranged)
+
     @property
     def nbytes(self) -> int:
         """Bytes on the GPU of weights and scales."""
         canonical = self._plain and self._plain.words
-        arrays = (canonical, self._words, self._tails, self._scales, self._bias)
+        arrays = [canonical, self._words, self._tails, self._scales, self._bias]
+        if self._together:
+            arrays.append(self._kernel_scales)
         return sum(a.nbytes for a in arrays if a is not None)
 
     def to_host(self) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +115,7 @@ class Matrix:
             self._dense(x, out, found)
         else:
             self._tensor_cores(found, target, batch, handle)
-            if batch <= GEMM_BATCH and found.library == target.library == "torch":
+            if batch <= self._step and found.library == target.library == "torch":
                 product = self._product(found.dtype, target.dtype, batch)
                 self._known[x.dtype, x.shape, out.dtype, out.shape] = product
         return out
@@ -146,8 +165,8 @@ class Matrix:
     def _tensor_cores(self, x: Adopted, out: Adopted, batch: int, stream: int) -> None:
         rows, columns = self.shape
         size = 4 if out.dtype == "float32" else 2
-        for first in range(0, batch, GEMM_BATCH):
-            product = self._product(x.dtype, out.dtype, min(GEMM_BATCH, batch - first))
+        for first in range(0, batch, self._step):
+            product = self._product(x.dtype, out.dtype, min(self._step, batch - first))
             source, target = x.address + 2 * first * columns, out.address + size * first * rows
             self._multiply(product, stream, source, target)
 
@@ -171,15 +190,19 @@ class Matrix:
     def _make_launch(self, dtype: str, batch: int, length: int) -> Launch:
         rows, columns = self.shape
         gpu, form = driver.gpu(self.device), self.form
-        found = plan(form, rows, columns, batch, gpu)
+        choose = block_scales.plan if self._together else plan
+        found = choose(form, rows, columns, batch, gpu)
         split, early = found.grid[0] > 1, gpu.hopper
         shared = {"shared_bytes": found.shared_bytes, "cluster": found.grid[0], "early": early}
         bias = NONE if self._bias is None else address(self._bias)
-        pointers = (address(self._words), address(self._tails), address(self._scales), bias)
+        arrays = (self._words, self._tails, self._kernel_scales)
+        pointers = (*(address(a) for a in arrays), bias)
         sizes = (rows, length, batch, form.units(columns), form.tiles(rows))
         if isinstance(found, GemvPlan):
             options = (found.threads, found.resident, found.team, split)
             function = kernels.gemv(self.device, form, dtype, *options)
+            if self._together:
+                function = block_scales.gemv(self.device, form, dtype, found, self._together)
             launch = Launch(function, found.grid, found.threads, **shared)
             rest = (found.cluster_tiles, found.slice_units, found.share, found.stride, found.shift)
             launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *rest)
@@ -221,7 +244,9 @@ class Matrix:
         if target.shape != (rows, columns) or target.dtype != dtype:
             raise InputError(f"out must be {dtype}[{rows}, {columns}]")
         handle = stream_of(target.library, stream, self.device)
-        if self._plain is None and target.address % 16 == 0:
+        if self._plain is None and target.address % 16:
+            raise InputError("out must begin at a multiple of 16 bytes: pass a whole tensor")
+        if self._plain is None:
             self._dequantize_form(target, handle)
         else:
             self._plain.dequantize(target, handle)

@@ -38,6 +38,16 @@ def load_word_if(address: u64, wanted: u32) -> u32:
     return WARP.memory.load(address, 1, active=lanes(wanted, np.uint32) != 0)[0]
 
 
+@ptx(
+    "{ .reg .pred p; setp.ne.u32 p, $wanted, 0; @p ld.global.nc.v2.f32 $out, [$address]; }",
+    ordered=True,
+)
+def load_pair_if(address: u64, wanted: u32) -> f32x2:
+    """Two scales per lane where ``wanted``, else undefined."""
+    active = lanes(wanted, np.uint32) != 0
+    return WARP.memory.load(address, 2, np.float32, active)
+
+
 @ptx("ld.global.nc.f32 $out, [$address];")
 def load_f32(address: u64) -> f32:
     """A scale, bias or other float32 that the grid only reads."""

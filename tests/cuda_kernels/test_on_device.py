@@ -107,6 +107,21 @@ def test_scales_per_block(torch, scheme):
     assert product_error(torch, packed, 4, out_dtype="float32") < TOLERANCE["float32"]
 
 
+@pytest.mark.parametrize(
+    ("scheme", "block"),
+    [("fp4.25", b) for b in (64, 128, 192, 256)] + [("fp5.33", b) for b in (48, 96, 144, 192)],
+)
+@pytest.mark.parametrize("shape", [(40, 1000), (130, 28672), (17, 777)])
+def test_scales_per_block_on_tensor_cores(torch, scheme, block, shape):
+    packed = adversarial(*shape, scheme, scale_block=block)
+    weights = packed.to_gpu()
+    assert weights._matrix._together
+    for batch in (1, 2, 8, 9, 70):
+        assert product_error(torch, packed, batch, out_dtype="float32") < TOLERANCE["float32"]
+    expected = torch.from_numpy(packed.dequantize(np.float32)).half()
+    assert torch.equal(weights.dequantize(library="torch").cpu(), expected)
+
+
 @pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp6-e3m2"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("columns", [1024, 1000, 333])

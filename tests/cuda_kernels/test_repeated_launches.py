@@ -51,7 +51,8 @@ def weights(monkeypatch):
     array = types.SimpleNamespace(__cuda_array_interface__={"data": (4096, False)})
     found.device, found.scheme, found.scale_block = 0, amssim.scheme("fp4.25"), None
     found.shape, found.form = (64, 256), form_of(found.scheme)
-    found._scales = found._words = found._tails = array
+    found._scales = found._kernel_scales = found._words = found._tails = array
+    found._step, found._together = 64, 0
     found._bias = found._plain = None
     found._launches, found._workspace, found._known = {}, {}, {}
     return found

@@ -1,0 +1,90 @@
+"""Scales per block of columns on the tensor cores: which blocks are served, and how they lie.
+
+A block must be whole units, a multiple of 64 columns of FP4.25 or 48 of FP5.33. Its scales then
+meet the float32 sums of each unit. Stored are those of 1, 2 or 4 units together, row tile by row
+tile, so that they lie at a fixed fraction of the offset of the weights and are fetched with them.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from cuda_kernels import kernels
+from cuda_kernels.driver import gpu
+from cuda_kernels.forms import TILE_ROWS, Form
+from cuda_kernels.gemv import make_gemv
+from cuda_kernels.plan import GEMV_BATCH, GemvPlan, Gpu, try_gemv
+
+#: block shapes in the order of preference: the scales in flight take 12 to 16 registers more
+SHAPES = ({"threads": 768, "resident": 1, "team": 1}, {"threads": 512, "resident": 1, "team": 1})
+
+
+def scale_units(form: Form | None, columns: int, scale_block: int | None) -> int:
+    """Units that share stored scales, 1, 2 or 4; 0 for a block that is no whole units.
+
+    >>> from cuda_kernels.forms import FP4_25, FP5_33
+    >>> [scale_units(FP4_25, 4096, b) for b in (None, 32, 64, 128, 256, 320)]
+    [0, 0, 1, 2, 4, 1]
+    >>> [scale_units(FP5_33, 4096, b) for b in (48, 96, 128, 192)]
+    [1, 2, 0, 2]
+    """
+    if form is None or scale_block is None or scale_block % form.unit_weights:
+        return 0
+    units = scale_block // form.unit_weights
+    return next(n for n in (4, 2, 1) if units % n == 0 and form.units(columns) % n == 0)
+
+
+def first_columns(form: Form, columns: int, together: int) -> np.ndarray:
+    """Column where each stored scale begins, int64[stored scales of a row]."""
+    return np.arange(0, form.units(columns), together) * form.unit_weights
+
+
+def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> np.ndarray:
+    """float32[rows, blocks] -> float32: a 1 per row, then [row tiles, stored, 8, 2].
+
+    The ones stand where other matrices have the scales of rows; the pairs are rows g and g + 8.
+    """
+    rows, blocks = scales.shape
+    tiles = form.tiles(rows)
+    first = first_columns(form, columns, scale_units(form, columns, scale_block))
+    padded = np.ones((tiles * TILE_ROWS, first.size), np.float32)
+    padded[:rows] = scales[:, np.minimum(first // scale_block, blocks - 1)]
+    tiled = padded.reshape(tiles, 2, 8, first.size).transpose(0, 3, 2, 1)
+    return np.concatenate([np.ones(tiles * TILE_ROWS, np.float32), tiled.ravel()])
+
+
+def restore(arranged: np.ndarray, form: Form, shape: tuple[int, int], scale_block: int):
+    """Return what `arrange` took."""
+    rows, columns = shape
+    tiles = form.tiles(rows)
+    together = scale_units(form, columns, scale_block)
+    tiled = arranged[tiles * TILE_ROWS :].reshape(tiles, -1, 8, 2).transpose(0, 3, 2, 1)
+    padded = tiled.reshape(tiles * TILE_ROWS, -1)
+    step = scale_block // (together * form.unit_weights)
+    return np.ascontiguousarray(padded[:rows, ::step][:, : -(-columns // scale_block)])
+
+
+def plan(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvPlan | None:
+    """The launch of a product with 1 to 8 rows of activations; None where they do not fit."""
+    for splits in (1, 2) if gpu.hopper else (1,):
+        for shape in SHAPES:
+            found = try_gemv(form, rows, columns, batch, gpu, splits=splits, **shape)
+            if found:
+                return found
+    return None
+
+
+@lru_cache
+def widest(form: Form, rows: int, columns: int, gpu: Gpu) -> int:
+    """The most rows of activations that one launch takes, 8 or fewer; 0 for none."""
+    batches = range(GEMV_BATCH, 0, -1)
+    return next((b for b in batches if plan(form, rows, columns, b, gpu)), 0)
+
+
+@lru_cache
+def gemv(device: int, form: Form, dtype: str, found: GemvPlan, together: int):
+    """The loaded kernel of a plan."""
+    early, split = gpu(device).hopper, found.grid[0] > 1
+    options = {"early": early, "split": split, "team": found.team, "scale_units": together}
+    kernel = make_gemv(form, dtype, **options)
+    return kernels._load(device, kernel, kernels.GEMV, (found.threads, found.resident))

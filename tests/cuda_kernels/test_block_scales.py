@@ -1,0 +1,71 @@
+"""Scales per block of columns: their order, and products on the warp emulator."""
+
+import numpy as np
+import pytest
+from gpu_cases import SMALL_GPU, random_codes
+
+from cuda_kernels import block_scales, words
+from cuda_kernels.emulator import Device, run
+from cuda_kernels.forms import FORMS, FP4_25, FP5_33
+from cuda_kernels.gemv import make_gemv
+
+CASES = [(FP4_25, block) for block in (64, 128, 192, 256)]
+CASES += [(FP5_33, block) for block in (48, 96, 144, 192)]
+each_block = pytest.mark.parametrize(
+    ("form", "block"), CASES, ids=lambda v: str(getattr(v, "name", v))
+)
+
+
+def product_error(form, block, rows, columns, batch, plan):
+    rng = np.random.default_rng(block)
+    codes = random_codes(form, rows, columns, rng)
+    scales = np.exp2(rng.uniform(-4, 4, (rows, -(-columns // block)))).astype(np.float32)
+    x = rng.standard_normal((batch, columns)).astype(np.float16)
+    bias = rng.standard_normal(rows).astype(np.float32)
+    dense = form.element.decode(codes) * np.repeat(scales, block, axis=1)[:, :columns].astype(float)
+    expected = x.astype(float) @ dense.T + bias
+    device = Device()
+    arranged = block_scales.arrange(scales, form, columns, block)
+    arrays = [*words.pack(codes, form), arranged, bias, x]
+    out = device.put(np.full((batch, rows), np.nan, np.float32))
+    pointers = [*(device.put(a) for a in arrays), 0, out, plan.per_tile]
+    sizes = [rows, columns, batch, form.units(columns), form.tiles(rows), plan.cluster_tiles]
+    sizes += [plan.slice_units, plan.share, plan.stride, plan.shift]
+    options = {"early": True, "split": plan.grid[0] > 1, "team": plan.team}
+    together = block_scales.scale_units(form, columns, block)
+    kernel = make_gemv(form, "float32", **options, scale_units=together)
+    arguments = [np.uint64(p) for p in pointers] + [np.uint32(s) for s in sizes]
+    run(kernel, device, plan.grid, plan.threads, arguments, plan.shared_bytes)
+    found = device.get(out, (batch, rows), np.float32)
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+@each_block
+def test_products_with_scales_per_block(form, block):
+    rows, columns, batch = 37, 776, 3
+    plan = block_scales.plan(form, rows, columns, batch, SMALL_GPU)
+    assert product_error(form, block, rows, columns, batch, plan) < 5e-7
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
+@pytest.mark.parametrize(("batch", "splits"), [(1, 2), (8, 1)])
+def test_products_in_slices_and_of_eight_columns(form, batch, splits):
+    rows, columns, block = 20, 1032, 2 * form.unit_weights
+    shape = {"threads": 128, "resident": 1, "team": 1}
+    plan = block_scales.try_gemv(form, rows, columns, batch, SMALL_GPU, splits=splits, **shape)
+    assert product_error(form, block, rows, columns, batch, plan) < 5e-7
+
+
+@each_block
+@pytest.mark.parametrize("shape", [(1, 776), (33, 768), (16, 1000)])
+def test_scales_come_back(form, block, shape):
+    rng = np.random.default_rng(1)
+    scales = rng.random((shape[0], -(-shape[1] // block))).astype(np.float32)
+    arranged = block_scales.arrange(scales, form, shape[1], block)
+    assert (block_scales.restore(arranged, form, shape, block) == scales).all()
+
+
+def test_what_does_not_fit_is_said():
+    assert block_scales.plan(FP4_25, 64, 200_000, 8, SMALL_GPU) is None
+    assert block_scales.widest(FP4_25, 64, 4096, SMALL_GPU) == 8
+    assert 0 < block_scales.widest(FP4_25, 64, 16384, SMALL_GPU) < 8
