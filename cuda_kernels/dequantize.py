@@ -1,7 +1,7 @@
 """Dense weights: out[m, k] = value[m, k] * scale[m], rounded to float32 and then to the dtype.
 
-A warp takes four units of a row tile at a time, decodes them to shared memory in column order
-and writes each row's run from there in whole 16-byte pieces.
+A warp takes four units of a row tile at a time, a *group*, decodes them to shared memory in
+column order and writes each row's run from there, 512 bytes (FP4.25) or 384 (FP5.33) of float16.
 """
 
 from numba import cuda
@@ -20,6 +20,7 @@ from cuda_kernels.ptx import (
     u32,
     u64,
 )
+from cuda_kernels.ptx.dense import copy_run, runs_are_read, shared_is_written
 
 UNITS = 4  # that a warp takes at a time
 
@@ -29,12 +30,103 @@ def run_bytes(form: Form, dtype: str) -> int:
     return UNITS * form.unit_weights * OUT_BYTES[dtype] + 16
 
 
-def make_dequantize(form: Form, dtype: str):
-    """Make the kernel of one form and output dtype."""
+def make_fetch(form: Form):
+    """Make the device function that starts the loads of a group."""
+    has_tails = form.has_tails
+
+    @cuda.jit(device=True, inline="always")
+    def fetch(sources, sizes, i, total):
+        """(tail, words of four units, scales of rows g and g + 8) of group i, if there is one."""
+        weights, tails, scales = sources
+        rows, units, groups = sizes
+        lane, wanted = u32(u32(cuda.threadIdx.x) & u32(31)), u32(i < total)
+        tile = u32(i // groups)
+        unit = u32(u32(i - tile * groups) * u32(UNITS))
+        row = u32(u32(tile * u32(16)) + (lane >> u32(2)))
+        under = u32(row + u32(8))
+        above = load_f32(u64(scales + u64(row * u32(row < rows)) * u64(4)))
+        below = load_f32(u64(scales + u64(under * u32(under < rows)) * u64(4)))
+        at = u64((u64(tile) * u64(units) + u64(unit)) * u64(UNIT_BYTES))
+        tail = u32(0)
+        if has_tails:
+            tail = load_word_if(u64(tails + (at >> u64(4)) + u64(lane) * u64(4)), wanted)
+        first, left = u64(weights + at + u64(lane) * u64(16)), u32(u32(units - unit) * wanted)
+        w0 = load_words_if(first, wanted)
+        w1 = load_words_if(u64(first + u64(UNIT_BYTES)), u32(left > u32(1)))
+        w2 = load_words_if(u64(first + u64(2 * UNIT_BYTES)), u32(left > u32(2)))
+        w3 = load_words_if(u64(first + u64(3 * UNIT_BYTES)), u32(left > u32(3)))
+        return tail, (w0, w1, w2, w3), (above, below), (tile, unit)
+
+    return fetch
+
+
+def make_put(form: Form, dtype: str):
+    """Make the device function that decodes a group to shared memory."""
     decode, scatter, size = DECODE[form], SCATTER[form, dtype], OUT_BYTES[dtype]
-    has_tails, pitch, piece = form.has_tails, run_bytes(form, dtype), form.piece_weights
+    pitch, piece = run_bytes(form, dtype), form.piece_weights
+
+    @cuda.jit(device=True, inline="always")
+    def put(group, buffer):
+        """buffer[r, k] = value[r, k] scale[r] for the 16 rows of the group's row tile."""
+        tail, (w0, w1, w2, w3), (above, below), _ = group
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        mine = u32(buffer + u32(lane >> u32(2)) * u32(pitch))
+        mine = u32(mine + u32(lane & u32(3)) * u32(piece * size))
+        for u in range(UNITS):
+            place = u32(mine + u32(u * 4 * piece * size))
+            scatter(place, u32(place + u32(8 * pitch)), decode(w0, tail), above, below)
+            w0, w1, w2 = w1, w2, w3
+            tail = u32((tail >> u32(4)) | (tail << u32(28)))
+
+    return put
+
+
+def make_write(form: Form, dtype: str, bulk: bool):
+    """Make the device function that writes a group's rows from shared memory."""
+    size, pitch, piece = OUT_BYTES[dtype], run_bytes(form, dtype), form.piece_weights
     run = UNITS * form.unit_weights * size // 16  # pieces of 16 bytes of a row
     turns = -(-16 * run // 32)
+
+    @cuda.jit(device=True, inline="always")
+    def write_run(place, buffer, target):
+        """One bulk copy per row, by a lane each."""
+        out, rows, columns = target
+        r = u32(u32(cuda.threadIdx.x) & u32(31))
+        row, column = u32(place[0] * u32(16) + r), u32(place[1] * u32(4 * piece))
+        length = u32(min(u32(columns - column), u32(UNITS * 4 * piece)))
+        to = u64(out + (u64(row) * u64(columns) + u64(column)) * u64(size))
+        wanted = u32(r < u32(16)) * u32(row < rows)
+        copy_run(to, u32(buffer + r * u32(pitch)), u32(length * u32(size)), wanted)
+
+    @cuda.jit(device=True, inline="always")
+    def write_pieces(place, buffer, target):
+        """16 bytes per lane at a time, along the rows."""
+        out, rows, columns = target
+        tile, unit = place
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        for turn in range(turns):
+            j = u32(lane + u32(32 * turn))
+            r = u32(j // u32(run))
+            c = u32(j - r * u32(run))
+            to_row = u32(tile * u32(16) + r)
+            column = u32(unit * u32(4 * piece) + c * u32(16 // size))
+            wanted = u32(r < u32(16)) * u32(to_row < rows) * u32(column < columns)
+            to = u64(out + (u64(to_row) * u64(columns) + u64(column)) * u64(size))
+            r = u32(min(r, u32(15)))
+            copy_out(to, u32(buffer + r * u32(pitch) + c * u32(16)), wanted)
+
+    return write_run if bulk else write_pieces
+
+
+def make_dequantize(form: Form, dtype: str, *, ahead: bool = False, bulk: bool = False):
+    """Make the kernel of one form and output dtype.
+
+    Args:
+        ahead: a group's loads start before the one ahead of it is decoded, not after.
+        bulk: rows are written by bulk copies (compute capability 9).
+    """
+    fetch, put, write = make_fetch(form), make_put(form, dtype), make_write(form, dtype, bulk)
+    pitch = run_bytes(form, dtype)
 
     def dequantize(weights, tails, scales, out, rows, columns, units, row_tiles):
         """out[m, k] = value[m, k] scale[m]; 16 bytes divide a row of out.
@@ -42,48 +134,31 @@ def make_dequantize(form: Form, dtype: str):
         weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
         scales: float32[rows]; out: dtype[rows, columns]
         """
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
         groups = u32(u32(units + u32(UNITS - 1)) // u32(UNITS))
-        step = u32(u32(cuda.gridDim.x) * warps)
+        total, step = u32(row_tiles * groups), u32(u32(cuda.gridDim.x) * warps)
         i = u32(u32(cuda.blockIdx.x) * warps + warp)
         buffer = u32(keep(shared_address(cuda.shared.array(0, u32))) + warp * u32(16 * pitch))
-        g, t = u32(lane >> u32(2)), u32(lane & u32(3))
-        mine = u32(buffer + g * u32(pitch) + t * u32(piece * size))
-        while i < u32(row_tiles * groups):
-            tile = u32(i // groups)
-            unit = u32(u32(i - tile * groups) * u32(UNITS))
-            row = u32(u32(tile * u32(16)) + g)
-            at = u64((u64(tile) * u64(units) + u64(unit)) * u64(UNIT_BYTES))
-            above = load_f32(u64(scales + u64(row * u32(row < rows)) * u64(4)))
-            under = u32(row + u32(8))
-            below = load_f32(u64(scales + u64(under * u32(under < rows)) * u64(4)))
-            tail = u32(0)
-            if has_tails:
-                tail = load_word_if(u64(tails + (at >> u64(4)) + u64(lane) * u64(4)), u32(1))
-            first = u64(weights + at + u64(lane) * u64(16))
-            w0 = load_words_if(first, u32(1))
-            w1 = load_words_if(u64(first + u64(UNIT_BYTES)), u32(u32(unit + u32(1)) < units))
-            w2 = load_words_if(u64(first + u64(2 * UNIT_BYTES)), u32(u32(unit + u32(2)) < units))
-            w3 = load_words_if(u64(first + u64(3 * UNIT_BYTES)), u32(u32(unit + u32(3)) < units))
-            for u in range(UNITS):
-                place = u32(mine + u32(u * 4 * piece * size))
-                scatter(place, u32(place + u32(8 * pitch)), decode(w0, tail), above, below)
-                w0, w1, w2 = w1, w2, w3
-                tail = u32((tail >> u32(4)) | (tail << u32(28)))
-            cuda.syncwarp()
-            for turn in range(turns):
-                j = u32(lane + u32(32 * turn))
-                r = u32(j // u32(run))
-                c = u32(j - r * u32(run))
-                to_row = u32(tile * u32(16) + r)
-                column = u32(unit * u32(4 * piece) + c * u32(16 // size))
-                wanted = u32(r < u32(16)) * u32(to_row < rows) * u32(column < columns)
-                to = u64(out + (u64(to_row) * u64(columns) + u64(column)) * u64(size))
-                r = u32(min(r, u32(15)))
-                copy_out(to, u32(buffer + r * u32(pitch) + c * u32(16)), wanted)
-            cuda.syncwarp()
+        sources, sizes = (weights, tails, scales), (rows, units, groups)
+        group = fetch(sources, sizes, i, total)
+        while i < total:
             i = u32(i + step)
+            following = group
+            if ahead:
+                following = fetch(sources, sizes, i, total)
+            if bulk:
+                runs_are_read()
+            cuda.syncwarp()
+            put(group, buffer)
+            if bulk:
+                shared_is_written()
+            cuda.syncwarp()
+            write(group[3], buffer, (out, rows, columns))
+            group = following
+            if not ahead:
+                group = fetch(sources, sizes, i, total)
+        if bulk:
+            runs_are_read()
 
     return dequantize

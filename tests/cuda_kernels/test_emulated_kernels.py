@@ -70,7 +70,9 @@ def test_without_early_launch(form):
 
 @each_form
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_dequantize_is_exact(form, dtype):
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("bulk", [False, True])
+def test_dequantize_is_exact(form, dtype, ahead, bulk):
     case = Case(form, 19, 328, 1)
     kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     rows, columns = case.shape
@@ -81,7 +83,8 @@ def test_dequantize_is_exact(form, dtype):
     sizes = (rows, columns, form.units(columns), form.tiles(rows))
     arguments += [np.uint32(s) for s in sizes]
     shared = 2 * 16 * run_bytes(form, dtype)
-    run(make_dequantize(form, dtype), device, (1, 1), 64, arguments, shared)
+    kernel = make_dequantize(form, dtype, ahead=ahead, bulk=bulk)
+    run(kernel, device, (1, 1), 64, arguments, shared)
     expected = form.element.decode(case.codes) * case.scales[:, None]
     assert (device.get(out, case.shape, kind) == expected.astype(kind)).all()
 
