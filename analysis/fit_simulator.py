@@ -35,6 +35,10 @@ OWN = {
 }
 BLAS = ["fixed_s", "efficiency"]
 OWN_CPU = ["fixed_s", "issue"]
+#: Every column of x costs a tensor-core kernel instructions, and reads of shared memory.
+PER_COLUMN = ["fixed_s", "issue", "issue_per_batch"]
+TRT_GEMV = ["fixed_s", "wave_s", "issue", "issue_per_batch"]
+TRT_GEMM = [*PER_COLUMN, "reduce_s"]
 WEIGHT_ONLY = ["fixed_s", "loop_s", "reduce_s", "issue", "inflight_bytes", "efficiency"]
 
 
@@ -47,22 +51,15 @@ class Spec(NamedTuple):
     pooled: list[str]
 
 
-#: The pooled fits keep to what carries over between devices: costs and instruction counts.
+#: The pooled fits keep to what carries over between devices: cycles and instruction counts.
 SPECS = [
     Spec("cublas_fp16", "gemm", GEMM, GEMM),
-    Spec("trtllm_int8", "gemv", GEMV, ["fixed_s", "wave_s", "issue", "issue_per_batch"]),
-    Spec("trtllm_int8", "gemm", WEIGHT_ONLY, ["fixed_s", "reduce_s", "issue"]),
-    Spec("trtllm_int4", "gemv", GEMV, ["fixed_s", "wave_s", "issue", "issue_per_batch"]),
-    Spec("trtllm_int4", "gemm", WEIGHT_ONLY, ["fixed_s", "reduce_s", "issue"]),
-    Spec(
-        "fp6_llm",
-        "gemm",
-        ["fixed_s", "efficiency", "issue", "tail", "overlap"],
-        ["fixed_s", "issue"],
-    ),
-    Spec("marlin", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
+    *(Spec(name, "gemv", GEMV, TRT_GEMV) for name in ("trtllm_int8", "trtllm_int4")),
+    *(Spec(name, "gemm", WEIGHT_ONLY, TRT_GEMM) for name in ("trtllm_int8", "trtllm_int4")),
+    Spec("fp6_llm", "gemm", [*PER_COLUMN, "efficiency", "tail", "overlap"], PER_COLUMN),
+    Spec("marlin", "gemm", [*PER_COLUMN, "efficiency"], PER_COLUMN),
     Spec("gemlite", "gemv", ["fixed_s", "issue"], ["fixed_s", "issue"]),
-    Spec("gemlite", "gemm", ["fixed_s", "issue", "efficiency"], ["fixed_s", "issue"]),
+    Spec("gemlite", "gemm", [*PER_COLUMN, "efficiency"], PER_COLUMN),
     *(Spec("ams", v.name, OWN[v.name[:4]], OWN[v.name[:4]]) for v in descriptor("ams").variants),
     Spec("blas_f32", "gemv", BLAS, BLAS),
     Spec("ams_cpu", "gemv", OWN_CPU, OWN_CPU),

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 #: Length of the main loop that `Kernel.loop_s` is stated for, in weights of one row.
 LOOP_COLUMNS = 4096.0
+#: Clock that the times of a `Kernel` are stated at: they are cycles, so a faster clock takes less.
+KERNEL_HZ = 1.8e9
 
 
 class Device(NamedTuple):
@@ -33,7 +35,7 @@ class Device(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """One variant of a kernel; instruction counts are lane-instructions per weight."""
+    """One variant of a kernel; counts are lane-instructions per weight, times at `KERNEL_HZ`."""
 
     tile_rows: float  # rows of W that one CTA owns
     tile_batch: float  # columns of x that one CTA takes at once
@@ -166,18 +168,20 @@ def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Term
         partial = wave(device, kernel, load, split, rows, last)[4]
         tail = kernel.tail * max(0.0, partial - one * last / slots)
     body = one * share + tail
-    waves = kernel.wave_s * (full + (last > 0.0))
+    pace = KERNEL_HZ / device.clock_hz
+    fixed = pace * kernel.fixed_s
+    waves = pace * kernel.wave_s * (full + (last > 0.0))
     staged = kernel.stage_s * min(load.batch, kernel.tile_batch)
-    loop = (kernel.loop_s + staged) * load.columns / split / LOOP_COLUMNS
+    loop = pace * (kernel.loop_s + staged) * load.columns / split / LOOP_COLUMNS
     if kernel.persistent > 0.0:
         loop *= full + (last > 0.0)  # the others overlap their waves
     reduce = 0.0
     if split > 1.0:
         workspace_bytes = 8.0 * load.batch * load.rows * split  # FP32, written and read
-        reduce = kernel.reduce_s + workspace_bytes / device.l2_bytes_per_s
+        reduce = pace * kernel.reduce_s + workspace_bytes / device.l2_bytes_per_s
     launch = (1.0 - kernel.early) * device.launch_s
     fill = (1.0 - kernel.early) * device.latency_s
-    total = launch + fill + kernel.fixed_s + waves + loop + body + reduce
+    total = launch + fill + fixed + waves + loop + body + reduce
     return Terms(
         dram * share,
         l2 * share,
@@ -187,7 +191,7 @@ def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Term
         tail,
         launch,
         fill,
-        kernel.fixed_s,
+        fixed,
         waves,
         loop,
         reduce,

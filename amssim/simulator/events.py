@@ -68,7 +68,7 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         from_l2 / chunks / device.l2_bytes_per_s,
         compute / chunks,
         device.latency_s,
-        kernel.wave_s,
+        equations.KERNEL_HZ / device.clock_hz * kernel.wave_s,
         np.random.default_rng(seed),
     )
     hidden = kernel.early * device.latency_s
