@@ -1,7 +1,8 @@
 """Runs the unmodified source of a kernel on the CPU, 32 lanes at a time, one thread per warp.
 
 PTX functions are replaced by their models. Memory is checked for bounds and alignment, what was
-never written reads as NaN, and a branch that diverges inside a warp is an error.
+never written reads as NaN, and a branch that diverges inside a warp or a place in global memory
+that two blocks write is an error.
 """
 
 import threading
@@ -9,14 +10,14 @@ import types
 
 import numpy as np
 
-from cuda_kernels.lanes import GLOBAL_BASE, WARP, Lanes, Memory, lanes
+from cuda_kernels.lanes import GLOBAL_BASE, WARP, GlobalMemory, Lanes, Memory, lanes
 
 
 class Device:
     """Global memory with an allocator."""
 
     def __init__(self, nbytes: int = 1 << 22):
-        self.memory = Memory(nbytes, GLOBAL_BASE)
+        self.memory = GlobalMemory(nbytes, GLOBAL_BASE)
         self._top = 0
 
     def put(self, array: np.ndarray) -> int:
@@ -54,7 +55,7 @@ def run(kernel, device: Device, grid: tuple, threads: int, arguments, shared_byt
             barriers = (threading.Barrier(threads // 32), together)
             for warp in range(threads // 32):
                 place = _Place((rank, row), grid, warp, threads, barriers[0])
-                state = (device.memory, memories, rank, barriers)
+                state = (device.memory, memories, rank, row * cluster + rank + 1, barriers)
                 arguments_ = (kernel, place, state, arguments, failures)
                 warps.append(threading.Thread(target=_run_warp, args=arguments_))
         for thread in warps:

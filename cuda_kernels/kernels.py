@@ -11,10 +11,12 @@ from cuda_kernels.gemv import make_gemv
 from cuda_kernels.narrow import THREADS as NARROW_THREADS
 from cuda_kernels.narrow import make_narrow
 from cuda_kernels.normalize import THREADS, make_normalize
+from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 ADDRESS, COUNT = "uint64", "uint32"
 GEMV = (ADDRESS,) * 8 + (COUNT,) * 10
 GEMM = (ADDRESS,) * 7 + (COUNT,) * 6
+WARPGROUP = (ADDRESS,) * 7 + (COUNT,) * 7
 DEQUANTIZE = (ADDRESS,) * 4 + (COUNT,) * 4
 NORMALIZE = (ADDRESS,) * 3 + (COUNT,) * 2
 NARROW = (ADDRESS,) * 3 + (COUNT,)
@@ -41,6 +43,16 @@ def gemm(device: int, form: Form, dtype: str, columns: int, warps: int, split: b
     early = gpu(device).hopper
     kernel = make_gemm(form, dtype, columns=columns, warps=warps, early=early, split=split)
     return _load(device, kernel, GEMM, (32 * warps, 1))
+
+
+@lru_cache
+def warpgroup(
+    device: int, form: Form, dtype: str, columns: int, warps: int, groups: int, split: bool
+):
+    """The loaded kernel of `cuda_kernels.warpgroup`."""
+    options = {"columns": columns, "warps": warps, "groups": groups}
+    kernel = make_warpgroup_gemm(form, dtype, split=split, **options)
+    return _load(device, kernel, WARPGROUP, (32 * warps, 1))
 
 
 @lru_cache

@@ -72,14 +72,35 @@ class Memory:
         octets = np.ascontiguousarray(data).view(np.uint8)
         places = self._places(address, octets.shape[1], active)
         self.bytes[places[active]] = octets[active]
+        self._stored(places[active])
+
+    def _stored(self, places: np.ndarray) -> None:
+        """See which bytes a store wrote."""
+
+
+class GlobalMemory(Memory):
+    """Memory that all blocks share: no byte of it may be written by two of them."""
+
+    def __init__(self, size: int, base: int):
+        super().__init__(size, base)
+        self._writer = np.zeros(size, np.int32)
+
+    def _stored(self, places: np.ndarray) -> None:
+        others = self._writer[places]
+        if ((others != 0) & (others != WARP.block)).any():
+            raise AssertionError("two blocks write the same place in global memory")
+        self._writer[places] = WARP.block
 
 
 class Warp(threading.local):
     """The state that the models of this thread's warp use: set by the emulator."""
 
-    def bind(self, memory: Memory, cluster: list, rank: int, barriers: tuple) -> None:
-        """Attach to global memory, the shared memories of the cluster, and (block, cluster)."""
-        self.memory, self.cluster, self.rank = memory, cluster, rank
+    def bind(self, memory: Memory, cluster: list, rank: int, block: int, barriers: tuple) -> None:
+        """Attach to global memory, the shared memories of the cluster, and (block, cluster).
+
+        block: its number in the grid, from 1.
+        """
+        self.memory, self.cluster, self.rank, self.block = memory, cluster, rank, block
         self.block_barrier, self.cluster_barrier = barriers
 
     @property

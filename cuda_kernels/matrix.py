@@ -13,7 +13,7 @@ from cuda_kernels.driver import Launch
 from cuda_kernels.forms import form_of
 from cuda_kernels.normalize import THREADS
 from cuda_kernels.plain import Plain
-from cuda_kernels.plan import GEMM_BATCH, GemvPlan, plan
+from cuda_kernels.plan import GEMM_BATCH, GemmPlan, GemvPlan, plan
 from cuda_kernels.unpack import unpack
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -206,10 +206,15 @@ class Matrix:
             launch = Launch(function, found.grid, found.threads, **shared)
             rest = (found.cluster_tiles, found.slice_units, found.share, found.stride, found.shift)
             launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *rest)
-        else:
+        elif isinstance(found, GemmPlan):
             function = kernels.gemm(self.device, form, dtype, found.columns, found.warps, split)
             launch = Launch(function, found.grid, 32 * found.warps, **shared)
             launch.set(*pointers, 0, 0, 0, *sizes, found.slice_units)
+        else:
+            options = (found.columns, found.warps, found.groups, split)
+            function = kernels.warpgroup(self.device, form, dtype, *options)
+            launch = Launch(function, found.grid, 32 * found.warps, **shared)
+            launch.set(*pointers, 0, 0, 0, *sizes, found.slice_units, found.block_tiles)
         return launch
 
     def _normalized(self, source: int, dtype: str, batch: int, stream: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ A function's body is what its instructions compute, on 32-lane numpy registers; 
 """
 
 from cuda_kernels.inline import f32, u32, u64
+from cuda_kernels.ptx.copies import finish_copies, publish, start_copy
 from cuda_kernels.ptx.decode import DECODE
 from cuda_kernels.ptx.dense import (
     SCATTER,
@@ -31,6 +32,7 @@ from cuda_kernels.ptx.memory import (
 )
 from cuda_kernels.ptx.pieces import LOAD_PIECE, STORE_PIECE
 from cuda_kernels.ptx.tensor import contract, store_fragments
+from cuda_kernels.ptx.warpgroup import arrange, contract_by_warpgroup, unit_bytes
 
 __all__ = [
     "DECODE",
@@ -38,11 +40,14 @@ __all__ = [
     "SCATTER",
     "STORE",
     "STORE_PIECE",
+    "arrange",
     "as_f32",
     "cluster_barrier",
     "contract",
+    "contract_by_warpgroup",
     "copy_out",
     "f32",
+    "finish_copies",
     "keep",
     "load_cluster",
     "load_f32",
@@ -51,7 +56,9 @@ __all__ = [
     "load_shared_f32",
     "load_word_if",
     "load_words_if",
+    "publish",
     "shared_address",
+    "start_copy",
     "start_next_grid",
     "store_fragments",
     "store_half_if",
@@ -59,5 +66,6 @@ __all__ = [
     "store_shared_f32",
     "u32",
     "u64",
+    "unit_bytes",
     "wait_for_previous_grid",
 ]

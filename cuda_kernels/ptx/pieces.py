@@ -20,6 +20,17 @@ def pair_order(form: Form) -> list[tuple[int, int]]:
     return [(2 * g * sub + i, 2 * g * sub + i + g) for sub in range(2) for i in range(g)]
 
 
+def order_text(form: Form, piece: str) -> list[str]:
+    """For each half2 register of a piece, the instruction that makes it from ``piece`` i words.
+
+    ``{}`` in it stands for the register it is written to.
+    """
+    return [
+        f"prmt.b32 {{}}, {piece}{low // 2}, {piece}{high // 2}, {_SELECT[low % 2, high % 2]:#x};"
+        for low, high in pair_order(form)
+    ]
+
+
 def _load(form: Form):
     loads = 2 if form.group == 4 else 3  # 16 or 8 bytes each: what a row's alignment allows
     words = form.pairs // loads
@@ -53,9 +64,7 @@ def _store(form: Form):
     width = 4 if form.group == 4 else 2
     lines = [f"{{ .reg .b32 {', '.join(f'p{q}' for q in range(form.pairs))}; .reg .pred p;"]
     lines.append("setp.ne.u32 p, $wanted, 0;")
-    for q, (low, high) in enumerate(pair_order(form)):
-        select = _SELECT[low % 2, high % 2]
-        lines.append(f"prmt.b32 p{q}, $piece.{low // 2}, $piece.{high // 2}, {select:#x};")
+    lines += [text.format(f"p{q}") for q, text in enumerate(order_text(form, "$piece."))]
     for q in range(0, form.pairs, width):
         block = ", ".join(f"p{q + i}" for i in range(width))
         lines.append(f"@p st.shared.v{width}.u32 [$address + {4 * q}], {{{block}}};")

@@ -6,9 +6,10 @@ from cuda_kernels import words
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.gemm import make_gemm
 from cuda_kernels.gemv import make_gemv
-from cuda_kernels.plan import GemvPlan, Gpu
+from cuda_kernels.plan import GemmPlan, GemvPlan, Gpu
+from cuda_kernels.warpgroup import make_warpgroup_gemm
 
-SMALL_GPU = Gpu(multiprocessors=4, shared_bytes=100_000, capability=(9, 0))
+SMALL_GPU = Gpu(multiprocessors=4, shared_bytes=120_000, capability=(9, 0))
 
 
 def random_codes(form, rows, columns, rng):
@@ -46,10 +47,15 @@ class Case:
             pointers.append(plan.per_tile)
             sizes += [plan.cluster_tiles, plan.slice_units, plan.share, plan.stride, plan.shift]
             threads = plan.threads
-        else:
+        elif isinstance(plan, GemmPlan):
             options = {"columns": plan.columns, "warps": plan.warps, "early": early}
             kernel = make_gemm(self.form, dtype, split=split, **options)
             sizes.append(plan.slice_units)
+            threads = 32 * plan.warps
+        else:
+            options = {"columns": plan.columns, "warps": plan.warps, "groups": plan.groups}
+            kernel = make_warpgroup_gemm(self.form, dtype, split=split, **options)
+            sizes += [plan.slice_units, plan.block_tiles]
             threads = 32 * plan.warps
         arguments = [np.uint64(p) for p in pointers] + [np.uint32(s) for s in sizes]
         run(kernel, device, plan.grid, threads, arguments, plan.shared_bytes)

@@ -10,7 +10,7 @@ from cuda_kernels.dequantize import make_dequantize, run_bytes
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.forms import FORMS
 from cuda_kernels.normalize import THREADS, make_normalize
-from cuda_kernels.plan import plan, try_gemm, try_gemv
+from cuda_kernels.plan import plan, try_gemm, try_gemv, try_warpgroup
 
 EXACT_ENOUGH = 5e-7
 each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
@@ -48,6 +48,23 @@ def test_gemm_of_every_width(form, batch, splits):
     case = Case(form, 20, 392, batch)
     found = try_gemm(form, *case.shape, batch, SMALL_GPU, warps=8 if batch > 32 else 4,
                      splits=splits)  # fmt: skip
+    assert case.error(found) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize(
+    ("rows", "columns", "batch", "warps", "groups", "splits"),
+    [
+        (20, 392, 5, 4, 1, 1),
+        (200, 392, 16, 4, 1, 1),
+        (20, 1544, 9, 8, 2, 2),
+        (20, 392, 64, 8, 1, 1),
+    ],
+)
+def test_warpgroups_of_every_width(form, rows, columns, batch, warps, groups, splits):
+    case = Case(form, rows, columns, batch)
+    options = {"warps": warps, "groups": groups, "splits": splits}
+    found = try_warpgroup(form, rows, columns, batch, SMALL_GPU, **options)
     assert case.error(found) < EXACT_ENOUGH
 
 

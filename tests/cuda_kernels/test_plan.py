@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuda_kernels.forms import FORMS
-from cuda_kernels.plan import GEMM_BATCH, GemvPlan, Gpu, plan
+from cuda_kernels.plan import GEMM_BATCH, GemmPlan, GemvPlan, Gpu, plan, try_warpgroup
 
 H200 = Gpu(132, 232_448, (9, 0))
 A100 = Gpu(108, 166_912, (8, 0))
@@ -31,9 +31,31 @@ def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
         most = found.cluster_tiles * found.slice_units
         for i in (0, most - 1):
             assert i * found.per_tile >> 32 == i // found.slice_units
-    else:
+    elif isinstance(found, GemmPlan):
         assert batch <= 8 * found.columns
         assert blocks * 2 * found.warps >= tiles
+    else:
+        assert_warpgroups_cover(found, batch, tiles)
+
+
+def assert_warpgroups_cover(found, batch, tiles):
+    blocks = found.grid[1]
+    assert batch <= 8 * found.columns
+    assert found.warps % (4 * found.groups) == 0, "groups are whole warpgroups"
+    assert found.slice_units % (4 * found.groups) == 0, "slices are whole rounds"
+    assert found.block_tiles <= 2 * found.warps // found.groups
+    assert (blocks - 1) * found.block_tiles < tiles <= blocks * found.block_tiles
+
+
+@given(st.sampled_from(FORMS), sizes, sizes, st.integers(1, GEMM_BATCH), st.sampled_from((1, 2, 4)),
+       st.sampled_from([(4, 1), (8, 2), (12, 3), (16, 1), (16, 4)]))  # fmt: skip
+def test_every_shape_of_warpgroups_fits_and_covers(form, rows, columns, batch, splits, shape):
+    warps, groups = shape
+    options = {"warps": warps, "groups": groups, "splits": splits}
+    found = try_warpgroup(form, rows, columns, batch, H200, **options)
+    if found:
+        assert found.shared_bytes <= H200.shared_bytes
+        assert_warpgroups_cover(found, batch, form.tiles(rows))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)

@@ -1,0 +1,39 @@
+"""Asynchronous copies to shared memory, and what makes them visible. PTX ISA 9.0, 9.7.9.25."""
+
+import numpy as np
+
+from cuda_kernels.inline import ptx, u32, u64
+from cuda_kernels.lanes import WARP, lanes
+
+
+@ptx(
+    "{ .reg .pred p; setp.ne.u32 p, $possible, 0; .reg .u32 n; shl.b32 n, $wanted, 4;"
+    " @p cp.async.cg.shared.global [$to], [$source], 16, n; }",
+    ordered=True,
+)
+def start_copy(to: u32, source: u64, wanted: u32, possible: u32):
+    """Start to copy 16 bytes to shared memory, or zeros, in the lanes where ``possible``.
+
+    They come through L2 (.cg): L1 may hold what was there before this grid's turn.
+
+    Args:
+        to: address in shared memory.
+        source: address in global memory, read where ``wanted`` is 1; where it is 0, zeros come.
+        wanted, possible: 0 or 1.
+    """
+    allowed = np.asarray(lanes(possible, np.uint32)) != 0
+    active = allowed & (np.asarray(lanes(wanted, np.uint32)) != 0)
+    words = WARP.memory.load(source, 4, active=active)
+    words = tuple(lanes(np.where(active, w, 0), np.uint32) for w in words)
+    WARP.shared.store(to, words, active=allowed)
+
+
+@ptx("cp.async.commit_group; cp.async.wait_group 0; bar.warp.sync 0xffffffff;",
+     ordered=True, collective=True)  # fmt: skip
+def finish_copies():
+    """Wait for the copies of this warp's lanes, which all of them then see."""
+
+
+@ptx("fence.proxy.async.shared::cta;", ordered=True)
+def publish():
+    """Let the tensor cores see what this thread stored to shared memory, after a barrier."""

@@ -1,0 +1,119 @@
+"""Hopper's warpgroup products: wgmma on decoded weights. PTX ISA 9.0, section 9.7.15.
+
+Four warps multiply together, each its own 16 rows of weights from registers; fragments of weights
+and sums are those of mma.m16n8k16. All read the same activations, which lie in shared memory as
+*core matrices*: 8 columns (rows of x) x 8 values of K, 128 bytes. Core matrix (q, n) of a unit
+holds half2 register q of the four lanes of each column of column tile n.
+"""
+
+import numpy as np
+
+from cuda_kernels.forms import Form
+from cuda_kernels.inline import Vector, f32, ptx, u32
+from cuda_kernels.lanes import WARP, lanes
+from cuda_kernels.ptx.pieces import order_text, pair_order
+from cuda_kernels.ptx.tensor import mma
+
+CORE_BYTES = 128
+
+
+def unit_bytes(form: Form, columns: int) -> int:
+    """Bytes of the activations of one unit for ``columns`` column tiles."""
+    return form.pairs * columns * CORE_BYTES
+
+
+def contract_by_warpgroup(form: Form, columns: int, tiles: int = 1):
+    """Make the function that adds one unit of K to ``tiles`` x ``columns`` fragments.
+
+    The products have ended when it returns: what hides their latency is another warpgroup.
+
+    Args:
+        form: of the weights.
+        columns: column tiles of 8.
+        tiles: row tiles, 1 or 2; the fragments of the second follow those of the first.
+    """
+    pairs = form.pairs
+    weights, sums = Vector(u32, 2 * pairs), Vector(f32, 4 * columns * tiles)
+    row = columns * CORE_BYTES
+    options = {"ordered": True, "collective": True, "update": "sums"}
+
+    def accumulate(sums, fragments, activations):
+        out = list(sums)
+        for n in range(columns):
+            place = activations + np.uint32(n * CORE_BYTES) + np.arange(32, dtype=np.uint32) * 4
+            x = [WARP.shared.load(place + np.uint32(q * row), 1)[0] for q in range(pairs)]
+            for m, w in enumerate(fragments):
+                at = 4 * (m * columns + n)
+                for j in range(pairs // 2):
+                    b = x[2 * j : 2 * j + 2]
+                    out[at : at + 4] = mma(w[4 * j : 4 * j + 4], b, out[at : at + 4])
+        return tuple(out)
+
+    if tiles == 1:
+
+        @ptx(_text(pairs, columns, 1), **options)
+        def contract_unit(sums: sums, w0: weights, activations: u32) -> sums:
+            """sums += W X over one unit; ``activations`` is the address of its core matrices."""
+            return accumulate(sums, (w0,), activations)
+
+    else:
+
+        @ptx(_text(pairs, columns, 2), **options)
+        def contract_unit(sums: sums, w0: weights, w1: weights, activations: u32) -> sums:
+            """sums += W X over one unit, two row tiles."""
+            return accumulate(sums, (w0, w1), activations)
+
+    return contract_unit
+
+
+def _text(pairs: int, columns: int, tiles: int) -> str:
+    """The descriptor: address, bytes along K and along the columns, each / 16; no swizzle.
+
+    Of the address 18 bits count; above them a block of a cluster finds its rank.
+    """
+    along_k, along_columns = columns * CORE_BYTES // 16, CORE_BYTES // 16
+    shape = f"m64n{8 * columns}k16"
+    lines = [
+        "{ .reg .b32 at; .reg .b64 x; .reg .pred add; setp.eq.u32 add, 0, 0;",
+        f"bfe.u32 at, $activations, 4, 14; add.u32 at, at, {along_k << 16};",
+        "wgmma.fence.sync.aligned;",
+    ]
+    for j in range(pairs // 2):
+        lines.append(f"mov.b64 x, {{at, {along_columns}}};")
+        for m in range(tiles):
+            first = 4 * m * columns
+            sums = "{" + ", ".join(f"$out.{first + i}" for i in range(4 * columns)) + "}"
+            w = "{" + ", ".join(f"$w{m}.{4 * j + i}" for i in range(4)) + "}"
+            lines.append(
+                f"wgmma.mma_async.sync.aligned.{shape}.f32.f16.f16 {sums}, {w}, x, add, 1, 1, 0;"
+            )
+        lines.append(f"add.u32 at, at, {2 * along_k};")
+    lines += ["wgmma.commit_group.sync.aligned;", "wgmma.wait_group.sync.aligned 0; }"]
+    return "\n\t".join(lines)
+
+
+def arrange(form: Form, columns: int):
+    """Make the function that brings a lane's piece of activations into core matrices."""
+    pairs = form.pairs
+    row = columns * CORE_BYTES
+    width = 4 if form.group == 4 else 2
+    lines = [f"{{ .reg .b32 {', '.join(f'p{q}' for q in range(pairs))}, p;"]
+    for q in range(0, pairs, width):
+        block = ", ".join(f"p{q + i}" for i in range(width))
+        lines.append(f"ld.shared.v{width}.u32 {{{block}}}, [$source + {4 * q}];")
+    for q, order in enumerate(order_text(form, "p")):
+        lines += [order.format("p"), f"st.shared.u32 [$to + {q * row}], p;"]
+
+    @ptx("\n\t".join(lines) + " }", ordered=True)
+    def arrange_piece(source: u32, to: u32):
+        """A piece in column order at ``source`` -> half2 register q of it at to + q * row."""
+        words = ()
+        for q in range(0, pairs, width):
+            words += WARP.shared.load(source + np.uint32(4 * q), width)
+        bits = np.stack([np.asarray(w, np.uint32) for w in words], axis=1)
+        halves = np.ascontiguousarray(bits).view(np.uint16)
+        ordered = np.ascontiguousarray(halves[:, np.array(pair_order(form)).ravel()])
+        for q, register in enumerate(ordered.view(np.uint32).T):
+            WARP.shared.store(to + np.uint32(q * row), (lanes(register, np.uint32),))
+
+    return arrange_piece

@@ -1,0 +1,293 @@
+"""GEMM on Hopper's warpgroups: out[n, m] = scale[m] * sum_k W[m, k] x[n, k] + bias[m].
+
+For a batch of up to 64. Four warps multiply together (wgmma): weights come from registers, where
+they were decoded, activations from shared memory, sums stay in registers. A warp owns two row
+tiles. The warpgroups of a block form ``groups``, which share out K four units at a time, and the
+blocks of a cluster share K in slices; all sums are added in a fixed order at the end.
+
+Activations pass through shared memory one *round* of K at a time, four units per group, in two
+buffers: while one is multiplied, the next is filled. Each warp copies its part asynchronously to a
+place of its own one round ahead, then brings it into the order in which tensor cores read.
+"""
+
+from numba import cuda
+
+from cuda_kernels.add_up import SLOT_BYTES, make_finish
+from cuda_kernels.forms import UNIT_BYTES, Form
+from cuda_kernels.ptx import (
+    DECODE,
+    arrange,
+    cluster_barrier,
+    contract_by_warpgroup,
+    f32,
+    finish_copies,
+    keep,
+    load_cluster,
+    load_shared,
+    load_word_if,
+    load_words_if,
+    publish,
+    shared_address,
+    start_copy,
+    start_next_grid,
+    store_fragments,
+    u32,
+    u64,
+    unit_bytes,
+    wait_for_previous_grid,
+)
+from cuda_kernels.stage import make_stage_rows
+
+STEP = 4  # units of a group per round
+WARP_TILES = 2
+TOGETHER = 4  # column tiles up to which registers hold both row tiles of a unit at a time
+
+
+def raw_stride(form: Form) -> int:
+    """Bytes between the rows of copied activations such that lanes meet no bank twice."""
+    return 2 * form.unit_weights + (16 if form.group == 4 else 0)
+
+
+def tasks_of(columns: int, warps: int, groups: int) -> int:
+    """Pieces of activations per warp and round: a task is one unit of eight rows of x."""
+    return -(-columns * STEP * groups // warps)
+
+
+def raw_bytes(form: Form, columns: int, warps: int, groups: int) -> int:
+    """Bytes where the warps of a block put activations as they come."""
+    return 8 * raw_stride(form) * tasks_of(columns, warps, groups) * warps
+
+
+def round_bytes(form: Form, columns: int, groups: int) -> int:
+    """Bytes of one buffer of activations."""
+    return STEP * groups * unit_bytes(form, columns)
+
+
+def make_supply(form: Form, columns: int, warps: int, groups: int):
+    """Make the device functions that copy a round of activations, and arrange it."""
+    put = arrange(form, columns)
+    unit_weights, units = form.unit_weights, STEP * groups
+    stride, pieces = raw_stride(form), 2 * form.unit_weights // 16  # of 16 bytes, per row
+    turns, per_unit = tasks_of(columns, warps, groups), unit_bytes(form, columns)
+    exact = columns * units % warps == 0
+    piece_bytes = 4 * form.pairs
+
+    @cuda.jit(device=True, inline="always")
+    def copy_round(source, unit, raw):
+        """Start to copy this warp's part of the round that begins at ``unit``."""
+        x, x_columns, batch = source
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        for i in range(turns):
+            task = u32(warp + u32(i * warps))
+            n, u = u32(task % u32(columns)), u32(task // u32(columns))
+            for j in range(2):
+                c = u32(lane + u32(32 * j))
+                r = u32(c // u32(pieces))
+                part = u32(c - r * u32(pieces))
+                row = u32(n * u32(8) + r)
+                k = u32(u32(unit + u) * u32(unit_weights) + part * u32(8))
+                wanted = u32(row < batch) * u32(k < x_columns)
+                at = u64(x + u64(2) * u64(wanted) * (u64(row) * u64(x_columns) + u64(k)))
+                to = u32(raw + u32(8 * stride * i) + r * u32(stride) + part * u32(16))
+                possible = u32(c < u32(8 * pieces)) * u32(exact or task < u32(columns * units))
+                start_copy(to, at, wanted, possible)
+
+    @cuda.jit(device=True, inline="always")
+    def arrange_round(raw, buffer):
+        """Bring what was copied into ``buffer``, for the round after the next barrier."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        finish_copies()
+        mine = u32(raw + u32(lane >> u32(2)) * u32(stride) + u32(lane & u32(3)) * u32(piece_bytes))
+        for i in range(turns):
+            task = u32(warp + u32(i * warps))
+            n, u = u32(task % u32(columns)), u32(task // u32(columns))
+            to = u32(buffer + u * u32(per_unit) + n * u32(128) + lane * u32(4))
+            if exact or task < u32(columns * units):
+                put(u32(mine + u32(8 * stride * i)), to)
+        publish()
+        cuda.syncwarp()
+
+    return copy_round, arrange_round
+
+
+def make_add_groups(dtype: str, columns: int, mates: int, groups: int, split: bool):
+    """Make the device function that adds the sums of groups and blocks and stores them."""
+    finish = make_finish(dtype)
+    fragments = WARP_TILES * mates * columns
+
+    @cuda.jit(device=True, inline="always")
+    def add_groups(slots, tiles, row_data, first_row, target):
+        """out = the fragments of all groups and blocks, in the order of their slices of K."""
+        warps = u32(u32(cuda.blockDim.x) >> u32(5))
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        blocks = u32(cuda.gridDim.x)
+        fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
+        while fragment < u32(tiles * u32(columns)):
+            at = u32(slots + fragment * u32(SLOT_BYTES) + lane * u32(16))
+            s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
+            r = u32(0)
+            while r < blocks:
+                for g in range(groups):
+                    here = u32(at + u32(g * fragments * SLOT_BYTES))
+                    part = load_cluster(here, r) if split else load_shared(here)
+                    s0, s1 = f32(s0 + part[0]), f32(s1 + part[1])
+                    s2, s3 = f32(s2 + part[2]), f32(s3 + part[3])
+                r = u32(r + u32(1))
+            tile = u32(fragment // u32(columns))
+            column = u32(u32(fragment - tile * u32(columns)) * u32(8))
+            row = u32(first_row + tile * u32(16))
+            finish((s0, s1, s2, s3), row, u32(row_data + tile * u32(128)), column, target)
+            fragment = u32(fragment + blocks * warps)
+
+    return add_groups
+
+
+def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, groups: int,
+                        split: bool):  # fmt: skip
+    """Make the kernel of one form, output dtype and block shape.
+
+    Args:
+        columns: column tiles of 8; the batch is at most 8 * columns.
+        warps: warps of a block, whole warpgroups of 4 per group.
+        groups: how many parts of the block share K.
+        split: the blocks of a cluster share K.
+    """
+    together = columns <= TOGETHER  # the row tiles are multiplied at once
+    decode = DECODE[form]
+    multiply = contract_by_warpgroup(form, columns, WARP_TILES if together else 1)
+    copy_round, arrange_round = make_supply(form, columns, warps, groups)
+    stage_rows = make_stage_rows()
+    store_sums = store_fragments(columns * (WARP_TILES if together else 1))
+    mates = warps // groups
+    add_groups = make_add_groups(dtype, columns, mates, groups, split)
+    has_tails, per_unit = form.has_tails, unit_bytes(form, columns)
+    round_units, buffer = STEP * groups, round_bytes(form, columns, groups)
+    raw_of_warp = 8 * raw_stride(form) * tasks_of(columns, warps, groups)
+    zeros = (f32(0),) * (4 * columns * (WARP_TILES if together else 1))
+
+    @cuda.jit(device=True, inline="always")
+    def first_words(u, at, below, inside, unit, end):
+        """Start the loads of unit ``u`` of the first round."""
+        more = u32(u32(unit + u32(u)) < end)
+        above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
+        return above, load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
+
+    @cuda.jit(device=True, inline="always")
+    def turn(u, sums, words, tails, place, end, inside, unit, x_at):
+        """Multiply unit ``u``; start to load its successor, one round ahead, in its place."""
+        (above, under), (at, below) = words, place
+        more = u32(u32(unit + u32(round_units + u)) < end)
+        left, right = u32(4 * u), u32((32 - 4 * u) % 32)
+        activations = u32(x_at + u32(u * per_unit))
+        top = decode(above, u32((tails[0] >> left) | (tails[0] << right)))
+        above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
+        if together:
+            bottom = decode(under, u32((tails[1] >> left) | (tails[1] << right)))
+            under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
+            sums = multiply(sums, top, bottom, activations)
+        else:
+            first = multiply(sums[0], top, activations)
+            bottom = decode(under, u32((tails[1] >> left) | (tails[1] << right)))
+            under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
+            sums = first, multiply(sums[1], bottom, activations)
+        return sums, (above, under)
+
+    def gemm(
+        weights, tails, scales, bias, x, x_scales, out,
+        rows, x_columns, batch, units, row_tiles, slice_units, block_tiles,
+    ):  # fmt: skip
+        """out[n, m] = scale[m] sum_k W[m, k] x[n, k] + bias[m].
+
+        weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
+        scales, bias: float32[rows], bias 0 for none; x: float16[batch, x_columns]
+        x_scales: float32[batch] or 0; out: dtype[batch, rows]
+        slice_units: units of a block's slice of K, whole rounds
+        block_tiles: row tiles of a block, at most twice the warps of a group
+        """
+        start_next_grid()
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        group = u32(warp // u32(mates))
+        mate = u32(warp - group * u32(mates))
+        first_tile = u32(u32(cuda.blockIdx.y) * block_tiles)
+        stop_tile = u32(min(row_tiles, u32(first_tile + block_tiles)))
+        tile = u32(first_tile + mate * u32(WARP_TILES))
+        begin = u32(u32(cuda.blockIdx.x) * slice_units)
+        end = u32(min(units, u32(begin + slice_units)))
+        unit = u32(begin + group * u32(STEP))
+        inside = (u32(tile < stop_tile), u32(u32(tile + u32(1)) < stop_tile))
+        at = u64((u64(tile) * u64(units) + u64(unit)) * u64(UNIT_BYTES))
+        below = u64(u64(units) * u64(UNIT_BYTES))
+        words = u64(weights + u64(lane) * u64(16))
+        shared_bits = u64(tails + u64(lane) * u64(4))
+
+        tails01 = coming = (u32(0), u32(0))
+        if has_tails:
+            more = u32(unit < end)
+            tails01 = (
+                load_word_if(u64(shared_bits + (at >> u64(4))), u32(more * inside[0])),
+                load_word_if(u64(shared_bits + (u64(at + below) >> u64(4))), u32(more * inside[1])),
+            )
+        first = u64(words + at)
+        w0 = first_words(0, first, below, inside, unit, end)
+        w1 = first_words(1, first, below, inside, unit, end)
+        w2 = first_words(2, first, below, inside, unit, end)
+        w3 = first_words(3, first, below, inside, unit, end)
+
+        row_data = keep(shared_address(cuda.shared.array(0, u32)))
+        first_row = u32(first_tile * u32(16))
+        stage_rows(scales, bias, first_row, rows, u32(mates * WARP_TILES * 16), row_data)
+        now = u32(row_data + u32(mates * WARP_TILES * 128))
+        slots, after = now, u32(now + u32(buffer))
+        raw = u32(now + u32(2 * buffer) + warp * u32(raw_of_warp))
+        wait_for_previous_grid()
+        source = (x, x_columns, batch)
+        copy_round(source, begin, raw)
+        arrange_round(raw, now)
+        copy_round(source, u32(begin + u32(round_units)), raw)
+        cuda.syncthreads()
+
+        sums = zeros if together else (zeros, zeros)
+        x_offset = u32(group * u32(STEP * per_unit))
+        while begin < end:
+            arrange_round(raw, after)
+            copy_round(source, u32(begin + u32(2 * round_units)), raw)
+            at = u64(at + u64(round_units * UNIT_BYTES))
+            if has_tails:
+                more = u32(u32(unit + u32(round_units)) < end)
+                coming = (
+                    load_word_if(u64(shared_bits + (at >> u64(4))), u32(more * inside[0])),
+                    load_word_if(
+                        u64(shared_bits + (u64(at + below) >> u64(4))), u32(more * inside[1])
+                    ),
+                )
+            place, x_now = (u64(words + at), below), u32(now + x_offset)
+            sums, w0 = turn(0, sums, w0, tails01, place, end, inside, unit, x_now)
+            sums, w1 = turn(1, sums, w1, tails01, place, end, inside, unit, x_now)
+            sums, w2 = turn(2, sums, w2, tails01, place, end, inside, unit, x_now)
+            sums, w3 = turn(3, sums, w3, tails01, place, end, inside, unit, x_now)
+            tails01 = coming
+            now, after = after, now
+            begin, unit = u32(begin + u32(round_units)), u32(unit + u32(round_units))
+            cuda.syncthreads()
+
+        finish_copies()  # of a round that does not come: sums take its place
+        cuda.syncthreads()
+        mine = u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16))
+        if together:
+            store_sums(mine, sums)
+        else:
+            store_sums(mine, sums[0])
+            store_sums(u32(mine + u32(columns * SLOT_BYTES)), sums[1])
+        if split:
+            cluster_barrier()
+        else:
+            cuda.syncthreads()
+        target = (rows, batch, x_scales, out)
+        add_groups(slots, u32(stop_tile - first_tile), row_data, first_row, target)
+        if split:
+            cluster_barrier()  # a block's shared memory must outlive its readers
+
+    return gemm
