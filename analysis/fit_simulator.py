@@ -30,8 +30,8 @@ GEMM = ["fixed_s", "efficiency", "overlap", "reduce_s", "tail", "inflight_bytes"
 GEMV = ["fixed_s", "wave_s", "loop_s", "issue", "issue_per_batch", "inflight_bytes"]
 #: The GEMM waits on barriers and shared memory: its issue count is an effective one.
 OWN = {
-    "gemv": ["fixed_s", "efficiency", "overlap", "loop_s", "stage_s"],
-    "gemm": ["fixed_s", "loop_s", "issue", "overlap", "efficiency"],
+    "gemv": ["fixed_s", "overlap", "loop_s", "stage_s"],
+    "gemm": ["fixed_s", "overlap", "loop_s", "issue"],
 }
 BLAS = ["fixed_s", "efficiency"]
 OWN_CPU = ["fixed_s", "issue"]
@@ -60,7 +60,10 @@ SPECS = [
     Spec("marlin", "gemm", [*PER_COLUMN, "efficiency"], PER_COLUMN),
     Spec("gemlite", "gemv", ["fixed_s", "issue"], ["fixed_s", "issue"]),
     Spec("gemlite", "gemm", [*PER_COLUMN, "efficiency"], PER_COLUMN),
-    *(Spec("ams", v.name, OWN[v.name[:4]], OWN[v.name[:4]]) for v in descriptor("ams").variants),
+    *(
+        Spec("ams", v.name, [*OWN[v.name[:4]], "efficiency"], OWN[v.name[:4]])
+        for v in descriptor("ams").variants
+    ),
     Spec("blas_f32", "gemv", BLAS, BLAS),
     Spec("ams_cpu", "gemv", OWN_CPU, OWN_CPU),
 ]

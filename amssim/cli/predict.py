@@ -61,6 +61,11 @@ def _answer(args: argparse.Namespace):
 
     if args.list:
         return _names()
+    if args.gpu == "all" and (args.model or args.budget or args.plot or args.target is not None):
+        raise InputError(
+            "--gpu all compares one product on every GPU: "
+            "name one device for --model, --budget, --target and --plot"
+        )
     bits = _bits(args.bits)
     common = {"gpu": args.gpu, "kernel": args.kernel, "batch": args.batch}
     graph = not args.eager
@@ -87,7 +92,9 @@ def _plain(answer) -> dict:
 
 def _text(answer) -> str:
     if isinstance(answer, dict):
-        return "\n".join(f"{kind}: {', '.join(names)}" for kind, names in answer.items())
+        from amssim.simulator.results import indented
+
+        return "\n".join(indented(f"{kind}: {', '.join(n)}", "") for kind, n in answer.items())
     if isinstance(answer, list):
         lines = [
             f"{row['gpu']:12} {row['speedup']:5.2f}x {row['seconds'] * 1e6:9.2f} us"

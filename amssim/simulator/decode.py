@@ -13,7 +13,7 @@ from amssim.simulator.descriptor import device
 from amssim.simulator.inputs import MAX_BATCH, check_count
 from amssim.simulator.models import Model, model
 from amssim.simulator.predict import predict_latency
-from amssim.simulator.results import Latency
+from amssim.simulator.results import Latency, indented
 
 #: Two norms, rotary embedding, cache write, activation, residual: kernels beside the products.
 SMALL_KERNELS_PER_LAYER = 6
@@ -66,11 +66,13 @@ class DecodeStep:
         launch = "CUDA graph" if self.graph else "eager"
         head = (
             f"{self.seconds * 1e3:.3f} ms per step, {self.tokens_per_s:.0f} tokens/s, "
-            f"{self.weight_share:.0%} of it weights\n"
-            f"  {self.model.name} at {self.bits:.4g} bits, {self.profile.title}, "
+            f"{self.weight_share:.0%} of it weights"
+        )
+        what = (
+            f"{self.model.name} at {self.bits:.4g} bits, {self.profile.title}, "
             f"batch {self.batch}, context {self.context}, {self.kv_bits}-bit KV cache, {launch}"
         )
-        return "\n".join([head, *map(self._line, self.parts)])
+        return "\n".join([head, indented(what), *map(self._line, self.parts)])
 
     def _line(self, part: Part) -> str:
         shape = "{} x {}".format(*part.shape) if part.shape else ""

@@ -14,7 +14,7 @@ from amssim.simulator import equations
 from amssim.simulator.descriptor import device
 from amssim.simulator.inputs import Problem, problem
 from amssim.simulator.predict import predict_speedup
-from amssim.simulator.results import Speedup
+from amssim.simulator.results import Speedup, indented
 
 _BISECTIONS = 40
 
@@ -95,10 +95,11 @@ class Budget:
     def __str__(self) -> str:
         p = self.problem
         verdict = "stays memory-bound" if self.fits else "is limited by instructions"
-        lines = [
+        head = (
             f"{p.kernel.name} {verdict} at {p.bits:.4g} bits and batch {p.batch} "
             f"on {p.profile.title} (instructions per weight)"
-        ]
+        )
+        lines = [indented(head, "")]
         lines += [
             f"  {pipe:6} {self.spent[pipe]:6.2f} of {allowed:6.2f}"
             for pipe, allowed in self.allowed.items()

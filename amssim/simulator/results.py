@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,10 +74,10 @@ class Latency:
         lines = [
             f"{self.seconds * 1e6:.2f} us ({low * 1e6:.2f} to {high * 1e6:.2f}), "
             f"bound by {self.binding}, {self.bytes_per_s / 1e12:.2f} TB/s of weights",
-            f"  {describe(p)}, {p.kernel.name} ({self.variant})",
+            indented(f"{describe(p)}, {p.kernel.name} ({self.variant})"),
             f"  us: {parts}",
         ]
-        return "\n".join(lines + [f"  ! {w}" for w in self.warnings])
+        return "\n".join(lines + [indented(w, "  ! ") for w in self.warnings])
 
     def to_json(self) -> dict:
         """Return plain data for `json.dump`, times in seconds."""
@@ -133,11 +134,11 @@ class Speedup:
         lines = [
             f"{self.value:.2f}x ({low:.2f} to {high:.2f}); "
             f"the bits alone would give {self.ideal:.2f}x",
-            f"  {describe(q.problem)}",
+            indented(describe(q.problem)),
             _side(q),
             _side(b),
         ]
-        return "\n".join(lines + [f"  ! {w}" for w in self.warnings])
+        return "\n".join(lines + [indented(w, "  ! ") for w in self.warnings])
 
     def to_json(self) -> dict:
         """Return plain data for `json.dump`, times in seconds."""
@@ -149,6 +150,11 @@ class Speedup:
             "baseline": self.baseline.to_json(),
             "warnings": list(self.warnings),
         }
+
+
+def indented(text: str, mark: str = "  ") -> str:
+    """Return text in lines of at most 80 columns, all but the mark of the first indented."""
+    return textwrap.fill(text, 80, initial_indent=mark, subsequent_indent="    ")
 
 
 def describe(p: Problem) -> str:

@@ -61,6 +61,23 @@ def test_shapes_that_are_none(run, shape):
         run("predict", f"--shape={shape}")
 
 
+@pytest.mark.parametrize("words", [["--budget"], ["--target", "2"], ["--model", "qwen3-8b"]])
+def test_questions_of_one_device(run, words):
+    with pytest.raises(InputError, match="name one device for --model, --budget"):
+        run("predict", "--gpu", "all", *words)
+
+
+def test_text_fits_80_columns(run):
+    for words in (
+        [],
+        ["--list"],
+        ["--budget", "--gpu", "b200"],
+        ["--gpu", "rtx3090", "--batch", "64"],
+        ["--model", "llama-3.1-8b"],
+    ):
+        assert max(map(len, run("predict", *words).splitlines())) <= 80
+
+
 def test_calibrate_writes_what_predict_reads(run, tmp_path, monkeypatch):
     quick_calibration(monkeypatch)
     path = tmp_path / "here.json"
