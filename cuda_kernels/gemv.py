@@ -188,22 +188,60 @@ def make_loop(form: Form, split: bool, team: int, scale_units: int):
     return multiply_range, leave
 
 
-def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, scale_units: int = 0):
+def make_bring(form: Form, early: bool):
+    """Make the device function that brings what a block shares to shared memory."""
+    stage, stage_rows = make_stage(form), make_stage_rows()
+    unit_weights = u32(form.unit_weights)
+
+    @cuda.jit(device=True, inline="always")
+    def bring(row_values, activations, block, places):
+        """Scales and bias, and when the grid ahead has ended the activations."""
+        scales, bias, rows = row_values
+        x, columns, batch, shift, stride = activations
+        first_tile, tiles, first, n = block
+        x_at, row_data = places
+        stage_rows(scales, bias, u32(first_tile * u32(16)), rows, u32(tiles * u32(16)), row_data)
+        if early:
+            wait_for_previous_grid()
+        source = (x, columns, batch, u32(first * unit_weights))
+        stage(source, u32(n * u32(4)), shift, x_at, stride)
+        cuda.syncthreads()
+
+    return bring
+
+
+def make_close(dtype: str, split: bool, team: int):
+    """Make the device function that adds up what the warps of a cluster have left."""
+    add_up = make_add_up(dtype, split, team)
+
+    @cuda.jit(device=True, inline="always")
+    def close(work, target):
+        """out = the sums of all slots; a block's shared memory must outlive its readers."""
+        if split:
+            cluster_barrier()
+        else:
+            cuda.syncthreads()
+        add_up(work, target)
+        if split:
+            cluster_barrier()
+
+    return close
+
+
+def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, scale_units=0):
     """Make the kernel of one form and output dtype.
 
     Args:
         early: it may start before the grid ahead of it ends (compute capability 9).
         split: the blocks of a cluster share K (compute capability 9).
         team: warps that take turns.
-        scale_units: 0 for a scale per row; else units, 1, 2 or 4, that share their scales, which
-            then follow the row's as `cuda_kernels.block_scales` lays them out.
+        scale_units: units that share stored scales, 0 for rows; see `cuda_kernels.block_scales`.
     """
     partition, tile_of, slot_of = make_partition(split, team)
     *_, first_loads = make_loads(form, split, scale_units)
     multiply_range, leave = make_loop(form, split, team, scale_units)
-    stage, stage_rows = make_stage(form), make_stage_rows()
-    add_up = make_add_up(dtype, split, team)
-    unit_weights, unit_bytes = u32(form.unit_weights), u32(16 * form.pairs)
+    bring, close = make_bring(form, early), make_close(dtype, split, team)
+    lane_bytes = u32(4 * form.pairs)
 
     def gemv(
         weights, tails, scales, bias, x, x_scales, out, per_tile,
@@ -223,12 +261,9 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, sc
             start_next_grid()
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         sizes = (units, row_tiles, cluster_tiles, slice_units, share)
-        block, place, team_range, start = partition(sizes, per_tile)
+        block, place, (begin, end), (i, tile, unit) = partition(sizes, per_tile)
         first_tile, tiles, first, n = block
-        begin, end = team_range
-        i, tile, unit = start
         slot = slot_of(tile, place)
-
         # the first loads leave before anything else: weights do not depend on the grid before
         at = u64(u64(u32(first_tile + tile)) * u64(units) + u64(u32(first + unit)))
         at = u64(at * u64(UNIT_BYTES))
@@ -240,29 +275,16 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, sc
         x_at = keep(shared_address(cuda.shared.array(0, u32)))
         row_data = u32(x_at + batch * stride)
         slots = u32(row_data + cluster_tiles * u32(128))
-        stage_rows(scales, bias, u32(first_tile * u32(16)), rows, u32(tiles * u32(16)), row_data)
-        if early:
-            wait_for_previous_grid()
-        source = (x, columns, batch, u32(first * unit_weights))
-        stage(source, u32(n * u32(4)), shift, x_at, stride)
-        cuda.syncthreads()
-
+        bring((scales, bias, rows), (x, columns, batch, shift, stride), block, (x_at, row_data))
         lane_x = u32(x_at + u32(u32(lane >> u32(2)) % batch) * stride)
-        lane_x = u32(lane_x + u32(lane & u32(3)) * u32(unit_bytes >> u32(2)))
+        lane_x = u32(lane_x + u32(lane & u32(3)) * lane_bytes)
         mine = u32(slots + slot * u32(SLOT_BYTES) + lane * u32(16))
         sums, mine = multiply_range(loaded, sources, slice_end, (i, unit, end), lane_x, mine)
         if begin < end:  # the last tile of the range, and zeros where this warp had no turn in it
             last = slot_of(tile_of(u32(end - u32(1)), n, per_tile), place)
             while mine <= u32(slots + last * u32(SLOT_BYTES) + lane * u32(16)):
                 mine, sums = leave(mine, sums)
-
-        if split:
-            cluster_barrier()
-        else:
-            cuda.syncthreads()
         work = (first_tile, tiles, units, slice_units, share, row_data, slots)
-        add_up(work, (rows, batch, x_scales, out))
-        if split:
-            cluster_barrier()  # a block's shared memory must outlive its readers
+        close(work, (rows, batch, x_scales, out))
 
     return gemv

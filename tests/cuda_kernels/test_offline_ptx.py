@@ -63,7 +63,7 @@ def test_all_architectures(tmp_path):
 
 
 KERNELS = [("gemv", FP4_25, 64), ("gemv", FP5_33, 64), ("gemm", FP5_33, 128)]
-KERNELS += [("dequantize", FP5_33, 128)]
+KERNELS += [("dequantize", FP5_33, 128), ("block scales", FP4_25, 80)]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,9 @@ def test_registers_and_no_spills(name, form, registers, tmp_path):
     if name == "gemv":
         kernel = make_gemv(form, "float16", early=True, split=False, team=1)
         text = compile_ptx(kernel, kernels.GEMV, (9, 0), (512, 2))
+    elif name == "block scales":
+        options = {"early": True, "split": False, "team": 1, "scale_units": 2}
+        text = compile_ptx(make_gemv(form, "float16", **options), kernels.GEMV, (9, 0), (768, 1))
     elif name == "gemm":
         kernel = make_gemm(form, "float16", columns=2, warps=16, early=True, split=False)
         text = compile_ptx(kernel, kernels.GEMM, (9, 0), (512, 1))
