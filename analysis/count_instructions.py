@@ -3,14 +3,14 @@
     python analysis/count_instructions.py
 
 Compiles for sm_90 and disassembles; needs no GPU but the packages of ``amssim[cuda]``, nvdisasm
-from the CUDA toolkit, and writes analysis/results/instructions.json. The main loop is the
-innermost one with the most tensor-core instructions; rare branches inside it count in full.
+from the CUDA toolkit, and writes analysis/results/instructions.json and the counts of
+amssim/simulator/kernels/ams.json. The main loop is the innermost one with the most tensor-core
+instructions; rare branches inside it count in full.
 """
 
 from __future__ import annotations
 
 import collections
-import inspect
 import json
 import re
 import shutil
@@ -20,23 +20,27 @@ import sys
 import tempfile
 from pathlib import Path
 
+from cuda_kernels import kernels
 from cuda_kernels.compile import compile_ptx
 from cuda_kernels.forms import FP4_25, FP5_33
 from cuda_kernels.gemm import make_gemm
 from cuda_kernels.gemv import make_gemv
+from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 OUTPUT = Path(__file__).parent / "results" / "instructions.json"
+DESCRIPTOR = Path(__file__).parents[1] / "amssim" / "simulator" / "kernels" / "ams.json"
 CAPABILITY = (9, 0)
-#: One mma.m16n8k16 takes a 16 x 16 block of weights: 8 for each lane.
+#: A warp's share of one instruction is a 16 x 16 block of weights, 8 for each lane, times 8 columns
+#: of x with mma.m16n8k16, times all of them with wgmma.
 WEIGHTS_PER_MMA = 8
-COLUMN_TILES = (2, 4, 8)
-#: Block shapes of cuda_kernels.plan: (threads, blocks per multiprocessor), warps of a GEMM block.
-GEMV_BOUNDS, GEMM_WARPS = (512, 2), {2: 16, 4: 16, 8: 12}
-_WIDE = {"weights", "tails", "scales", "bias", "x", "x_scales", "out", "per_tile"}
+#: Block shapes of cuda_kernels.plan: (threads, blocks per multiprocessor), warps of a block by
+#: tiles of 8 columns; from 33 columns on warpgroups multiply.
+GEMV_BOUNDS, GEMM_WARPS, WARPGROUP_WARPS = (512, 2), {2: 16, 4: 16}, {8: 8}
 _ALU = {
     *("LOP3", "PLOP3", "SHF", "PRMT", "SEL", "MOV", "LEA", "IABS"),
     *("IADD", "IADD3", "VIADD", "ISETP", "IMNMX", "FMNMX", "VIMNMX"),
 }
+_TENSOR = ("HMMA", "HGMMA")
 _LINE = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)(\S*)(.*);")
 
 
@@ -44,7 +48,8 @@ def disassemble(ptx: str) -> str:
     """Return the SASS of PTX text."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    options = LinkerOptions(arch="sm_{}{}".format(*CAPABILITY))
+    arch = "sm_{}{}".format(*CAPABILITY) + ("a" if "wgmma" in ptx else "")
+    options = LinkerOptions(arch=arch)
     cubin = Linker(ObjectCode.from_ptx(ptx.encode()), options=options).link("cubin").code
     tool = shutil.which("nvdisasm") or _packaged("nvdisasm")
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -72,8 +77,8 @@ def main_loop(sass: str) -> list[str]:
             if found[2] == "BRA" and (to := re.search(r"(\.L_x?_?\d+)", found[4])):
                 targets.append((len(code), to[1]))
     loops = [code[labels[to] : end] for end, to in targets if labels.get(to, end) < end]
-    most = max(sum(op.startswith("HMMA") for op in loop) for loop in loops)
-    return min((x for x in loops if sum(op.startswith("HMMA") for op in x) == most), key=len)
+    most = max(sum(op.startswith(_TENSOR) for op in loop) for loop in loops)
+    return min((x for x in loops if sum(op.startswith(_TENSOR) for op in x) == most), key=len)
 
 
 def pipe_of(opcode: str) -> str:
@@ -83,15 +88,13 @@ def pipe_of(opcode: str) -> str:
         return "imad"
     if name in ("HFMA2", "HMUL2", "HADD2"):
         return "half"
-    if name == "HMMA":
+    if name in _TENSOR:
         return "mma"
     return "alu" if name in _ALU else "other"
 
 
-def count(kernel, bounds: tuple[int, int], column_tiles: int) -> dict:
+def count(kernel, signature: tuple, bounds: tuple[int, int], column_tiles: int) -> dict:
     """Return instructions per weight by pipe, and what the loop holds."""
-    names = inspect.signature(kernel).parameters
-    signature = tuple("uint64" if name in _WIDE else "uint32" for name in names)
     loop = main_loop(disassemble(compile_ptx(kernel, signature, CAPABILITY, bounds)))
     pipes = collections.Counter(map(pipe_of, loop))
     weights = pipes["mma"] / column_tiles * WEIGHTS_PER_MMA
@@ -104,20 +107,37 @@ def count(kernel, bounds: tuple[int, int], column_tiles: int) -> dict:
     }
 
 
+def counts_of(form) -> dict[str, dict]:
+    """Return the counts of a format's kernels by name."""
+    common = {"early": True, "split": False}
+    gemv = make_gemv(form, "float16", team=1, **common)
+    found = {"gemv": count(gemv, kernels.GEMV, GEMV_BOUNDS, 1)}
+    for tiles, warps in GEMM_WARPS.items():
+        gemm = make_gemm(form, "float16", columns=tiles, warps=warps, **common)
+        found[f"gemm{8 * tiles}"] = count(gemm, kernels.GEMM, (32 * warps, 1), tiles)
+    for tiles, warps in WARPGROUP_WARPS.items():
+        options = {"columns": tiles, "warps": warps, "groups": 1, "split": False}
+        gemm = make_warpgroup_gemm(form, "float16", **options)
+        found[f"gemm{8 * tiles}"] = count(gemm, kernels.WARPGROUP, (32 * warps, 1), 1)
+    return found
+
+
+def describe(counts: dict[str, dict]) -> None:
+    """Write the counts into the simulator's description of our kernels."""
+    described = json.loads(DESCRIPTOR.read_text())
+    for variant in described["variants"]:
+        loop, form = variant["name"].split("-")
+        found = counts[form]["gemv" if loop.startswith("gemv") else loop]
+        pipes = {pipe: found[pipe] for pipe in ("issue", "alu", "imad", "half")}
+        variant["instructions"] = dict.fromkeys(variant["instructions"], pipes)
+    DESCRIPTOR.write_text(json.dumps(described, indent=1) + "\n")
+
+
 def main() -> None:
-    counts = {}
-    for form in (FP5_33, FP4_25):
-        gemv = make_gemv(form, "float16", early=True, split=False, team=1)
-        counts[form.name] = {"gemv": count(gemv, GEMV_BOUNDS, 1)}
-        for tiles in COLUMN_TILES:
-            kernel = make_gemm(
-                form, "float16", columns=tiles, warps=GEMM_WARPS[tiles], early=True, split=False
-            )
-            counts[form.name][f"gemm{8 * tiles}"] = count(
-                kernel, (32 * GEMM_WARPS[tiles], 1), tiles
-            )
+    counts = {form.name: counts_of(form) for form in (FP5_33, FP4_25)}
     record = {"command": "python analysis/count_instructions.py", "arch": "sm_90", "counts": counts}
     OUTPUT.write_text(json.dumps(record, indent=1) + "\n")
+    describe(counts)
     print(json.dumps(counts, indent=1))
 
 
