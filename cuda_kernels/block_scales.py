@@ -34,11 +34,6 @@ def scale_units(form: Form | None, columns: int, scale_block: int | None) -> int
     return next(n for n in (4, 2, 1) if units % n == 0 and form.units(columns) % n == 0)
 
 
-def first_columns(form: Form, columns: int, together: int) -> np.ndarray:
-    """Column where each stored scale begins, int64[stored scales of a row]."""
-    return np.arange(0, form.units(columns), together) * form.unit_weights
-
-
 def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> np.ndarray:
     """float32[rows, blocks] -> float32: a 1 per row, then [row tiles, stored, 8, 2].
 
@@ -46,22 +41,12 @@ def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> n
     """
     rows, blocks = scales.shape
     tiles = form.tiles(rows)
-    first = first_columns(form, columns, scale_units(form, columns, scale_block))
+    together = scale_units(form, columns, scale_block)
+    first = np.arange(0, form.units(columns), together) * form.unit_weights  # column of each
     padded = np.ones((tiles * TILE_ROWS, first.size), np.float32)
     padded[:rows] = scales[:, np.minimum(first // scale_block, blocks - 1)]
     tiled = padded.reshape(tiles, 2, 8, first.size).transpose(0, 3, 2, 1)
     return np.concatenate([np.ones(tiles * TILE_ROWS, np.float32), tiled.ravel()])
-
-
-def restore(arranged: np.ndarray, form: Form, shape: tuple[int, int], scale_block: int):
-    """Return what `arrange` took."""
-    rows, columns = shape
-    tiles = form.tiles(rows)
-    together = scale_units(form, columns, scale_block)
-    tiled = arranged[tiles * TILE_ROWS :].reshape(tiles, -1, 8, 2).transpose(0, 3, 2, 1)
-    padded = tiled.reshape(tiles * TILE_ROWS, -1)
-    step = scale_block // (together * form.unit_weights)
-    return np.ascontiguousarray(padded[:rows, ::step][:, : -(-columns // scale_block)])
 
 
 def plan(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvPlan | None:

@@ -8,7 +8,7 @@ from amssim.errors import InputError
 from amssim.scheme import Scheme
 from cuda_kernels import block_scales, driver, kernels, repack
 from cuda_kernels.arrays import Adopted, adopt, empty, stream_of
-from cuda_kernels.dequantize import run_bytes
+from cuda_kernels.dequantize import blocks_of, run_bytes
 from cuda_kernels.driver import Launch
 from cuda_kernels.forms import form_of
 from cuda_kernels.normalize import THREADS
@@ -199,10 +199,11 @@ class Matrix:
         pointers = (*(address(a) for a in arrays), bias)
         sizes = (rows, length, batch, form.units(columns), form.tiles(rows))
         if isinstance(found, GemvPlan):
-            options = (found.threads, found.resident, found.team, split)
-            function = kernels.gemv(self.device, form, dtype, *options)
             if self._together:
                 function = block_scales.gemv(self.device, form, dtype, found, self._together)
+            else:
+                options = (found.threads, found.resident, found.team, split)
+                function = kernels.gemv(self.device, form, dtype, *options)
             launch = Launch(function, found.grid, found.threads, **shared)
             rest = (found.cluster_tiles, found.slice_units, found.share, found.stride, found.shift)
             launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *rest)
@@ -263,9 +264,9 @@ class Matrix:
             function = kernels.dequantize(self.device, self.form, out.dtype)
             warps = kernels.DEQUANTIZE_THREADS // 32
             shared = warps * 16 * run_bytes(self.form, out.dtype)
-            blocks = 2 * driver.gpu(self.device).multiprocessors
-            launch = Launch(function, (blocks, 1), 32 * warps, shared_bytes=shared)
             rows, columns = self.shape
+            blocks = blocks_of(self.form, rows, columns, warps)
+            launch = Launch(function, (blocks, 1), 32 * warps, shared_bytes=shared)
             sizes = (rows, columns, self.form.units(columns), self.form.tiles(rows))
             arrays = (self._words, self._tails, self._scales)
             launch.set(*(address(a) for a in arrays), 0, *sizes)

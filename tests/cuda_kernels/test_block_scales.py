@@ -56,15 +56,6 @@ def test_products_in_slices_and_of_eight_columns(form, batch, splits):
     assert product_error(form, block, rows, columns, batch, plan) < 5e-7
 
 
-@each_block
-@pytest.mark.parametrize("shape", [(1, 776), (33, 768), (16, 1000)])
-def test_scales_come_back(form, block, shape):
-    rng = np.random.default_rng(1)
-    scales = rng.random((shape[0], -(-shape[1] // block))).astype(np.float32)
-    arranged = block_scales.arrange(scales, form, shape[1], block)
-    assert (block_scales.restore(arranged, form, shape, block) == scales).all()
-
-
 def test_what_does_not_fit_is_said():
     assert block_scales.plan(FP4_25, 64, 200_000, 8, SMALL_GPU) is None
     assert block_scales.widest(FP4_25, 64, 4096, SMALL_GPU) == 8
