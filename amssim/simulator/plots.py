@@ -52,7 +52,8 @@ def _axes(title: str, x: str, y: str):
 
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -156,9 +157,9 @@ def budget(found: Profile):
     devices = [found if name == found.name else profile(name) for name in devices]
     devices = [d for d in devices if d.kind == found.kind]
     figure, axes = _axes(
-        "Logic and shift instructions per weight before memory stops being the limit",
+        "Logic and shift instructions that a kernel may spend before memory stops being the limit",
         "",
-        "per weight",
+        "instructions per weight",
     )
     at = np.arange(len(devices))
     for i, (width, colour) in enumerate(zip(BITS, COLOURS, strict=False)):
@@ -174,7 +175,7 @@ def budget(found: Profile):
             color=colour,
             linestyle="--",
             lw=1,
-            label=f"{budgets[0].problem.kernel.name} spends {spent:.2f}",
+            label=f"{budgets[0].problem.kernel.name} spends {spent:.2f} at {_name(width)}",
         )
     axes.set_xticks(at, [d.name for d in devices], rotation=30, ha="right", fontsize=8)
     axes.legend(frameon=False, fontsize=8)
