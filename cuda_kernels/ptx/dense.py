@@ -84,34 +84,6 @@ def copy_out(address: u64, source: u32, wanted: u32):
     WARP.memory.store(address, words, np.uint32, lanes(wanted, np.uint32) != 0)
 
 
-@ptx(
-    "{ .reg .pred p; setp.ne.u32 p, $wanted, 0;"
-    " @p cp.async.bulk.global.shared::cta.bulk_group [$address], [$source], $nbytes;"
-    " cp.async.bulk.commit_group; }",
-    ordered=True,
-)
-def copy_run(address: u64, source: u32, nbytes: u32, wanted: u32):
-    """A run of shared memory to global memory where ``wanted``; both and its length in 16 bytes.
-
-    It goes on by itself: `runs_are_read` waits until the source may be overwritten.
-    """
-    length = np.where(lanes(wanted, np.uint32) != 0, lanes(nbytes, np.uint32), 0)
-    for offset in range(0, int(length.max()), 16):
-        inside = offset < length
-        words = WARP.shared.load(source + np.uint32(offset), 4, active=inside)
-        WARP.memory.store(address + np.uint64(offset), words, np.uint32, inside)
-
-
-@ptx("fence.proxy.async.shared::cta;", ordered=True)
-def shared_is_written():
-    """What this thread stored to shared memory is visible to bulk copies."""
-
-
-@ptx("cp.async.bulk.wait_group.read 0;", ordered=True)
-def runs_are_read():
-    """Wait until this thread's bulk copies have read their source."""
-
-
 @ptx("mov.b32 $out, $bits;")
 def as_f32(bits: u32) -> f32:
     """The float32 with these bits."""

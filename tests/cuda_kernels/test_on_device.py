@@ -54,7 +54,8 @@ def dense64(packed):
 
 
 def relative_error(found, expected):
-    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    """|found - expected| / |expected|; a product of zeros must be zero."""
+    return np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-30)
 
 
 def product_error(torch, packed, batch, dtype="float16", out_dtype=None, bias=None):
