@@ -15,7 +15,7 @@ from amssim.hardware import FIELDS, Figure, Profile
 _THREADS = 256
 _LARGE_BYTES = 2**30
 #: Working sets of the L2 sweep, MiB, and the bytes that each reading of one adds up to.
-_SWEEP_MIB = (4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256)
+_SWEEP_MIB = (4, 8, 16, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 72, 80, 96, 112, 128, 192, 256)
 _SWEEP_READ_BYTES = 2**31
 _CTAS_PER_SM = (1, 2, 4, 8)
 _REPEATS = 7
@@ -153,26 +153,25 @@ def residency(
 ) -> tuple[float, float, str]:
     """Return (bytes of which half still hit, sharpness of the curve, doubt) of an L2 sweep.
 
-    What misses takes (1 - h) / dram per byte, so that h = 1 - dram / rate; a straight line through
+    A byte takes h / l2 + (1 - h) / dram, which gives the share h that hits; a straight line through
     log(1 / h - 1) over log(bytes) is the logistic curve of `equations.resident_share`.
 
     Args:
         cached: bytes per second by working set in bytes.
         dram, l2: bytes per second of both memories.
-        l2_bytes: the cache's size, for when no working set is half in it.
+        l2_bytes: the cache's size, for when no working set is partly in it.
 
-    >>> rates = {z: 4e12 * (1 + (5e7 / z) ** 6) for z in (40_000_000, 50_000_000, 60_000_000)}
-    >>> [round(x) for x in residency(rates, 4e12, 1e14, 6e7)[:2]]
+    >>> hit = {z: 1 / (1 + (z / 5e7) ** 6) for z in (40_000_000, 50_000_000, 60_000_000)}
+    >>> rates = {z: 1 / (h / 1e13 + (1 - h) / 4e12) for z, h in hit.items()}
+    >>> [round(x) for x in residency(rates, 4e12, 1e13, 60_000_000)[:2]]
     [50000000, 6]
     """
-    partly = [
-        (math.log(size), math.log(1 / (1 - dram / rate) - 1))
-        for size, rate in cached.items()
-        if rate < 0.95 * l2 and _PARTLY[0] < 1 - dram / rate < _PARTLY[1]
-    ]
+    hits = {z: (1 / dram - 1 / rate) / (1 / dram - 1 / l2) for z, rate in cached.items()}
+    partly = {z: h for z, h in hits.items() if _PARTLY[0] < h < _PARTLY[1]}
     if len(partly) < 2:
         return float(l2_bytes), _SHARPNESS, "no working set of the sweep was partly resident"
-    slope, offset = np.polyfit(*zip(*partly, strict=True), 1)
+    odds = [math.log(1 / h - 1) for h in partly.values()]
+    slope, offset = np.polyfit([math.log(z) for z in partly], odds, 1)
     low, high = FIELDS["l2_sharpness"].low, FIELDS["l2_sharpness"].high
     return math.exp(-offset / slope), min(max(float(slope), low), high), ""
 
@@ -209,7 +208,9 @@ def _launch() -> dict[str, Figure]:
     graph, stream = launch_seconds()
     return {
         "launch_graph_s": Figure(graph, "one more empty kernel in a CUDA graph"),
-        "launch_stream_s": Figure(stream, "one more empty kernel, launched from Python"),
+        "launch_stream_s": Figure(
+            stream, "one more empty kernel, launched from Python", "more than the driver needs"
+        ),
     }
 
 
