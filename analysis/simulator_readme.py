@@ -25,7 +25,7 @@ def _goal(r: dict) -> tuple[str, str]:
     if r["judged"] == UNSEEN:
         return f"{r['kernel']} speedup, GPU never calibrated", ""
     bits = ", ".join(f"{b:.4g}" for b in r["bits"])
-    return f"{r['kernel']} {r['quantity']}, {bits} bits, {r['source']}", r["device"]
+    return f"{r['kernel']} {r['quantity']}, {bits} bits, {tables.source(r)}", r["device"]
 
 
 def _line(goal: str, device: str, rows: list[dict]) -> list[str]:

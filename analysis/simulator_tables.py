@@ -15,6 +15,8 @@ from amssim.simulator.descriptor import descriptor, kernels
 
 RESULTS = markers.ROOT / "analysis" / "results"
 SIMPLE = ("16/bits", "roofline", "constants")
+#: How sources are called where the name alone says little.
+SOURCES = {"amssim": "measured by this project", "prototype": "measured on a prototype"}
 
 
 def record() -> dict:
@@ -37,7 +39,7 @@ def _validation_row(r: dict) -> list[object]:
     simple = [f"{r['baselines'][name]:.0%}" for name in SIMPLE]
     bits = ", ".join(f"{b:.4g}" for b in r["bits"])
     batch = "{} to {}".format(*r["batch"])
-    judged = f"{r['judged']}, {r['source']}"
+    judged = f"{r['judged']}, {source(r)}"
     head = [r["device"], r["kernel"], bits, batch, r["quantity"], judged]
     return [
         *head,
@@ -48,6 +50,11 @@ def _validation_row(r: dict) -> list[object]:
         _gate(r),
         *simple,
     ]
+
+
+def source(r: dict) -> str:
+    """Whose measurements a row is judged on."""
+    return SOURCES.get(r["source"], r["source"])
 
 
 def _gate(r: dict) -> str:
@@ -67,10 +74,10 @@ def summary() -> str:
     found = record()
     groups: dict[tuple, list[float]] = {}
     for r in found["rows"]:
-        groups.setdefault((r["judged"], r["quantity"], r["source"]), []).append(r["mean"])
+        groups.setdefault((r["judged"], r["quantity"], source(r)), []).append(r["mean"])
     lines = [
-        f"- {quantity}, {judged}, {source}: {min(e):.0%} to {max(e):.0%} mean error, {len(e)} sets."
-        for (judged, quantity, source), e in groups.items()
+        f"- {quantity}, {judged}, {whose}: {min(e):.0%} to {max(e):.0%} mean error, {len(e)} sets."
+        for (judged, quantity, whose), e in groups.items()
     ]
     million = found["million_predictions_s"]
     return "\n".join(
