@@ -76,6 +76,8 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the study, print its tables or JSON and write what was asked for."""
     output_file.check_new(args.output)
+    if args.plot and not args.plot.parent.is_dir():
+        raise OutputError(f"{args.plot} cannot be written: no directory {args.plot.parent}")
     if args.budget is not None:
         from amssim.cli import error_budget
 
@@ -137,17 +139,10 @@ def _choices(args: argparse.Namespace) -> list:
 
 
 def _activations(path: str | None):
-    import numpy as np
-
     from amssim.error.output import second_moments_of
+    from amssim.error.sources import load_npy
 
-    if path is None:
-        return None
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as .npy activations: {error}") from None
-    return second_moments_of(found)
+    return None if path is None else second_moments_of(load_npy(path, "activations"))
 
 
 def _print(source: str, records: list[dict], whole: bool) -> None:

@@ -53,8 +53,8 @@ def gist(records: Sequence[dict]) -> list[str]:
         best = max(rules, key=lambda r: _db(r))
         lines.append(
             f"{scheme.name}: {_db(own):.2f} dB at {own['effective_bits']:.2f} bits, "
-            f"{_db(whole) - _db(own):.2f} less than {whole['scheme']},\n"
-            f"  {_db(own) - _db(best):.2f} more than with the next best search rule, "
+            f"{_gap(whole, own)} less than {whole['scheme']},\n"
+            f"  {_gap(own, best)} more than with the next best search rule, "
             f"{best['search']}"
         )
     return lines
@@ -76,9 +76,10 @@ def rules(records: Sequence[dict]) -> Table:
     found = terminal.table("scheme", *SEARCH_RULES)
     tried = _chosen(records, search=None)
     for scheme in dict.fromkeys(r["scheme"] for r in tried if r["search"] != "adaptive"):
-        own = {r["search"]: _db(r) for r in tried if r["scheme"] == scheme}
-        best = own.pop("adaptive")
-        found.add_row(scheme, f"{best:.2f}", *(f"{own[r] - best:+.2f}" for r in SEARCH_RULES[1:]))
+        own = {r["search"]: r for r in tried if r["scheme"] == scheme}
+        best = own["adaptive"]
+        losses = (_gap(own[rule], best, "+.2f") for rule in SEARCH_RULES[1:])
+        found.add_row(scheme, f"{_db(best):.2f}", *losses)
     return found
 
 
@@ -91,7 +92,7 @@ def options(records: Sequence[dict], figure: str = "sqnr_db") -> Table:
         if r["scheme"] in names and r["search"] == "adaptive":
             rows.setdefault(label(r), {})[r["scheme"]] = r
     for name, own in rows.items():
-        if any(r.get(figure) is not None for r in own.values()):
+        if any(figure in r for r in own.values()):
             cells = [_bits_and_db(own.get(scheme), figure) for scheme in names]
             found.add_row(name, *(c for pair in cells for c in pair))
     return found
@@ -119,7 +120,7 @@ def label(record: dict) -> str:
         "scale_block": f"block {changed.get('scale_block')}",
         "share_axis": "groups across rows",
         "order": _ORDERS.get(record["order"]),
-        "weighted": "weighed by inputs",
+        "weighted": "weighted",
     }
     return ", ".join(words[n] for n in changed) or "default"
 
@@ -133,6 +134,12 @@ def _chosen(records: Iterable[dict], **options) -> list[dict]:
 def _db(record: dict) -> float:
     found = record["sqnr_db"]
     return float("inf") if found is None else found
+
+
+def _gap(a: dict, b: dict, form: str = ".2f") -> str:
+    """How many dB the first is above the second; without an error both are infinite."""
+    low, high = _db(b), _db(a)
+    return f"{high - low:{form}}" if max(low, high) < float("inf") else "n/a"
 
 
 def _bits_and_db(record: dict | None, figure: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from amssim.error.recipe import Recipe
 from amssim.error.sources import check_matrix
 from amssim.error.tally import Layer, Tally
-from amssim.errors import InputError
 
 
 def compare(layers: Iterable[Layer], recipes: Sequence[Recipe]) -> list[dict]:
@@ -25,8 +24,8 @@ def compare(layers: Iterable[Layer], recipes: Sequence[Recipe]) -> list[dict]:
         check_matrix(layer.name, layer.weights)
         for recipe, tally in zip(recipes, tallies, strict=True):
             tally.add(layer, *recipe.restore(layer))
-    if not all(tally.metrics.count for tally in tallies):
-        raise InputError("no weights to measure: the source has no matrix")
+    for tally in tallies:
+        tally.check()
     return [_record(r, t) for r, t in zip(recipes, tallies, strict=True)]
 
 

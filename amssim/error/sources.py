@@ -37,7 +37,8 @@ def from_array(weights: np.ndarray, name: str = "array") -> Layers:
         raise InputError(f"{name} must hold floats, found {weights.dtype.name}")
     if weights.ndim == 0 or not weights.size:
         raise InputError(f"{name} must hold weights, found shape {list(weights.shape)}")
-    yield Layer(name, weights.reshape(-1, weights.shape[-1]).astype(np.float32))
+    with np.errstate(over="ignore"):  # infinite then, and refused where it is measured
+        yield Layer(name, weights.reshape(-1, weights.shape[-1]).astype(np.float32))
 
 
 def from_file(path: str | Path) -> Layers:
@@ -49,7 +50,7 @@ def from_file(path: str | Path) -> Layers:
     """
     path = Path(path)
     if path.suffix == ".npy":
-        yield from from_array(_load(path), path.name)
+        yield from from_array(load_npy(path, "weights"), path.name)
     else:
         tensors = Tensors(path)
         for name in tensors.linear_sizes():
@@ -59,7 +60,9 @@ def from_file(path: str | Path) -> Layers:
 def weight_count(path: str | Path) -> int:
     """Return how many weights `from_file` yields."""
     path = Path(path)
-    return _load(path).size if path.suffix == ".npy" else sum(Tensors(path).linear_sizes().values())
+    if path.suffix == ".npy":
+        return load_npy(path, "weights").size
+    return sum(Tensors(path).linear_sizes().values())
 
 
 def watched(layers: Layers, total: int, progress: Progress | None) -> Layers:
@@ -70,15 +73,24 @@ def watched(layers: Layers, total: int, progress: Progress | None) -> Layers:
         yield layer
 
 
-def _load(path: Path) -> np.ndarray:
+def load_npy(path: str | Path, what: str) -> np.ndarray:
+    """Return the array of a .npy file.
+
+    Raises:
+        FormatError: a file that cannot be read or is no such array; ``what`` names its purpose.
+    """
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{path} cannot be read as .npy weights: {error}") from None
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read as {what}: {error.strerror or error}") from None
+    except ValueError:
+        raise FormatError(
+            f"{path} cannot be read as {what}: it is no .npy file of numbers, or cut short"
+        ) from None
 
 
 def check_matrix(name: str, weights: np.ndarray) -> np.ndarray:
-    """Return ``weights`` if they are finite, not empty and not all zero.
+    """Return ``weights`` if they are finite and not empty.
 
     Raises:
         InputError: otherwise, naming the matrix, how many values, and the first place.
@@ -89,9 +101,7 @@ def check_matrix(name: str, weights: np.ndarray) -> np.ndarray:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
-            f"{name} has {bad.sum()} values that are NaN or infinite, the first at "
+            f"{name} has values that are NaN or infinite, {bad.sum()} in all, the first at "
             f"[{row}, {column}]: expected finite weights"
         )
-    if not weights.any():
-        raise InputError(f"{name} is zero everywhere: there is no error to measure")
     return weights

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from amssim.error.sharing import ORDERS, Choice, arrange, restore
 from amssim.error.sources import check_matrix
 from amssim.error.tally import Layer, Tally
-from amssim.errors import InputError
 from amssim.minifloat import Minifloat
 from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED, Scheme
@@ -49,8 +48,8 @@ def sweep(layers: Iterable[Layer], choices: Sequence[Choice]) -> list[dict]:
     for layer in layers:
         check_matrix(layer.name, layer.weights)
         _measure(layer, tallies)
-    if not all(tally.metrics.count for tally in tallies.values()):
-        raise InputError("no weights to measure: the source has no matrix")
+    for tally in tallies.values():
+        tally.check()
     return [choice.as_dict() | tally.as_dict() for choice, tally in tallies.items()]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from amssim.error.metrics import Metrics
 from amssim.error.output import OutputError
+from amssim.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class Tally:
         self.layers_db[layer.name] = found.sqnr_db
         if layer.moments is not None:
             self.output += OutputError.of(layer.weights, restored, layer.moments)
+
+    def check(self) -> None:
+        """Raise `InputError` where nothing was counted, or only zeros."""
+        if not self.metrics.count:
+            raise InputError("no weights to measure: the source has no matrix")
+        if not self.metrics.weight_squares:
+            raise InputError("every weight is zero: there is no error to measure")
 
     @property
     def effective_bits(self) -> Fraction:

@@ -125,7 +125,7 @@ def check_weights(weights: np.ndarray) -> np.ndarray:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
-            f"weights have {bad.sum()} values that are NaN, infinite or beyond float32, the first "
-            f"at [{row}, {column}]: expected finite weights"
+            "weights have values that are NaN, infinite or beyond float32, "
+            f"{bad.sum()} in all, the first at [{row}, {column}]: expected finite weights"
         )
     return w

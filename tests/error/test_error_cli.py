@@ -142,12 +142,14 @@ def test_report_is_one_page_without_links(tmp_path, checkpoint):
 
 BAD = [
     (error, ["{tmp}/none"], InputError, "none does not exist"),
-    (error, ["{tmp}/none.npy"], FormatError, "cannot be read as .npy weights"),
+    (error, ["{tmp}/none.npy"], FormatError, "cannot be read as weights: No such file"),
     (error, ["--density", "cauchy"], InputError, "unknown density 'cauchy'"),
     (error, ["--weights", "0"], InputError, "expected at least one of each"),
     (error, ["--scheme", "fp9"], SchemeError, "9 bits: choose one of"),
     (error, ["--search", "best"], SchemeError, "unknown search rule 'best'"),
-    (error, ["--activations", "{tmp}/none.npy"], InputError, "cannot be read as .npy"),
+    (error, ["--activations", "{tmp}/none.npy"], FormatError, "cannot be read as activations"),
+    (error, ["{tmp}/text.npy"], FormatError, "no .npy file of numbers, or cut short"),
+    (error, ["{tmp}/far64.npy"], InputError, "NaN or infinite, 4 in all"),
     (error, ["--weights", "nan"], InputError, "expected at least one of each"),
     (error, ["--seed", "-1"], InputError, "a seed from 0"),
     (error, ["--budget", "1"], InputError, "expected 2.1 to 8 bits"),
@@ -159,7 +161,7 @@ BAD = [
     (error, ["--scheme", "fp4.25", "--weights", "64", "--plot", "{tmp}/a/b"], OutputError,
      "cannot be written"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/far.npy"], InputError, "outside the vocabulary"),
-    (eval, ["{tmp}/model", "--tokens", "{tmp}/none.npy"], FormatError, "is no token file"),
+    (eval, ["{tmp}/model", "--tokens", "{tmp}/none.npy"], FormatError, "cannot be read as tokens"),
     (eval, ["{tmp}", "--tokens", "{tmp}/tokens.npy"], FormatError, "needs its config.json"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/tokens.npy", "--scheme", "fp9"], SchemeError,
      "9 bits: choose one of"),
@@ -176,6 +178,8 @@ BAD = [
 @pytest.mark.parametrize(("verb", "words", "kind", "message"), BAD)
 def test_bad_input_is_one_sentence(tmp_path, checkpoint, verb, words, kind, message):
     np.save(tmp_path / "far.npy", TOKENS + 40)
+    np.save(tmp_path / "far64.npy", np.full((2, 2), 1e300))
+    (tmp_path / "text.npy").write_text("words")
     with pytest.raises(kind, match=message) as found:
         call(verb, *(word.format(tmp=tmp_path) for word in words))
     assert isinstance(found.value, AmsError) and "\n" not in str(found.value)

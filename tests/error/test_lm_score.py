@@ -105,7 +105,7 @@ def test_bad_tokens(tmp_path, tokens, error, message):
 def test_a_file_that_holds_no_tokens(tmp_path):
     (tmp_path / "t.txt").write_text("def f(): pass")
     for name in ("t.txt", "missing.npy"):
-        with pytest.raises(FormatError, match="is no token file"):
+        with pytest.raises(FormatError, match="cannot be read as tokens"):
             read_tokens(tmp_path / name, 50)
 
 

@@ -106,8 +106,8 @@ def test_arrays_become_matrices(tmp_path):
     ("weights", "message"),
     [
         (np.zeros((0, 4), np.float32), r"bad is empty, shape \[0, 4\]"),
-        (np.zeros((2, 4), np.float32), "bad is zero everywhere"),
-        (np.float32([[1, np.nan], [np.inf, 2]]), r"2 values that are NaN.*first at \[0, 1\]"),
+        (np.zeros((2, 4), np.float32), "every weight is zero"),
+        (np.float32([[1, np.nan], [np.inf, 2]]), r"NaN.*2 in all, the first at \[0, 1\]"),
     ],
 )
 def test_bad_weights(weights, message):

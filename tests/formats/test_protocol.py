@@ -106,7 +106,7 @@ def test_bad_weights_get_a_sentence(name):
     form = formats.get(name)
     nan = weights((3, 8))
     nan[1, 2] = np.nan
-    with pytest.raises(InputError, match=r"1 values that are NaN.*first at \[1, 2\]"):
+    with pytest.raises(InputError, match=r"NaN.*1 in all, the first at \[1, 2\]"):
         form.quantize(nan)
     with pytest.raises(InputError, match=r"filled matrix \[rows, cols\], found \[0, 4\]"):
         form.quantize(np.zeros((0, 4), np.float32))

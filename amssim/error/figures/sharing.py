@@ -75,5 +75,6 @@ def cost_of_scales(records: Sequence[dict], title: str = "") -> Figure:
             xs, ys = [r["effective_bits"] for r in own], [r["sqnr_db"] for r in own]
             ax.plot(xs, ys, f"{MARKERS[i]}{line}", color=CYCLE[i], label=f"{scheme}, {rule}")
     ax.set(xlabel="effective bits per weight", ylabel="SQNR, dB", title=title)
-    ax.legend()
+    if by_scheme:
+        ax.legend()
     return drawn

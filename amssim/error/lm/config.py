@@ -50,10 +50,12 @@ class LlamaConfig:
         path = Path(checkpoint) / "config.json"
         try:
             found = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise FormatError(
-                f"{path} is not readable JSON ({error}): a language model needs its config.json"
+                f"{path} cannot be read ({error.strerror}): a language model needs its config.json"
             ) from None
+        except ValueError as error:
+            raise FormatError(f"{path} is not JSON ({error})") from None
         return cls.of(found, str(path))
 
     @classmethod

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amssim.error.sources import load_npy
 from amssim.errors import FormatError, InputError
 
 #: Windows of the quick mode, and the tokens each predicts.
@@ -20,20 +21,23 @@ def read_tokens(path: str | Path, vocabulary: int) -> np.ndarray:
         InputError: token ids outside the vocabulary.
     """
     path = Path(path)
-    try:
-        if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
-        else:
-            found = np.array(path.read_text().split(), dtype=np.int64)
-    except (OSError, ValueError, OverflowError) as error:
-        raise FormatError(
-            f"{path} is no token file ({error}): expected .npy integers or text of whole numbers"
-        ) from None
+    found = load_npy(path, "tokens") if path.suffix == ".npy" else _numbers(path)
     if found.ndim != 1 or found.dtype.kind not in "iu":
         raise FormatError(
             f"{path} holds {found.dtype.name}{list(found.shape)}: expected integers in one row"
         )
     return _check_vocabulary(found.astype(np.int64), vocabulary, str(path))
+
+
+def _numbers(path: Path) -> np.ndarray:
+    try:
+        return np.array(path.read_text().split(), dtype=np.int64)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read as tokens: {error.strerror}") from None
+    except (ValueError, OverflowError):
+        raise FormatError(
+            f"{path} cannot be read as tokens: expected whole numbers with spaces between"
+        ) from None
 
 
 def _check_vocabulary(tokens: np.ndarray, vocabulary: int, where: str) -> np.ndarray:
