@@ -22,6 +22,7 @@ import error_formats
 import numpy as np
 import recorded
 
+from amssim.bench.machine import processor
 from amssim.error.beyond.per_tensor import PerTensor, plan
 from amssim.error.evaluation import evaluate, layers, restored_model
 from amssim.error.lm.backend import BACKENDS, backend
@@ -86,7 +87,9 @@ def described(model: Llama, record: dict, made: Recipe) -> dict:
     """The record with what computed it, and the chosen formats of a plan."""
     chosen = made.formats if isinstance(made, PerTensor) else ()
     choices = {"choices": {layer: form.name for layer, form in chosen}} if chosen else {}
-    return {"backend": model.backend.name} | record | choices
+    backend = model.backend.name
+    backend += f" on {processor()}" * (backend == "numpy")
+    return {"backend": backend} | record | choices
 
 
 def batched(recipes: list, size: int) -> list[list]:

@@ -46,15 +46,15 @@ class Summary:
 
     def feedback(self) -> str:
         """What error feedback gains."""
-        names = [f"gptq {E2M2}", f"gptq {E2M2} joint", f"gptq {E2M2} -0", f"gptq {E2M3} joint"]
+        names = [f"gptq {scheme}{more}" for scheme in (E2M2, E2M3) for more in ("", " -0")]
         found = "; ".join(self.figures(f"{name}, calibrated") for name in names)
         return f"Error feedback pays most, without a bit more: {found}."
 
     def others(self) -> str:
         """What the other extensions gain."""
-        names = [f"{E2M2} mse weighted", f"{E2M2} joint", f"{E2M2} -0", f"{E2M2} by affinity"]
+        names = [f"{s} {more}" for s in (E2M2, E2M3) for more in ("-0", "per tensor by KL")]
         found = "; ".join(self.figures(f"{name}, calibrated") for name in names)
-        return f"Of those that leave rounding alone: {found}."
+        return f"Without feedback, a value for negative zero and a scheme per tensor: {found}."
 
     def standing(self, bits: str, scheme: str, low: float, high: float) -> str:
         """A scheme beside the best other formats between two rates."""

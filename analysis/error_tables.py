@@ -13,7 +13,7 @@ import numpy as np
 import recorded
 from error_summary import Summary
 
-from amssim.formats import get
+from amssim.formats import Format, get
 from amssim.rules import SEARCH_RULES
 
 #: AMS with an absmax scale per row, from few bits to many, and the plain minifloats at the ends.
@@ -158,7 +158,7 @@ SEEDS = {
     "SOLO": ("solo4", "solo5-g96"),
     "FineQ": ("fineq4",),
     "RaZeR": ("razer",),
-    "OPAL": ("opal4",),
+    "OPAL": ("opal4", "opal5"),
     "FLUTE": ("nfl4-g64", "nfl5-g48"),
     "SliM-LLM": ("slim-llm4-g80", "slim-llm5-g64"),
     "DB-LLM": ("db-llm4", "db-llm5-g240"),
@@ -170,18 +170,69 @@ SEEDS = {
 def seed_table(model: list[dict]) -> str:
     """Each seed system on the language model, and what AMS with plain scales has at its bits."""
     own = {r["name"].removesuffix(", calibrated"): r for r in model}
-    at = {figure: ams_line(model, figure) for figure in ("sqnr_db", "perplexity")}
+    at = {figure: ams_line(model, figure) for figure in ("sqnr_db", "perplexity", "kl_mean")}
     rows = []
     for system, names in SEEDS.items():
         for name in names:
-            f = get(name)
+            f = _format(name)
             r = own[f.name]
             bits = r["effective_bits"]
-            cells = [f"{bits:.3f}", f.formula, f"{r['sqnr_db']:.2f}", f"{at['sqnr_db'](bits):.2f}"]
+            cells = [f"{bits:.3f}", f"{r['sqnr_db']:.2f}", f"{at['sqnr_db'](bits):.2f}"]
             cells += [f"{r['perplexity']:.4f}", f"{at['perplexity'](bits):.4f}"]
-            rows.append([system, f"`{f.name}`", *cells, f.simplified or "nothing", f.checked])
-    headings = ["system", "format", "bits", "formula", "SQNR dB", "AMS there", "perplexity"]
-    return markers.table([*headings, "AMS there", "simplified", "checked against"], rows)
+            cells += [f"{r['kl_mean']:.4f}", f"{at['kl_mean'](bits):.4f}"]
+            rows.append([system, f"`{f.name}`", *cells])
+    headings = ["system", "format", "bits", "SQNR dB", "AMS there", "perplexity", "AMS there"]
+    return markers.table([*headings, "KL mean", "AMS there"], rows)
+
+
+def simplified_table() -> str:
+    """What is stored for each seed system, what is simplified, and what tests compare it with."""
+    rows = []
+    for system, names in SEEDS.items():
+        f = _format(names[0])
+        rows.append([system, f.source, f.formula, f.simplified or "nothing", f.checked])
+    headings = ["system", "source", "bits per weight", "simplified", "checked against"]
+    return markers.table(headings, rows)
+
+
+def _format(name: str) -> Format:
+    """A seed's format; OPAL's two outliers are an option, not a name."""
+    return get(name, outliers=2) if name == "opal5" else get(name)
+
+
+#: What can be added to a published format, by the name its record has.
+EXTENSIONS = {
+    "as published": "{}",
+    "scale mse": "{} mse",
+    "search weighs by inputs": "{} weighted, calibrated",
+    "scale mse and search weigh by inputs": "{} mse weighted, calibrated",
+    "joint scales and bits": "{} joint",
+    "joint, weighed by inputs": "{} joint, calibrated",
+    "columns by affinity": "{} by affinity, calibrated",
+    "scheme per tensor, equal layers": "{} per tensor, calibrated",
+    "scheme per tensor, by measured KL": "{} per tensor by KL, calibrated",
+    "value for negative zero": "{} -0, calibrated",
+    "error feedback": "gptq {}, calibrated",
+    "error feedback, columns by importance": "gptq {} by importance, calibrated",
+    "error feedback, joint scales": "gptq {} joint, calibrated",
+    "error feedback, value for negative zero": "gptq {} -0, calibrated",
+}
+#: An extension pays if it saves this share of the KL divergence.
+PAYS = 0.05
+
+
+def extension_table(model: list[dict]) -> str:
+    """Each extension of the published formats, and what it saves of the KL divergence."""
+    own, rows = {r["name"]: r for r in model}, []
+    headings = ["format", "extension", "bits", "SQNR dB", "output dB", "perplexity", "KL mean"]
+    for scheme in ("fp4.25-e2m2", "fp5.33-e2m3"):
+        for title, name in EXTENSIONS.items():
+            r = own[name.format(scheme)]
+            saved = 1 - r["kl_mean"] / own[scheme]["kl_mean"]
+            verdict = "yes" if saved >= PAYS else "little" if saved > 0 else "no"
+            change = [f"{-100 * saved:+.1f} %", verdict] if r is not own[scheme] else ["", ""]
+            rows.append([scheme, title, *_model_cells(r), *change])
+    return markers.table([*headings, "KL change", "pays"], rows)
 
 
 def _model_cells(r: dict) -> list[str]:
@@ -216,7 +267,9 @@ def parts() -> dict[str, str]:
         "optimum": optimum_table(theory["optimum"]),
         "at 4.25": equal_bits_table(found, model, 4.1, 4.55),
         "at 5.33": equal_bits_table(found, model, 5.0, 5.6),
+        "extensions": extension_table(model),
         "seeds": seed_table(model),
+        "simplified": simplified_table(),
         "model": model_table(scored["stored"], groups),
         "full": model_table(full["stored"], full["groups"]),
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import markers
 
 from amssim import scheme, schemes
-from amssim.layout import HALF_WORD_BITS, layout
+from amssim.cli.drawing import draw
+from amssim.layout import layout
 
 
 def elements() -> str:
@@ -33,19 +34,8 @@ def presets() -> str:
 
 def drawing(name: str, half_words: list[int]) -> str:
     """Half-words of a block, bit 15 on the left."""
-    s = scheme(name)
-    form = layout(s)
-    labels = {}
-    element = "s" + "e" * s.minifloat.exponent_bits + "m" * (s.minifloat.mantissa_bits - 1)
-    for part in form.fields:
-        for bit in range(part.width):
-            top = f"{element[part.width - 1 - bit]}{part.index}"
-            labels[part.offset + bit] = top if part.kind == "top" else f"b{part.index}"
-    lines = ["bit         " + " ".join(f"{b:>3}" for b in reversed(range(HALF_WORD_BITS)))]
-    for word in half_words:
-        bits = [labels[word * HALF_WORD_BITS + b] for b in reversed(range(HALF_WORD_BITS))]
-        lines.append(f"half-word {word:<2}" + " ".join(f"{b:>3}" for b in bits))
-    return "```\n" + "\n".join(lines) + "\n```"
+    lines = draw(scheme(name)).splitlines()
+    return "\n".join(["```", *lines[:3], *(lines[3 + word] for word in half_words), "```"])
 
 
 def parts() -> dict[str, str]:
