@@ -136,6 +136,9 @@ def test_report_is_one_page_without_links(tmp_path, checkpoint):
     text = page.read_text()
     assert text.count("<svg") >= 6 and "perplexity" in text and "about 9,000 weights" in text
     assert not re.search(r"<script|<link|src=|@import", text)
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) > 100
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', text)) <= set(ids)
     outside = re.findall(r"https?://[^\"' <]+", text)
     assert all(re.search(r"w3\.org|purl\.org|creativecommons\.org", url) for url in outside)
 

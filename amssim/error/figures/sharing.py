@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
-from amssim.error.figures.style import CYCLE, MARKERS, figure, styled
+from amssim.error.figures.style import CYCLE, GREY, MARKERS, figure, styled
 from amssim.rules import SEARCH_RULES
 
 _PLAIN = {
@@ -37,6 +37,8 @@ def cost_of_k(records: Sequence[dict], title: str = "") -> Figure:
         ax.plot(ks, [r["sqnr_db"] for r in own], MARKERS[i], color=CYCLE[i], label=element.upper())
         style = "--" if "theory_db" in own[0] else "-"
         ax.plot(ks, [r.get("theory_db", r["sqnr_db"]) for r in own], style, color=CYCLE[i])
+    if any("theory_db" in r for r in chosen):
+        ax.plot([], [], "--", color=GREY, label="closed form")
     ax.set(xlabel="k, weights that share a bit", ylabel="SQNR, dB", title=title)
     ax.legend(title="element", ncols=2)
     return drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -46,7 +47,7 @@ class Page:
 
     def figure(self, drawn: Figure) -> None:
         """Add a figure, drawn into the page."""
-        self.parts.append(f"<figure>{svg(drawn)}</figure>")
+        self.parts.append(f"<figure>{_own_ids(svg(drawn), len(self.parts))}</figure>")
 
     def table(
         self,
@@ -67,6 +68,11 @@ class Page:
             f'<meta name="viewport" content="width=device-width">\n<title>{title}</title>\n'
             f"<style>{_STYLE}</style></head>\n<body><h1>{title}</h1>\n{body}\n</body></html>\n"
         )
+
+
+def _own_ids(drawing: str, number: int) -> str:
+    """Number the ids of a drawing and what refers to them: a page must have each id once."""
+    return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>f{number}-", drawing)
 
 
 def _row(cell: str, values: Sequence[str], mark: str = "") -> str:
