@@ -13,6 +13,7 @@ import numpy as np
 import recorded
 from error_summary import Summary
 
+from amssim.error.sharing import DEFAULTS
 from amssim.formats import Format, get
 from amssim.rules import SEARCH_RULES
 
@@ -24,14 +25,7 @@ KINDS = {"normal": "normal", "t5": "Student-t5", "model": "model"}
 
 def chosen(records: list[dict], **options) -> list[dict]:
     """Records with these options; the defaults for those not named."""
-    wanted = {
-        "search": "adaptive",
-        "scale": "absmax",
-        "scale_block": None,
-        "share_axis": "input",
-        "order": "stored",
-        "weighted": False,
-    } | options
+    wanted = DEFAULTS | options
     return [r for r in records if all(r[name] == value for name, value in wanted.items())]
 
 

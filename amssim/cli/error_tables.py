@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amssim.cli import terminal
+from amssim.error.sharing import DEFAULTS, plain
 from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Options of a record as they are unless its choice says otherwise.
-DEFAULTS = {
-    "search": "adaptive",
-    "scale": "absmax",
-    "scale_block": None,
-    "share_axis": "input",
-    "order": "stored",
-    "weighted": False,
-}
 _FIGURES = {
     "effective_bits": ("bits", ".3f"),
     "sqnr_db": ("SQNR dB", ".2f"),
@@ -47,9 +39,9 @@ def gist(records: Sequence[dict]) -> list[str]:
     lines = []
     for scheme in PUBLISHED:
         element = scheme.minifloat.name
-        (own,) = _chosen(records, element=element, k=scheme.k)
-        (whole,) = _chosen(records, element=element, k=1)
-        rules = [r for r in _chosen(records, search=None, scheme=scheme.name) if r != own]
+        (own,) = plain(records, element=element, k=scheme.k)
+        (whole,) = plain(records, element=element, k=1)
+        rules = [r for r in plain(records, search=None, scheme=scheme.name) if r != own]
         best = max(rules, key=lambda r: _db(r))
         lines.append(
             f"{scheme.name}: {_db(own):.2f} dB at {own['effective_bits']:.2f} bits, "
@@ -62,11 +54,11 @@ def gist(records: Sequence[dict]) -> list[str]:
 
 def k_table(records: Sequence[dict]) -> Table:
     """A row per element, a column per k."""
-    plain = _chosen(records)
-    sizes = sorted({r["k"] for r in plain})
+    usual = plain(records)
+    sizes = sorted({r["k"] for r in usual})
     found = terminal.table("element", *(f"k={k}" for k in sizes))
-    for element in dict.fromkeys(r["element"] for r in plain):
-        own = {r["k"]: _db(r) for r in plain if r["element"] == element}
+    for element in dict.fromkeys(r["element"] for r in usual):
+        own = {r["k"]: _db(r) for r in usual if r["element"] == element}
         found.add_row(element, *(f"{own[k]:.2f}" if k in own else "" for k in sizes))
     return found
 
@@ -74,7 +66,7 @@ def k_table(records: Sequence[dict]) -> Table:
 def rules(records: Sequence[dict]) -> Table:
     """A row per scheme, a column per search rule."""
     found = terminal.table("scheme", *SEARCH_RULES)
-    tried = _chosen(records, search=None)
+    tried = plain(records, search=None)
     for scheme in dict.fromkeys(r["scheme"] for r in tried if r["search"] != "adaptive"):
         own = {r["search"]: r for r in tried if r["scheme"] == scheme}
         best = own["adaptive"]
@@ -123,12 +115,6 @@ def label(record: dict) -> str:
         "weighted": "weighted",
     }
     return ", ".join(words[n] for n in changed) or "default"
-
-
-def _chosen(records: Iterable[dict], **options) -> list[dict]:
-    """Records with these options, None meaning any; the defaults for those not named."""
-    wanted = {n: v for n, v in (DEFAULTS | options).items() if v is not None or n not in options}
-    return [r for r in records if all(r[n] == v for n, v in wanted.items())]
 
 
 def _db(record: dict) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 
 import numpy as np
@@ -68,6 +69,16 @@ class Choice:
         element = self.scheme.minifloat.name
         named = {"scheme": self.scheme.name, "element": element, "k": self.scheme.k}
         return named | {n: v for n, v in asdict(self).items() if n != "scheme"}
+
+
+#: What a choice is unless it says otherwise, by the names of `Choice.as_dict`.
+DEFAULTS = {f.name: f.default for f in fields(Choice) if f.name != "scheme"}
+
+
+def plain(records: Iterable[dict], **changed) -> list[dict]:
+    """Return the records with default options but for ``changed``; None there means any."""
+    wanted = {n: v for n, v in (DEFAULTS | changed).items() if v is not None or n not in changed}
+    return [r for r in records if all(r[n] == v for n, v in wanted.items())]
 
 
 def arrange(weights: np.ndarray, order: str) -> np.ndarray:

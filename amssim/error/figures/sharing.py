@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from amssim.error.figures.style import CYCLE, GREY, MARKERS, figure, styled
+from amssim.error.sharing import plain
 from amssim.rules import SEARCH_RULES
-
-_PLAIN = {
-    "search": "adaptive",
-    "scale": "absmax",
-    "scale_block": None,
-    "share_axis": "input",
-    "order": "stored",
-    "weighted": False,
-}
-
-
-def plain(records: Iterable[dict], **changed) -> list[dict]:
-    """Return the records with default options but for ``changed``; None there means any."""
-    options = _PLAIN | changed
-    wanted = {n: v for n, v in options.items() if not (n in changed and v is None)}
-    return [r for r in records if all(r[n] == v for n, v in wanted.items())]
 
 
 @styled
