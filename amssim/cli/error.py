@@ -20,7 +20,7 @@ _EXAMPLES = """\
 examples:
   amssim error
   amssim error model/ --output study.csv
-  amssim error layer.npy --activations inputs.npy --scheme fp4.25 --scheme fp5.33
+  amssim error layer.npy --activations x.npy --scheme fp4.25 --scheme fp5.33
   amssim error --density t5 --scheme fp4.25 --scale-block 256 --scale-block 64
   amssim error --density laplace --budget 4.25
 """
