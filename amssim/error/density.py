@@ -103,14 +103,14 @@ def density(name: str) -> Density:
     """Return a density by name: normal, laplace, t5 (Student, 5 degrees), gennorm:1.5 (shape).
 
     Raises:
-        InputError: an unknown name, or a density without a finite variance.
+        InputError: an unknown name, or a density whose tails are too heavy.
     """
     found = _NAME.fullmatch(name)
     shape = float(found[2]) if found and found[2] else None
     if not found or (shape is None) != (found[1] in ("normal", "laplace")):
         raise InputError(
-            f"unknown density {name!r}: choose normal, laplace, t5 (any number of degrees above 2) "
-            "or gennorm:1.5 (any shape above 0)"
+            f"unknown density {name!r}: choose normal, laplace, t5 (any number of degrees from 3) "
+            "or gennorm:1.5 (any shape from 0.2)"
         )
     if found[1] == "normal":
         return Density(name, stats.norm())
@@ -120,8 +120,11 @@ def density(name: str) -> Density:
 
 
 def _with_shape(name: str, family: str, shape: float) -> Density:
-    if shape <= (2 if family == "t" else 0.2):
-        least = "more than 2 degrees of freedom" if family == "t" else "a shape above 0.2"
-        raise InputError(f"density {name!r} has no usable variance: expected {least}")
+    least, what = (3, "degrees of freedom") if family == "t" else (0.2, "as its shape")
+    if shape < least:
+        raise InputError(
+            f"density {name!r} has tails so heavy that neither sums nor samples find its variance: "
+            f"expected at least {least} {what}"
+        )
     frozen = stats.t if family == "t" else stats.gennorm
     return Density(name, frozen(shape, scale=1 / frozen(shape).std()))

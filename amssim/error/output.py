@@ -45,19 +45,23 @@ class OutputError:
 
     @property
     def sqnr_db(self) -> float:
-        """Output signal to noise in dB; inf without noise."""
-        return 10 * math.log10(self.signal / self.noise) if self.noise else math.inf
+        """Output signal to noise in dB; inf without noise, -inf without signal."""
+        if not self.noise:
+            return math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
 
-    def as_dict(self) -> dict[str, float]:
-        """Return the figure for JSON; nothing where no layer was measured."""
-        return {"output_sqnr_db": self.sqnr_db} if self.noise else {}
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the figure for JSON, None if infinite; nothing where no layer was measured."""
+        if not self.signal and not self.noise:
+            return {}
+        return {"output_sqnr_db": self.sqnr_db if math.isfinite(self.sqnr_db) else None}
 
 
 def second_moments_of(activations: np.ndarray) -> np.ndarray:
     """Return E[x x^T], float32[cols, cols], of ``activations`` float[samples, cols].
 
     Raises:
-        InputError: another shape, or values that are not finite.
+        InputError: another shape, or values that are not finite or whose squares are not.
     """
     x = np.asarray(activations)
     if x.ndim != 2 or not x.size or x.dtype.kind != "f" or not np.isfinite(x).all():
@@ -65,8 +69,12 @@ def second_moments_of(activations: np.ndarray) -> np.ndarray:
             f"activations must be finite floats [samples, columns], "
             f"found {x.dtype.name}{list(x.shape)}"
         )
-    x = x.astype(np.float32)
-    return x.T @ x / np.float32(len(x))
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = x.astype(np.float32)
+        moments = x.T @ x / np.float32(len(x))
+    if not np.isfinite(moments).all():
+        raise InputError("activations have squares beyond float32: divide them by a power of two")
+    return moments
 
 
 def _power(matrix: np.ndarray, moments: np.ndarray) -> float:

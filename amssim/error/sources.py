@@ -16,7 +16,7 @@ from amssim.errors import FormatError, InputError
 #: A stream of float32 matrices.
 Layers = Iterator[Layer]
 
-_BLOCK_ROWS, _COLUMNS = 1024, 4096
+_BLOCK_WEIGHTS, _COLUMNS = 1 << 22, 4096
 
 
 def from_density(
@@ -25,8 +25,9 @@ def from_density(
     """Yield about ``count`` independent weights in matrices of ``columns``; the seed fixes them."""
     rng = np.random.default_rng(seed)
     rows = max(1, round(count / columns))
-    for start in range(0, rows, _BLOCK_ROWS):
-        block = (min(_BLOCK_ROWS, rows - start), columns)
+    at_once = max(1, _BLOCK_WEIGHTS // columns)
+    for start in range(0, rows, at_once):
+        block = (min(at_once, rows - start), columns)
         yield Layer(f"{density.name}[{start}]", density.sample(block, rng))
 
 

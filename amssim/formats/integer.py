@@ -122,7 +122,7 @@ class AsymmetricInteger(Format):
 
 def affine_grid(low: np.ndarray, high: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """float16 scales and uint8 zero points for groups that range from low <= 0 to high >= 0."""
-    scales = half((high - low) / np.float32(2**bits - 1))
+    scales = half((high.astype(np.float64) - low) / (2**bits - 1))
     zeros = np.clip(np.rint(-low / scales.astype(np.float32)), 0, 2**bits - 1)
     return scales, zeros.astype(np.uint8)
 

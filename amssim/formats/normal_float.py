@@ -134,4 +134,5 @@ def fitted_scales(weights, values, importance, block: int, otherwise: np.ndarray
     down = in_blocks(weighted * values, block).sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
         fit = (up / down).astype(np.float32)
-    return np.where((down > 0) & (fit * otherwise > 0), fit, otherwise.astype(np.float32))
+    fits = (down > 0) & (np.sign(fit) == np.sign(otherwise)) & np.isfinite(fit)
+    return np.where(fits, fit, otherwise.astype(np.float32))

@@ -14,6 +14,8 @@ from amssim.formats.blocks import block_count, check_bits, check_positive, in_bl
 from amssim.formats.moments import Moments
 from amssim.formats.scale_codes import e8m0, from_e8m0
 
+_LARGEST = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
+
 
 @dataclass(frozen=True)
 class Opal(Format):
@@ -78,7 +80,7 @@ class Opal(Format):
         return {
             "codes": (steps + limit).astype(np.uint8),
             "scales": scales,
-            "outliers": outliers.astype(ml_dtypes.bfloat16),
+            "outliers": np.clip(outliers, -_LARGEST, _LARGEST).astype(ml_dtypes.bfloat16),
             "places": np.sort(places, axis=2).astype(np.uint8 if self.block <= 256 else np.uint32),
         }
 
@@ -86,7 +88,8 @@ class Opal(Format):
         """Put the outliers back in their places among the scaled integers."""
         limit = 2 ** (self.bits - 1) - 1
         steps = parts["codes"].astype(np.float32) - limit
-        rest = steps * from_e8m0(parts["scales"])[..., None]
+        rest = steps * from_e8m0(parts["scales"]).astype(np.float64)[..., None]
+        rest = np.clip(rest, -np.finfo(np.float32).max, np.finfo(np.float32).max)
         places = parts["places"].astype(np.intp)
         blocks = np.zeros((*places.shape[:2], self.block), np.float32)
         taken = np.zeros(blocks.shape, bool)

@@ -56,6 +56,14 @@ def test_order_of_the_bounds(name):
     assert 10 * math.log10(coded.mse / least) == pytest.approx(1.53, abs=0.1)
 
 
+def test_the_heaviest_tails_are_coded_to_their_end():
+    """The 10^-12 largest weights hold as much of the variance as 6 bits leave in error."""
+    found = entropy_coded_at(density("t3"), 6)
+    assert found.bits == pytest.approx(6)
+    excess = 10 * math.log10(found.mse / shannon_lower_bound(density("t3"), 6))
+    assert excess == pytest.approx(1.533, abs=0.002)  # pi e / 6
+
+
 def test_no_format_beats_the_bounds():
     for name in ("normal", "t5"):
         for s in (FP4_25, FP5_33):

@@ -53,7 +53,7 @@ def test_unknown_names(name):
         density(name)
 
 
-@pytest.mark.parametrize("name", ["t2", "gennorm:0.1"])
-def test_densities_without_a_variance(name):
-    with pytest.raises(InputError, match="has no usable variance: expected"):
+@pytest.mark.parametrize("name", ["t2", "t2.9", "t0", "gennorm:0.1", "gennorm:0"])
+def test_densities_without_a_usable_variance(name):
+    with pytest.raises(InputError, match="neither sums nor samples find its variance: expected"):
         density(name)

@@ -1,13 +1,17 @@
 """The forward pass against one written with loops in float64, and across array libraries."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny_llama
+from llama_variants import TOKENS as LONG
+from llama_variants import VARIANTS
 
 from amssim.error.lm.backend import backend
-from amssim.error.lm.llama import Llama
 from amssim.error.lm.load import load_model
-from amssim.errors import InputError
+from amssim.errors import InputError, UnsupportedError
 
 
 def by_loops(config, weights, tokens):
@@ -70,16 +74,21 @@ def test_logits_are_those_of_the_formulas(tmp_path, tied, kv_heads):
         np.testing.assert_allclose(row, expected, rtol=2e-4, atol=2e-5)
 
 
-def test_biases_are_added(tmp_path):
-    name = "model.layers.0.self_attn.q_proj"
-    model = load_model(tiny_llama.write(tmp_path))
-    x = np.ones((1, 1, 32), np.float32)
-    biased = Llama(model.config, {**model.weights, f"{name}.bias": np.float32(2)}, model.backend)
+GOLDEN = Path(__file__).parents[1] / "golden" / "logits_transformers.json"
 
-    def ignore(name, x):
-        return None
 
-    assert np.allclose(biased._linear(name, x, ignore), model._linear(name, x, ignore) + 2)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_logits_are_those_of_transformers(tmp_path, name):
+    """Frozen by tests/golden/make_logits.py."""
+    model = load_model(tiny_llama.write(tmp_path, **VARIANTS[name]))
+    expected = json.loads(GOLDEN.read_text())["logits"][name]
+    np.testing.assert_allclose(model.logits(LONG)[:, -1], expected, rtol=1e-4, atol=2e-5)
+
+
+def test_windows_longer_than_the_attention_are_refused(tmp_path):
+    folder = tiny_llama.write(tmp_path, model_type="mistral", sliding_window=23)
+    with pytest.raises(UnsupportedError, match="sees 23 tokens and the windows have 24"):
+        load_model(folder).logits(LONG)
 
 
 def test_torch_gives_the_same_logits(tmp_path):

@@ -7,7 +7,15 @@ import tiny_llama
 
 from amssim.error.lm.config import LlamaConfig
 from amssim.error.lm.load import linear_weights, load_model
-from amssim.errors import FormatError, UnsupportedError
+from amssim.errors import FormatError, InputError, UnsupportedError
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 256,
+}
 
 
 def config(**changed):
@@ -29,14 +37,7 @@ def test_linear_rope_divides_and_default_does_not():
 
 
 def test_llama3_rope_keeps_short_and_stretches_long_wavelengths():
-    rope = {
-        "rope_type": "llama3",
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 256,
-    }
-    plain, scaled = config(head_dim=64), config(head_dim=64, rope_scaling=rope)
+    plain, scaled = config(head_dim=64), config(head_dim=64, rope_scaling=LLAMA3)
     ratio = scaled.inverse_frequencies() / plain.inverse_frequencies()
     wavelength = 2 * np.pi / plain.inverse_frequencies()
     assert np.allclose(ratio[wavelength < 256 / 4], 1)
@@ -55,6 +56,18 @@ def test_llama3_rope_keeps_short_and_stretches_long_wavelengths():
         ({"hidden_size": 0}, FormatError, "hidden_size = 0: expected a positive"),
         ({"vocab_size": None}, FormatError, "vocab_size = None"),
         ({"num_key_value_heads": 3}, FormatError, "4 heads over 3 key-value heads"),
+        ({"num_key_value_heads": "2"}, FormatError, "num_key_value_heads = '2': expected"),
+        ({"head_dim": 7}, FormatError, "heads of 7"),
+        ({"head_dim": -8}, FormatError, "head_dim = -8: expected a positive whole number"),
+        ({"num_hidden_layers": True}, FormatError, "num_hidden_layers = True"),
+        ({"rms_norm_eps": "small"}, FormatError, "rms_norm_eps = 'small': expected a positive"),
+        ({"rope_theta": 0}, FormatError, "rope_theta = 0: expected a positive number"),
+        ({"rope_scaling": "llama3"}, FormatError, "rotary embedding 'llama3': expected named"),
+        ({"rope_scaling": {"type": "linear"}}, FormatError, "factor = None: expected a positive"),
+        ({"rope_scaling": LLAMA3 | {"low_freq_factor": None}}, FormatError, "low_freq_factor = N"),
+        ({"rope_scaling": LLAMA3 | {"low_freq_factor": 4}}, FormatError, "expected less than"),
+        ({"tie_word_embeddings": "yes"}, FormatError, "'yes': expected true or false"),
+        ({"partial_rotary_factor": 0.5}, UnsupportedError, "partial_rotary_factor = 0.5"),
     ],
 )
 def test_refused_configurations(changed, error, message):
@@ -68,6 +81,33 @@ def test_a_missing_or_broken_config_file(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(FormatError, match=r"config.json (is not JSON|cannot be read)"):
         load_model(tmp_path)
+
+
+def test_configurations_that_are_no_configurations(tmp_path):
+    with pytest.raises(InputError, match=r"none is no directory: a language model is one"):
+        load_model(tmp_path / "none")
+    with pytest.raises(FormatError, match="config holds a list"):
+        LlamaConfig.of([1])
+
+
+def test_a_bias_that_the_config_asks_for_and_more_layers_than_there_are(tmp_path):
+    name = "model.layers.0.self_attn.q_proj.bias"
+    tiny_llama.write(tmp_path, attention_bias=True, drop=[name])
+    with pytest.raises(FormatError, match=f"no tensor '{name}'"):
+        load_model(tmp_path)
+    tiny_llama.write(tmp_path)
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('layers": 2', 'layers": 1000000000000'))
+    with pytest.raises(FormatError, match=r"no tensor 'model\.layers\.2\."):
+        load_model(tmp_path)
+
+
+def test_sliding_windows_that_are_on():
+    assert config(model_type="mistral", sliding_window=64).attention_window == 64
+    assert config(model_type="mistral", sliding_window=None).attention_window is None
+    assert config(model_type="qwen2", sliding_window=64).attention_window is None
+    on = {"use_sliding_window": True, "sliding_window": 64}
+    assert config(model_type="qwen2", **on).attention_window == 64
 
 
 def test_tensors_that_contradict_the_config(tmp_path):

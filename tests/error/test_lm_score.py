@@ -37,6 +37,17 @@ def test_scores_are_the_definitions(model, monkeypatch):
     assert found["kl_p99"] == pytest.approx(np.quantile(kl, 0.99), 1e-3)
 
 
+def test_predictions_that_are_not_finite_are_refused(model):
+    windows = spread_windows(TOKENS, count=2, length=8)
+    name = "model.embed_tokens.weight"
+    broken = model.with_weights({name: np.full_like(model.weights[name], np.inf)})
+    with np.errstate(invalid="ignore"):
+        with pytest.raises(InputError, match="the model as stored predicts numbers that are NaN"):
+            score(broken, {}, windows)
+        with pytest.raises(InputError, match="the quantised model predicts numbers"):
+            score(model, {"broken": broken}, windows)
+
+
 def test_a_model_does_not_diverge_from_itself(model):
     _, scores = score(model, {"same": model}, spread_windows(TOKENS, count=2, length=8))
     assert scores["same"].as_dict()["kl_p99"] == pytest.approx(0, abs=1e-6)
@@ -74,7 +85,9 @@ def test_windows_of_the_whole_text_cover_it_once():
 
 
 def test_short_texts():
-    assert len(spread_windows(TOKENS[:12], count=128, length=8)) == 4
+    windows = spread_windows(TOKENS[:12], count=128, length=8)
+    assert len(windows) == 3 and len({w.tobytes() for w in windows}) == 3
+    assert len(spread_windows(TOKENS[:9], count=128, length=8)) == 1
     with pytest.raises(InputError, match="12 tokens: expected at least 513"):
         spread_windows(TOKENS[:12])
 
@@ -91,6 +104,7 @@ def test_token_files(tmp_path):
     ("tokens", "error", "message"),
     [
         ([1, 50, 99], InputError, "2 token ids outside the vocabulary, the first 50 at position 1"),
+        (np.uint64([1, 2**63]), InputError, "the first 9223372036854775808 at position 1"),
         ([-1], InputError, "1 token ids outside the vocabulary, the first -1 at position 0"),
         ([[1, 2]], FormatError, r"int64\[1, 2\]: expected integers in one row"),
         ([0.5], FormatError, r"float64\[1\]: expected integers"),

@@ -77,6 +77,16 @@ def test_moments_of_another_size():
         OutputError.of(A, A, np.eye(3))
     with pytest.raises(InputError, match="activations must be finite floats"):
         second_moments_of(np.full((3, 4), np.nan))
+    with pytest.raises(InputError, match="activations have squares beyond float32"):
+        second_moments_of(np.full((3, 4), 1e30))
+
+
+def test_outputs_without_error_or_without_signal():
+    assert OutputError.of(A, A, np.eye(64)).as_dict() == {"output_sqnr_db": None}
+    blind = np.diag(np.float32([1] + 63 * [0]))
+    zero = A * np.float32([0] + 63 * [1])
+    assert OutputError.of(zero, zero + 1, blind).as_dict() == {"output_sqnr_db": None}
+    assert OutputError.of(zero, zero, blind).as_dict() == {}
 
 
 def test_random_weights_are_reproducible_and_counted():

@@ -37,10 +37,19 @@ def shapes(config):
         yield f"{layer}.post_attention_layernorm.weight", (hidden,)
         for part, rows in zip("qkv", (queries, keys, keys), strict=True):
             yield f"{layer}.self_attn.{part}_proj.weight", (rows, hidden)
+            if config.get("attention_bias") or config["model_type"] == "qwen2":
+                yield f"{layer}.self_attn.{part}_proj.bias", (rows,)
         yield f"{layer}.self_attn.o_proj.weight", (hidden, queries)
-        yield f"{layer}.mlp.gate_proj.weight", (inner, hidden)
-        yield f"{layer}.mlp.up_proj.weight", (inner, hidden)
-        yield f"{layer}.mlp.down_proj.weight", (hidden, inner)
+        if config.get("attention_bias"):
+            yield f"{layer}.self_attn.o_proj.bias", (hidden,)
+        sizes = {"gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner)}
+        for part, shape in sizes.items():
+            yield f"{layer}.mlp.{part}_proj.weight", shape
+            if config.get("mlp_bias"):
+                yield f"{layer}.mlp.{part}_proj.bias", shape[:1]
+        if config["model_type"] == "qwen3":
+            yield f"{layer}.self_attn.q_norm.weight", (head,)
+            yield f"{layer}.self_attn.k_norm.weight", (head,)
 
 
 def tensors(config, seed=0):
@@ -49,7 +58,7 @@ def tensors(config, seed=0):
     found = {}
     for name, shape in shapes(config):
         values = rng.standard_normal(shape) / (shape[-1] ** 0.5 if len(shape) > 1 else 5)
-        found[name] = (values + (len(shape) == 1)).astype(ml_dtypes.bfloat16)
+        found[name] = (values + ("norm" in name)).astype(ml_dtypes.bfloat16)
     return found
 
 

@@ -64,6 +64,15 @@ def test_what_is_stored_is_what_is_counted(form, shape):
     assert not zeros.any()
 
 
+@pytest.mark.parametrize("form", EXTENSIONS[:-1], ids=lambda f: f.name)
+@pytest.mark.parametrize("factor", [1e-30, 1e-20, 1e20, 1e37])
+def test_magnitudes_near_the_limits_change_no_code(form, factor):
+    w, h = weights((3, 48)), moments(48)
+    power = np.float32(2.0) ** np.round(np.log2(factor))
+    assert np.array_equal(form.quantize(w * power, h).dequantize(),
+                          form.quantize(w, h).dequantize() * power)  # fmt: skip
+
+
 @pytest.mark.parametrize("form", EXTENSIONS, ids=lambda f: f.name)
 def test_bad_weights_get_a_sentence(form):
     with pytest.raises(InputError, match=r"first at \[0, 1\]"):

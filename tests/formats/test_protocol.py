@@ -101,6 +101,23 @@ def test_zeros_and_constant_rows(name):
     assert isinstance(form, Solo) or not restored[2].any()
 
 
+LARGEST = np.full((2, 40), np.finfo(np.float32).max, np.float32)
+EXTREMES = [LARGEST, LARGEST * np.resize([1, -1], 40).astype(np.float32), 1e-45 * LARGEST[:1]]
+EXTREMES += [weights((3, 40)) * np.float32(factor) for factor in (1e-44, 1e-30, 1e30)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("w", EXTREMES, ids=range(len(EXTREMES)))
+def test_magnitudes_near_the_limits_stay_finite_or_are_refused(name, w):
+    for known in (None, moments(40)):
+        try:
+            restored = formats.get(name).quantize(w, known).dequantize()
+        except InputError as error:
+            assert "float16 ends at 65504" in str(error)
+        else:
+            assert np.isfinite(restored).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_weights_get_a_sentence(name):
     form = formats.get(name)

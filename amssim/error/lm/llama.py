@@ -1,6 +1,7 @@
 """The Llama forward pass: RMSNorm, rotary embedding, grouped-query attention, SwiGLU.
 
 Source: LLaMA, arXiv 2302.13971, section 2.2, and the tensor names of the transformers library.
+Biases are added where there are any, and Qwen3 norms queries and keys (arXiv 2505.09388).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from amssim.error.lm.backend import Backend
 from amssim.error.lm.config import LlamaConfig
+from amssim.errors import UnsupportedError
 
 #: Linear layers of a decoder layer, in the order of the forward pass.
 LINEARS = (
@@ -44,7 +46,16 @@ class Llama:
         Args:
             tokens: integers [batch, length].
             observe: called with a linear layer's name and its input [batch, length, in].
+
+        Raises:
+            UnsupportedError: more tokens than the model's attention sees at once.
         """
+        window = self.config.attention_window
+        if window and tokens.shape[1] > window:
+            raise UnsupportedError(
+                f"the model's attention sees {window} tokens and the windows have "
+                f"{tokens.shape[1]}: take shorter ones"
+            )
         see = observe or (lambda name, x: None)
         x = self.weights["model.embed_tokens.weight"][self.backend.array(tokens.astype(np.int64))]
         turn = self._rotation(tokens.shape[1])
@@ -80,6 +91,8 @@ class Llama:
     def _attention(self, name: str, x, turn, observe: Observer):
         """Causal softmax attention; each key-value head serves heads / key-value heads queries."""
         q, k, v = (self._heads(self._linear(f"{name}.{p}_proj", x, observe)) for p in "qkv")
+        if self.config.qk_norm:
+            q, k = self._norm(f"{name}.q_norm", q), self._norm(f"{name}.k_norm", k)
         q, k = _rotate(self.backend.xp, q, *turn), _rotate(self.backend.xp, k, *turn)
         batch, heads, length, size = q.shape
         shared = k.shape[1]

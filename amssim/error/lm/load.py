@@ -22,11 +22,9 @@ def load_model(checkpoint: str | Path, library: Backend | None = None) -> Llama:
     library = library or backend()
     config = LlamaConfig.read(Path(checkpoint))
     tensors = Tensors(checkpoint)
-    missing = [name for name, _ in _expected(config) if name not in tensors]
+    missing = next((name for name, _ in _expected(config) if name not in tensors), None)
     if missing:
-        raise FormatError(
-            f"{checkpoint} has no tensor {missing[0]!r}, which its config.json asks for"
-        )
+        raise FormatError(f"{checkpoint} has no tensor {missing!r}, which its config.json asks for")
     weights = {name: tensors[name] for name in tensors}
     for name, shape in _expected(config):
         if weights[name].shape != shape:
@@ -49,21 +47,28 @@ def linear_weights(config: LlamaConfig) -> list[str]:
 
 
 def _expected(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of what the forward pass multiplies with, where config.json tells them."""
-    hidden, head = config.hidden_size, config.head_dim
-    queries, keys = config.num_attention_heads * head, config.num_key_value_heads * head
+    """Names and shapes of what the forward pass computes with, as config.json tells them."""
+    hidden = config.hidden_size
     yield "model.embed_tokens.weight", (config.vocab_size, hidden)
     yield "model.norm.weight", (hidden,)
     for i in range(config.num_hidden_layers):
-        layer = f"model.layers.{i}"
-        yield f"{layer}.input_layernorm.weight", (hidden,)
-        yield f"{layer}.post_attention_layernorm.weight", (hidden,)
-        sizes = (queries, keys, keys)
-        for part, out in zip("qkv", sizes, strict=True):
-            yield f"{layer}.self_attn.{part}_proj.weight", (out, hidden)
-        yield f"{layer}.self_attn.o_proj.weight", (hidden, queries)
-        for part in ("gate", "up"):
-            yield f"{layer}.mlp.{part}_proj.weight", (config.intermediate_size, hidden)
-        yield f"{layer}.mlp.down_proj.weight", (hidden, config.intermediate_size)
+        for name, shape in _of_layer(config):
+            yield f"model.layers.{i}.{name}", shape
     if not config.tie_word_embeddings:
         yield "lm_head.weight", (config.vocab_size, hidden)
+
+
+def _of_layer(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    hidden, inner, head = config.hidden_size, config.intermediate_size, config.head_dim
+    queries, keys = config.num_attention_heads * head, config.num_key_value_heads * head
+    yield "input_layernorm.weight", (hidden,)
+    yield "post_attention_layernorm.weight", (hidden,)
+    attention = ((queries, hidden), (keys, hidden), (keys, hidden), (hidden, queries))
+    feed_forward = ((inner, hidden), (inner, hidden), (hidden, inner))
+    for name, shape in zip(LINEARS, (*attention, *feed_forward), strict=True):
+        yield f"{name}.weight", shape
+        if name in config.biased:
+            yield f"{name}.bias", shape[:1]
+    if config.qk_norm:
+        yield "self_attn.q_norm.weight", (head,)
+        yield "self_attn.k_norm.weight", (head,)

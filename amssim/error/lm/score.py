@@ -11,6 +11,7 @@ import numpy as np
 from amssim.error.lm.backend import Backend
 from amssim.error.lm.llama import Llama
 from amssim.error.progress import Steps
+from amssim.errors import InputError
 
 # Logits of one batch of windows: 16 MB, so that activations stay in the last cache; a vocabulary of
 # 128k tokens still has one window at a time.
@@ -57,6 +58,9 @@ def score(
 
     Returns:
         The score of the reference and of each model.
+
+    Raises:
+        InputError: a model whose predictions are not finite.
     """
     own, scores = Score(), {name: Score() for name in models}
     for tokens in _batches(windows, reference.config.vocab_size):
@@ -64,10 +68,10 @@ def score(
         if steps:
             steps("scoring", (1 + len(models)) * len(tokens))
         p = _log_softmax(reference, inputs)
-        _add(own, reference.backend, p, targets)
+        _add(own, reference.backend, p, targets, "the model as stored")
         for name, model in models.items():
             q = _log_softmax(model, inputs)
-            _add(scores[name], model.backend, q, targets)
+            _add(scores[name], model.backend, q, targets, "the quantised model")
             scores[name].kl.append(_divergence(model.backend, p, q))
     return own, scores
 
@@ -86,10 +90,16 @@ def _log_softmax(model: Llama, inputs: np.ndarray):
     return z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
 
 
-def _add(to: Score, backend: Backend, log_p, targets: np.ndarray) -> None:
+def _add(to: Score, backend: Backend, log_p, targets: np.ndarray, what: str) -> None:
     picked = log_p[backend.array(np.arange(len(targets))), backend.array(targets)]
+    total = float(backend.numpy(picked).astype(np.float64).sum())
+    if not math.isfinite(total):
+        raise InputError(
+            f"{what} predicts numbers that are NaN or infinite: a weight is not finite, or so "
+            "large that float32 overflows"
+        )
     to.tokens += len(targets)
-    to.nll -= float(backend.numpy(picked).astype(np.float64).sum())
+    to.nll -= total
 
 
 def _divergence(backend: Backend, p, q) -> np.ndarray:

@@ -26,7 +26,7 @@ def read_tokens(path: str | Path, vocabulary: int) -> np.ndarray:
         raise FormatError(
             f"{path} holds {found.dtype.name}{list(found.shape)}: expected integers in one row"
         )
-    return _check_vocabulary(found.astype(np.int64), vocabulary, str(path))
+    return _check_vocabulary(found, vocabulary, str(path)).astype(np.int64)
 
 
 def _numbers(path: Path) -> np.ndarray:
@@ -61,7 +61,7 @@ def spread_windows(
     [[0, 1, 2, 3], [3, 4, 5, 6]]
     """
     _check_length(tokens, length)
-    count = min(count, len(tokens) - length)
+    count = min(count, max(1, len(tokens) - length - 1))  # no window twice
     step = (len(tokens) - length - 1) // count
     return np.stack([tokens[i * step : i * step + length + 1] for i in range(count)])
 
