@@ -33,14 +33,15 @@ CAPABILITY = (9, 0)
 #: A warp's share of one instruction is a 16 x 16 block of weights, 8 for each lane, times 8 columns
 #: of x with mma.m16n8k16, times all of them with wgmma.
 WEIGHTS_PER_MMA = 8
-#: Block shapes of cuda_kernels.plan: (threads, blocks per multiprocessor), warps of a block by
-#: tiles of 8 columns; from 33 columns on warpgroups multiply.
-GEMV_BOUNDS, GEMM_WARPS, WARPGROUP_WARPS = (512, 2), {2: 16, 4: 16}, {8: 8}
+#: Block shapes of cuda_kernels.plan: (threads, blocks per multiprocessor) of the GEMV, warps of a
+#: block of the others, in which each warp brings the least of x; column tiles that are counted.
+GEMV_BOUNDS, WARPS, GEMM_TILES = (512, 2), 16, (1, 4)
 _ALU = {
     *("LOP3", "PLOP3", "SHF", "PRMT", "SEL", "MOV", "LEA", "IABS"),
     *("IADD", "IADD3", "VIADD", "ISETP", "IMNMX", "FMNMX", "VIMNMX"),
 }
 _TENSOR = ("HMMA", "HGMMA")
+PIPES = ("issue", "alu", "imad", "half")
 _LINE = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)(\S*)(.*);")
 
 
@@ -98,7 +99,7 @@ def count(kernel, signature: tuple, bounds: tuple[int, int], column_tiles: int) 
     loop = main_loop(disassemble(compile_ptx(kernel, signature, CAPABILITY, bounds)))
     pipes = collections.Counter(map(pipe_of, loop))
     weights = pipes["mma"] / column_tiles * WEIGHTS_PER_MMA
-    counts = {pipe: round(pipes[pipe] / weights, 3) for pipe in ("alu", "imad", "half")}
+    counts = {pipe: round(pipes[pipe] / weights, 3) for pipe in PIPES[1:]}
     return {
         "issue": round(len(loop) / weights, 3),
         **counts,
@@ -108,28 +109,42 @@ def count(kernel, signature: tuple, bounds: tuple[int, int], column_tiles: int) 
 
 
 def counts_of(form) -> dict[str, dict]:
-    """Return the counts of a format's kernels by name."""
+    """Return the counts of a format's kernels by name; those of the GEMM by column tiles too."""
     common = {"early": True, "split": False}
     gemv = make_gemv(form, "float16", team=1, **common)
     found = {"gemv": count(gemv, kernels.GEMV, GEMV_BOUNDS, 1)}
-    for tiles, warps in GEMM_WARPS.items():
-        gemm = make_gemm(form, "float16", columns=tiles, warps=warps, **common)
-        found[f"gemm{8 * tiles}"] = count(gemm, kernels.GEMM, (32 * warps, 1), tiles)
-    for tiles, warps in WARPGROUP_WARPS.items():
-        options = {"columns": tiles, "warps": warps, "groups": 1, "split": False}
-        gemm = make_warpgroup_gemm(form, "float16", **options)
-        found[f"gemm{8 * tiles}"] = count(gemm, kernels.WARPGROUP, (32 * warps, 1), 1)
+    for tiles in GEMM_TILES:
+        gemm = make_gemm(form, "float16", columns=tiles, warps=WARPS, **common)
+        found[f"gemm{8 * tiles}"] = count(gemm, kernels.GEMM, (32 * WARPS, 1), tiles)
+    options = {"columns": 1, "warps": WARPS, "groups": 1, "split": False}
+    gemm = make_warpgroup_gemm(form, "float16", **options)
+    found["warpgroup"] = count(gemm, kernels.WARPGROUP, (32 * WARPS, 1), 1)
     return found
+
+
+def per_weight(found: dict[str, dict], kernel: str) -> dict[str, float]:
+    """Return instructions per weight as the simulator takes them, from a format's counts.
+
+    A GEMM by warp reads x from shared memory and multiplies for every column: a line through its
+    two counts has those apart.
+    """
+    if kernel != "gemm":
+        return {pipe: found[kernel][pipe] for pipe in PIPES}
+    few, many = (8 * tiles for tiles in GEMM_TILES)
+    narrow, wide = found[f"gemm{few}"], found[f"gemm{many}"]
+    slope = (wide["issue"] - narrow["issue"]) / (many - few)
+    counts = {pipe: narrow[pipe] for pipe in PIPES}
+    counts["issue"] = round(narrow["issue"] - few * slope, 3)
+    return counts | {"issue_per_batch": round(slope, 4)}
 
 
 def describe(counts: dict[str, dict]) -> None:
     """Write the counts into the simulator's description of our kernels."""
     described = json.loads(DESCRIPTOR.read_text())
     for variant in described["variants"]:
-        loop, form = variant["name"].split("-")
-        found = counts[form]["gemv" if loop.startswith("gemv") else loop]
-        pipes = {pipe: found[pipe] for pipe in ("issue", "alu", "imad", "half")}
-        variant["instructions"] = dict.fromkeys(variant["instructions"], pipes)
+        kernel, form = variant["name"].split("-")
+        found = per_weight(counts[form], kernel)
+        variant["instructions"] = dict.fromkeys(variant["instructions"], found)
     DESCRIPTOR.write_text(json.dumps(described, indent=1) + "\n")
 
 

@@ -22,16 +22,18 @@ import simulator_data as data
 from amssim.hardware import profile
 from amssim.simulator.descriptor import ANY_DEVICE, Variant, descriptor, device
 from amssim.simulator.fit import Fit, Group, Measurements, fit, held_out, predicted
-from amssim.simulator.many import seconds
+from amssim.simulator.many import by_variant, seconds
 
 FITS = Path(__file__).parents[1] / "amssim" / "simulator" / "fits"
 BASELINE = "cublas_fp16"
 GEMM = ["fixed_s", "efficiency", "overlap", "reduce_s", "tail", "inflight_bytes"]
 GEMV = ["fixed_s", "wave_s", "loop_s", "issue", "issue_per_batch", "inflight_bytes"]
-#: The GEMM waits on barriers and shared memory: its issue count is an effective one.
+#: Instructions per weight are counted; what bringing x costs is not. It is before the main loop of
+#: the GEMV, and in that of the others.
 OWN = {
-    "gemv": ["fixed_s", "overlap", "loop_s", "stage_s"],
-    "gemm": ["fixed_s", "overlap", "loop_s", "issue"],
+    "gemv": ["fixed_s", "overlap", "stage_s", "reduce_s"],
+    "gemm": ["fixed_s", "overlap", "issue_per_x", "reduce_s"],
+    "warpgroup": ["fixed_s", "overlap", "issue_per_x"],
 }
 BLAS = ["fixed_s", "efficiency"]
 OWN_CPU = ["fixed_s", "issue"]
@@ -61,8 +63,9 @@ SPECS = [
     Spec("gemlite", "gemv", ["fixed_s", "issue"], ["fixed_s", "issue"]),
     Spec("gemlite", "gemm", [*PER_COLUMN, "efficiency"], PER_COLUMN),
     *(
-        Spec("ams", v.name, [*OWN[v.name[:4]], "efficiency"], OWN[v.name[:4]])
+        Spec("ams", v.name, OWN[kind] + ["efficiency"] * (kind == "gemv"), OWN[kind])
         for v in descriptor("ams").variants
+        for kind in [v.name.partition("-")[0]]
     ),
     Spec("blas_f32", "gemv", BLAS, BLAS),
     Spec("ams_cpu", "gemv", OWN_CPU, OWN_CPU),
@@ -81,25 +84,19 @@ def measured(folder: Path) -> dict[tuple[str, str], list[Measurements]]:
     return found
 
 
-def groups(variant: Variant, name: str, m: Measurements) -> list[Group]:
-    """Split the measurements of one device by bit width, as instruction counts go by it."""
-    p = profile(name)
-    return [
-        Group(device(p), variant.unfitted(p, float(bits)), m.where(m.bits == bits))
-        for bits in np.unique(m.bits)
-    ]
+def halves(kernel: str, variant: Variant, name: str, sets: list[Measurements]) -> tuple:
+    """Return the groups to fit and those to judge by, of one device and one variant.
 
-
-def halves(variant: Variant, name: str, sets: list[Measurements]) -> tuple:
-    """Return the groups to fit and those to judge by, of one device and one variant."""
-    fitted, rest = [], []
+    A group has one bit width, or several that share their instruction counts.
+    """
+    found, p = ([], []), profile(name)
     for every in sets:
         unseen = held_out(every.rows, every.columns)
-        here = (every.batch >= variant.min_batch) & (every.batch <= variant.max_batch)
-        here &= (every.bits >= variant.bits[0]) & (every.bits <= variant.bits[1])
-        fitted += groups(variant, name, every.where(here & ~unseen))
-        rest += groups(variant, name, every.where(here & unseen))
-    return fitted, rest
+        for served, bits, here in by_variant(p, descriptor(kernel), *every[:4]):
+            for part, half in zip(found, (here & ~unseen, here & unseen), strict=True):
+                if served.name == variant.name and half.any():
+                    part.append(Group(device(p), variant.unfitted(p, bits), every.where(half)))
+    return found
 
 
 def errors(parts: list[Group], parameters: dict[str, float]) -> dict | None:
@@ -155,7 +152,7 @@ def fits(spec: Spec, by_device: dict[str, list[Measurements]]) -> Iterator[dict]
     (variant,) = [v for v in descriptor(spec.kernel).variants if v.name == spec.variant]
     fitted, rest = {}, {}
     for name, sets in by_device.items():
-        halved = halves(variant, name, sets)
+        halved = halves(spec.kernel, variant, name, sets)
         if not halved[0]:
             continue
         fitted[name], rest[name] = halved

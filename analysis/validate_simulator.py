@@ -67,7 +67,7 @@ def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) 
             group
             for name, sets in by_device.items()
             if name != device
-            for group in fitting.halves(variant, name, sets)[0]
+            for group in fitting.halves(kernel, variant, name, sets)[0]
         ]
         found[spec.variant] = fit(groups, spec.pooled).parameters
 

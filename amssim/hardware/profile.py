@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ class Figure(NamedTuple):
 class Profile:
     """A processor that the simulator can predict for.
 
+    ``capability`` is the CUDA compute capability of an NVIDIA GPU, such as 9.0, and else empty.
+
     >>> from amssim.hardware import profile
     >>> h200 = profile("h200")
     >>> h200.kind, h200.value("sms"), sorted(h200.doubtful)[0]
@@ -35,6 +38,7 @@ class Profile:
     kind: str
     figures: dict[str, Figure]
     calibrated: bool = False
+    capability: str = ""
 
     def value(self, field: str) -> float:
         """Return a figure by the name it has in `FIELDS`, in that field's unit."""
@@ -51,10 +55,12 @@ class Profile:
             name: {key: value for key, value in f._asdict().items() if value != ""}
             for name, f in self.figures.items()
         }
+        capability = {"capability": self.capability} if self.capability else {}
         return {
             "name": self.name,
             "title": self.title,
             "kind": self.kind,
+            **capability,
             "calibrated": self.calibrated,
             "figures": figures,
         }
@@ -83,8 +89,14 @@ def from_json(data: object, where: str) -> Profile:
         raise FormatError(f"{where}: figures must be an object of fields")
     _check_names(data["figures"], where)
     figures = {name: _figure(name, data["figures"][name], where) for name in FIELDS}
-    name, title = str(data["name"]), str(data["title"])
-    return Profile(name, title, data["kind"], figures, bool(data.get("calibrated", False)))
+    name, title, capability = str(data["name"]), str(data["title"]), data.get("capability", "")
+    if not re.fullmatch(r"(\d{1,2}\.\d)?", str(capability)):
+        raise FormatError(
+            f"{where}: capability is {capability!r}, expected a CUDA compute capability such as "
+            f"'9.0', or nothing where the GPU has none"
+        )
+    calibrated = bool(data.get("calibrated", False))
+    return Profile(name, title, data["kind"], figures, calibrated, str(capability))
 
 
 def _check_names(figures: dict, where: str) -> None:

@@ -55,7 +55,9 @@ def calibrate_gpu(name: str, assembler: ModuleType, *, device: int = 0) -> Profi
         bench = _Bench(assembler)
         figures = _pipes(bench) | _memory(bench) | _launch() | _limits(bench)
         title = str(bench.device.name)
-    return Profile(name, title, "gpu", {key: figures[key] for key in FIELDS}, calibrated=True)
+        capability = "{}.{}".format(*bench.device.compute_capability)
+    ordered = {key: figures[key] for key in FIELDS}
+    return Profile(name, title, "gpu", ordered, calibrated=True, capability=capability)
 
 
 class _Bench:

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from functools import cache
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import numpy as np
 
 from amssim._jit import jit
-from amssim.simulator import equations
+from amssim.simulator import equations, launch
 
 
 @cache
 def functions() -> dict:
-    """Return the namespace of `equations` with every function compiled; callees first."""
-    namespace = dict(vars(equations))
-    for name, value in vars(equations).items():
-        if isinstance(value, FunctionType) and value.__module__ == equations.__name__:
+    """Return the namespace of `equations` with every function compiled."""
+    return _compiled(equations, _compiled(launch, {}))
+
+
+def _compiled(module: ModuleType, known: dict) -> dict:
+    """Return a module's namespace with its functions compiled, and those of ``known`` in it."""
+    namespace = {name: known.get(name, value) for name, value in vars(module).items()}
+    for name, value in vars(module).items():
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
             rebound = FunctionType(value.__code__, namespace, name, value.__defaults__)
-            rebound.__module__ = equations.__name__
+            rebound.__module__ = module.__name__
             namespace[name] = jit(rebound)
     return namespace
 
 
 @cache
-def _kernel():
-    latency = functions()["latency"]
-    load_type = equations.Load
+def _tiled():
+    latency, load_type = functions()["latency"], equations.Load
 
     @jit
     def total_s(device, kernel, rows, columns, batch, bits, reuse_bytes, out):
@@ -42,6 +46,33 @@ def _kernel():
     return total_s
 
 
+@cache
+def _planned():
+    plan_of, latency = functions()["plan_of"], functions()["planned_latency"]
+    load_type = equations.Load
+
+    @jit
+    def total_s(device, kernels, rows, columns, batch, bits, reuse_bytes, which, out):
+        """out[i] = T(device, kernels[which[i] - 1], problem i), seconds.
+
+        kernels: the three of ours in the order of their numbers
+        rows, columns, batch, bits, reuse_bytes: float64[n] the problems
+        which: int64[n] number of the kernel that the plan takes
+        out: float64[n] seconds
+        """
+        first = load_type(rows[0], columns[0], batch[0], bits[0], reuse_bytes[0])
+        plan = plan_of(device, kernels[0], first)
+        for i in range(out.size):
+            load = load_type(rows[i], columns[i], batch[i], bits[i], reuse_bytes[i])
+            j = max(i - 1, 0)
+            if rows[i] != rows[j] or columns[i] != columns[j] or batch[i] != batch[j]:
+                plan = plan_of(device, kernels[0], load)  # else the last one serves again
+            which[i] = plan.kernel
+            out[i] = latency(device, kernels[plan.kernel - 1], load, plan).total
+
+    return total_s
+
+
 def latencies(device, kernel, rows, columns, batch, bits, reuse_bytes) -> np.ndarray:
     """Return float64 seconds of many problems for one device and one kernel variant.
 
@@ -50,8 +81,30 @@ def latencies(device, kernel, rows, columns, batch, bits, reuse_bytes) -> np.nda
         kernel: an `equations.Kernel`.
         rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
     """
-    arrays = np.broadcast_arrays(rows, columns, batch, bits, reuse_bytes)
-    flat = [np.ascontiguousarray(a, dtype=np.float64).ravel() for a in arrays]
-    out = np.empty(flat[0].size)
-    _kernel()(device, kernel, *flat, out)
-    return out.reshape(arrays[0].shape)
+    arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
+    out = np.empty(arrays[0].size)
+    _tiled()(device, kernel, *arrays, out)
+    return out.reshape(shape)
+
+
+def planned_latencies(
+    device, kernels, rows, columns, batch, bits, reuse_bytes
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return float64 seconds of many problems, and the int64 number of our kernel for each.
+
+    Args:
+        device: an `equations.Device`.
+        kernels: an `equations.Kernel` for each kernel of one format, by their numbers in `launch`.
+        rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
+    """
+    arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
+    out, which = np.empty(arrays[0].size), np.empty(arrays[0].size, np.int64)
+    if out.size:
+        _planned()(device, kernels, *arrays, which, out)
+    return out.reshape(shape), which.reshape(shape)
+
+
+def _flat(*arrays) -> tuple[list[np.ndarray], tuple[int, ...]]:
+    """Return arrays broadcast to one shape as contiguous float64 vectors, and that shape."""
+    wide = np.broadcast_arrays(*arrays)
+    return [np.ascontiguousarray(a, dtype=np.float64).ravel() for a in wide], wide[0].shape

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from amssim.errors import InputError
 from amssim.hardware import Profile
-from amssim.simulator.equations import Device, Kernel
+from amssim.simulator.equations import Device, Kernel, Load, plan_of
+from amssim.simulator.launch import GEMM, GEMV, WARPGROUP
 
 _KERNELS = Path(__file__).parent / "kernels"
 _FITS = Path(__file__).parent / "fits"
@@ -33,9 +34,13 @@ class Error:
 
 @dataclass(frozen=True)
 class Variant:
-    """One code path of a kernel, for ``min_batch`` to ``max_batch`` columns of x and some bits."""
+    """One code path of a kernel, for ``min_batch`` to ``max_batch`` columns of x and some bits.
+
+    ``planned`` is the number that our launch plan knows it by, 0 in families that go by batch.
+    """
 
     name: str
+    planned: int
     min_batch: int
     max_batch: int
     bits: tuple[float, float]
@@ -76,16 +81,29 @@ class Variant:
     def unfitted(self, profile: Profile, bits: float) -> Kernel:
         """Return them with every residual parameter at its default."""
         numbers = {**DEFAULTS, **self.structure, **self.counts(bits)[0]}
-        return Kernel(**numbers)._replace(ctas_per_sm=float(self.occupancy(profile)))
+        if not self.planned:
+            numbers["ctas_per_sm"] = float(self.occupancy(profile))
+        if profile.capability not in WARPGROUP_RATES:
+            numbers["mma_share"] = 1.0
+        return Kernel(**numbers)
 
 
-#: Residual parameters of a kernel that nobody has measured.
+#: Compute capabilities of GPUs whose datasheet states the rate of instructions that warpgroups
+#: issue. What one warp issues (mma.sync) reaches `Kernel.mma_share` of it, elsewhere all.
+WARPGROUP_RATES = ("9.0", "10.0", "10.3")
+#: Residual parameters of a kernel that nobody has measured, and tiles where our plan cuts.
 DEFAULTS = {
-    "persistent": 0.0,
-    "max_tiles": 1e9,
-    "cluster_share": 1.0,
+    "group": 0.0,
+    "tile_rows": 16.0,
+    "tile_batch": 64.0,
+    "ctas_per_sm": 1.0,
+    "inflight_bytes": 0.0,
+    "max_split": 1.0,
     "early": 0.0,
+    "mma_share": 1.0,
+    "in_turn": 0.0,
     "issue_per_batch": 0.0,
+    "issue_per_x": 0.0,
     "imad": 0.0,
     "half": 0.0,
     "fixed_s": 1e-6,
@@ -97,11 +115,13 @@ DEFAULTS = {
     "overlap": 4.0,
     "tail": 0.3,
 }
+#: Kernels of our own launch plan by the names they have in a descriptor.
+PLANNED = {None: 0, "gemv": GEMV, "gemm": GEMM, "warpgroup": WARPGROUP}
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A kernel family: its variants by batch, and the bit widths it can read."""
+    """A kernel family: its variants, and the bit widths it can read."""
 
     name: str
     title: str
@@ -110,10 +130,26 @@ class Descriptor:
     bits: tuple[float, float]
     variants: tuple[Variant, ...]
 
-    def variant(self, batch: float, bits: float) -> Variant:
-        """Return the variant that runs: the first that reaches the batch, or the last."""
+    def variant(self, bits: float, batch: float, planned: int = 0) -> Variant:
+        """Return the variant that runs.
+
+        Args:
+            bits: per weight.
+            batch: columns of x; the first that reaches them runs, or the last.
+            planned: number of the kernel that our launch plan takes, which then decides.
+        """
         fitting = [v for v in self.variants if v.bits[0] <= bits <= v.bits[1]]
+        if planned:
+            return next(v for v in fitting if v.planned == planned)
         return next((v for v in fitting if batch <= v.max_batch), fitting[-1])
+
+    def chosen(self, profile: Profile, load: Load) -> Variant:
+        """Return the variant that serves one problem on one device."""
+        first = self.variant(load.bits, load.batch)
+        if not first.planned:
+            return first
+        plan = plan_of(device(profile), first.kernel(profile, load.bits), load)
+        return self.variant(load.bits, load.batch, plan.kernel)
 
 
 @cache
@@ -151,11 +187,12 @@ def _variant(data: dict, fitted: list[dict]) -> Variant:
     }
     return Variant(
         name=data["name"],
+        planned=PLANNED[data.get("planned")],
         min_batch=data.get("min_batch", 1),
         max_batch=data["max_batch"],
         bits=tuple(data.get("bits", (0.0, math.inf))),
         structure={key: float(value) for key, value in data["structure"].items()},
-        warps=data["warps"],
+        warps=data.get("warps", 0),
         registers=data.get("registers", 0),
         shared_bytes=data.get("shared_bytes", 0),
         instructions=data["instructions"],
@@ -180,4 +217,6 @@ def device(profile: Profile, graph: bool = True) -> Device:
         half_lanes=float(v("half_lanes")),
         tensor_flops=float(v("tensor_flops")),
         launch_s=v("launch_graph_s" if graph else "launch_stream_s"),
+        shared_bytes=float(v("shared_bytes_per_sm")),
+        capability=float(round(10 * float(profile.capability or 0))),
     )

@@ -10,6 +10,20 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import NamedTuple
 
+from amssim.simulator.launch import (
+    GEMM_BATCH,
+    GEMM_LOADS,
+    GEMV,
+    GEMV_LOADS,
+    STATIC_BYTES,
+    TILE_ROWS,
+    UNIT_BYTES,
+    Gpu,
+    Plan,
+    plan,
+    unit_columns,
+)
+
 #: Length of the main loop that `Kernel.loop_s` is stated for, in weights of one row.
 LOOP_COLUMNS = 4096.0
 #: Clock that the times of a `Kernel` are stated at: they are cycles, so a faster clock takes less.
@@ -32,30 +46,33 @@ class Device(NamedTuple):
     half_lanes: float
     tensor_flops: float
     launch_s: float
+    shared_bytes: float  # of one SM
+    capability: float  # ten times CUDA's, 0 for none
 
 
 class Kernel(NamedTuple):
     """One variant of a kernel; counts are lane-instructions per weight, times at `KERNEL_HZ`."""
 
+    group: float  # weights that share a bit in our formats: `launch.plan` cuts; 0 for tiles
     tile_rows: float  # rows of W that one CTA owns
     tile_batch: float  # columns of x that one CTA takes at once
     ctas_per_sm: float
     inflight_bytes: float  # that one CTA keeps requested
     max_split: float  # CTAs that may share one tile along K
-    persistent: float  # 1 if as many CTAs as fit share the work evenly, 0 if one per tile
-    max_tiles: float  # of a persistent CTA; more of them make another wave
-    cluster_share: float  # of the SMs, that clusters of 4 and more can use
     early: float  # share of launch and first load that the kernel before hides
     mma_batch: float  # columns of one tensor-core instruction, 0 for none
+    mma_share: float  # of the tensor cores' rate that its instructions reach
+    in_turn: float  # 1 if a warp decodes and multiplies in turn, 0 if it does both at once
     issue: float
     alu: float
     imad: float
     half: float
     issue_per_batch: float  # more of them for every column of x
+    issue_per_x: float  # instructions per element of x that a CTA brings
     fixed_s: float  # beyond the bare launch and the first load
     wave_s: float  # start and end of one wave of CTAs
     loop_s: float  # latency of a main loop over LOOP_COLUMNS weights
-    stage_s: float  # of copying LOOP_COLUMNS elements of x before it, for each column of x
+    stage_s: float  # of bringing LOOP_COLUMNS elements of x before it
     reduce_s: float  # of a split along K
     efficiency: float  # share of the device's DRAM rate that this access pattern reaches
     overlap: float  # exponent of the norm that joins the terms: 1 adds, infinity takes the largest
@@ -70,6 +87,19 @@ class Load(NamedTuple):
     batch: float
     bits: float
     reuse_bytes: float  # infinite when the weights are cold
+
+
+class Launch(NamedTuple):
+    """How the problem is cut; counts, all but the first three of one CTA."""
+
+    ctas: float
+    split: float  # CTAs that share K
+    slots: float  # CTAs that run at a time
+    weights: float  # those past the edges included
+    elements: float  # of x
+    columns: float  # of x that it multiplies by, idle ones included
+    inflight_bytes: float
+    passes: float  # over the weights, by all CTAs
 
 
 class Terms(NamedTuple):
@@ -91,15 +121,60 @@ class Terms(NamedTuple):
     total: float
 
 
+def tiled(device: Device, kernel: Kernel, load: Load, split: float) -> Launch:
+    """One CTA per tile and ``split``-th part of K."""
+    batch = min(load.batch, kernel.tile_batch)
+    passes = float(ceil(load.batch / kernel.tile_batch))
+    tiles = ceil(load.rows / kernel.tile_rows) * passes
+    columns = load.columns / split
+    width = max(1.0, kernel.mma_batch)
+    return Launch(
+        tiles * split,
+        split,
+        device.sms * kernel.ctas_per_sm,
+        kernel.tile_rows * columns,
+        batch * columns,
+        ceil(batch / width) * width,
+        kernel.inflight_bytes,
+        passes,
+    )
+
+
+def plan_of(device: Device, kernel: Kernel, load: Load) -> Plan:
+    """The plan for up to `GEMM_BATCH` columns of x."""
+    room = int(device.shared_bytes) - STATIC_BYTES
+    gpu = Gpu(int(device.sms), room, int(device.capability))
+    batch = int(min(load.batch, GEMM_BATCH))
+    return plan(gpu, int(kernel.group), int(load.rows), int(load.columns), batch)
+
+
+def planned(kernel: Kernel, load: Load, found: Plan) -> Launch:
+    """The launch of a plan."""
+    columns = unit_columns(int(kernel.group))
+    streams = found.kernel == GEMV  # its x is there before, and without idle columns
+    loads = GEMV_LOADS if streams else GEMM_LOADS
+    batch = min(load.batch, GEMM_BATCH) if streams else float(found.columns)
+    return Launch(
+        float(found.splits * found.blocks),
+        float(found.splits),
+        float(found.slots),
+        float(found.units * TILE_ROWS * columns),
+        batch * float(found.slice_units * columns),
+        float(found.columns),
+        float(found.warps * loads * UNIT_BYTES),
+        1.0,
+    )
+
+
 def resident_share(device: Device, reuse_bytes: float) -> float:
     """Share of the weights that are still in L2, a logistic curve in log(bytes)."""
     return 1.0 / (1.0 + (reuse_bytes / device.l2_bytes) ** device.l2_sharpness)
 
 
-def dram_rate(device: Device, kernel: Kernel, ctas: float) -> float:
-    """Bytes per second with ``ctas`` CTAs loading: Little's law, saturating smoothly."""
+def dram_rate(device: Device, kernel: Kernel, inflight_bytes: float) -> float:
+    """Bytes per second with so many requested: Little's law, saturating smoothly."""
     peak = device.dram_bytes_per_s * kernel.efficiency
-    latency_bound = ctas * kernel.inflight_bytes / device.latency_s
+    latency_bound = inflight_bytes / device.latency_s
     return peak / sqrt(1.0 + (peak / latency_bound) ** 2)
 
 
@@ -110,102 +185,103 @@ def norm(a: float, b: float, c: float, d: float, p: float) -> float:
     return largest * s ** (1.0 / p)
 
 
-def instruction_s(device: Device, kernel: Kernel, weights: float, batch: float) -> float:
-    """Seconds one SM needs for the instructions of ``weights``: its slowest pipe."""
-    issue = (kernel.issue + kernel.issue_per_batch * batch) / device.issue_lanes
+def instruction_s(device: Device, kernel: Kernel, launch: Launch) -> float:
+    """Seconds one SM needs for the instructions of one CTA: its slowest pipe, and bringing x."""
+    issue = (kernel.issue + kernel.issue_per_batch * launch.columns) / device.issue_lanes
     alu = kernel.alu / device.alu_lanes
     imad = kernel.imad / device.imad_lanes
     half = kernel.half / device.half_lanes
-    return weights * max(issue, alu, imad, half) / device.clock_hz
+    for_x = launch.elements * kernel.issue_per_x / device.issue_lanes
+    return (launch.weights * max(issue, alu, imad, half) + for_x) / device.clock_hz
 
 
-def tensor_s(device: Device, kernel: Kernel, weights: float, batch: float) -> float:
-    """Seconds one SM's tensor cores need: idle columns of an instruction cost like used ones."""
+def tensor_s(device: Device, kernel: Kernel, launch: Launch) -> float:
+    """Seconds its tensor cores need: idle columns of an instruction cost like used ones."""
     if kernel.mma_batch == 0.0:
         return 0.0
-    columns = ceil(batch / kernel.mma_batch) * kernel.mma_batch
-    return 2.0 * weights * columns * device.sms / device.tensor_flops
+    flops_per_s = device.tensor_flops * kernel.mma_share / device.sms
+    return 2.0 * launch.weights * launch.columns / flops_per_s
 
 
-def wave(device: Device, kernel: Kernel, load: Load, split: float, rows: float, ctas: float):
-    """(dram, l2, instructions, tensor, all) seconds of ``ctas`` CTAs of ``rows`` rows at once."""
-    batch = min(load.batch, kernel.tile_batch)
-    passes = ceil(load.batch / kernel.tile_batch)
-    columns = load.columns / split
-    weights = rows * columns
-    hot = resident_share(device, load.reuse_bytes)
-    weight_bytes = weights * load.bits / 8.0
-    from_dram = (1.0 - hot) * weight_bytes / passes + 2.0 * batch * rows / split
-    from_l2 = weight_bytes - (1.0 - hot) * weight_bytes / passes + 2.0 * batch * columns
+def wave(device: Device, kernel: Kernel, load: Load, launch: Launch, ctas: float):
+    """(dram, l2, instructions, tensor, all) seconds of ``ctas`` CTAs of a launch at once.
+
+    A warp decodes and then multiplies, so that both add on an SM; memory works beside them.
+    """
+    share = ctas / launch.ctas
+    weight_bytes = load.rows * load.columns * load.bits / 8.0
+    from_dram = (1.0 - resident_share(device, load.reuse_bytes)) * weight_bytes
+    from_l2 = launch.passes * weight_bytes - from_dram + 2.0 * launch.elements * launch.ctas
+    written = 2.0 * load.batch * load.rows
+    dram = share * (from_dram + written) / dram_rate(device, kernel, ctas * launch.inflight_bytes)
+    l2 = share * from_l2 / device.l2_bytes_per_s
     busiest = ceil(ctas / device.sms)
-    dram = ctas * from_dram / dram_rate(device, kernel, ctas)
-    l2 = ctas * from_l2 / device.l2_bytes_per_s
-    instructions = busiest * instruction_s(device, kernel, weights, batch)
-    tensor = busiest * tensor_s(device, kernel, weights, batch)
-    return dram, l2, instructions, tensor, norm(dram, l2, instructions, tensor, kernel.overlap)
+    instructions = busiest * instruction_s(device, kernel, launch)
+    tensor = busiest * tensor_s(device, kernel, launch)
+    together = tensor * kernel.in_turn
+    body = norm(dram, l2, instructions + together, tensor - together, kernel.overlap)
+    return dram, l2, instructions, tensor, body
 
 
-def cta_count(kernel: Kernel, load: Load, split: float) -> float:
-    """CTAs of the launch."""
-    return ceil(load.rows / kernel.tile_rows) * ceil(load.batch / kernel.tile_batch) * split
+def start_s(device: Device, kernel: Kernel, launch: Launch) -> float:
+    """Seconds before a CTA's main loop, and of its end."""
+    staged = kernel.stage_s * launch.elements / LOOP_COLUMNS
+    return KERNEL_HZ / device.clock_hz * (kernel.wave_s + staged)
 
 
-def latency_at(device: Device, kernel: Kernel, load: Load, split: float) -> Terms:
-    """Seconds with the K range of every tile shared by ``split`` CTAs."""
-    ctas, rows = cta_count(kernel, load, split), kernel.tile_rows
-    slots = device.sms * kernel.ctas_per_sm
-    if split > 2.0:
-        slots = slots * kernel.cluster_share
-    if kernel.persistent > 0.0 and ctas > slots:
-        tiles = ceil(ctas / slots / ceil(ctas / slots / kernel.max_tiles))
-        ctas, rows = ceil(ctas / tiles), rows * tiles
+def time_of(device: Device, kernel: Kernel, load: Load, launch: Launch) -> Terms:
+    """Seconds of one launch."""
+    ctas, slots = launch.ctas, launch.slots
     full = ctas // slots
     last = ctas - full * slots
-    dram, l2, instructions, tensor, one = wave(device, kernel, load, split, rows, min(ctas, slots))
+    dram, l2, instructions, tensor, one = wave(device, kernel, load, launch, min(ctas, slots))
     share = ctas / min(ctas, slots)
     tail = 0.0
     if last > 0.0 and full > 0.0:
-        partial = wave(device, kernel, load, split, rows, last)[4]
+        partial = wave(device, kernel, load, launch, last)[4]
         tail = kernel.tail * max(0.0, partial - one * last / slots)
     body = one * share + tail
     pace = KERNEL_HZ / device.clock_hz
     fixed = pace * kernel.fixed_s
-    waves = pace * kernel.wave_s * (full + (last > 0.0))
-    staged = kernel.stage_s * min(load.batch, kernel.tile_batch)
-    loop = pace * (kernel.loop_s + staged) * load.columns / split / LOOP_COLUMNS
-    if kernel.persistent > 0.0:
-        loop *= full + (last > 0.0)  # the others overlap their waves
+    waves = start_s(device, kernel, launch) * (full + (last > 0.0))
+    loop = pace * kernel.loop_s * load.columns / launch.split / LOOP_COLUMNS
     reduce = 0.0
-    if split > 1.0:
-        workspace_bytes = 8.0 * load.batch * load.rows * split  # FP32, written and read
+    if launch.split > 1.0:
+        workspace_bytes = 8.0 * load.batch * load.rows * launch.split  # FP32, written and read
         reduce = pace * kernel.reduce_s + workspace_bytes / device.l2_bytes_per_s
-    launch = (1.0 - kernel.early) * device.launch_s
-    fill = (1.0 - kernel.early) * device.latency_s
-    total = launch + fill + fixed + waves + loop + body + reduce
-    return Terms(
-        dram * share,
-        l2 * share,
-        instructions * share,
-        tensor * share,
-        body,
-        tail,
-        launch,
-        fill,
-        fixed,
-        waves,
-        loop,
-        reduce,
-        split,
-        total,
-    )
+    hidden = 1.0 - kernel.early
+    begin, fill = hidden * device.launch_s, hidden * device.latency_s
+    total = begin + fill + fixed + waves + loop + body + reduce
+    resources = (dram * share, l2 * share, instructions * share, tensor * share)
+    costs = (begin, fill, fixed, waves, loop, reduce)
+    return Terms(*resources, body, tail, *costs, launch.split, total)
+
+
+def launch_of(device: Device, kernel: Kernel, load: Load, split: float) -> Launch:
+    """The launch of our plan, or of tiles with K in ``split`` parts."""
+    if kernel.group > 0.0:
+        return planned(kernel, load, plan_of(device, kernel, load))
+    return tiled(device, kernel, load, split)
+
+
+def planned_latency(device: Device, kernel: Kernel, load: Load, found: Plan) -> Terms:
+    """Seconds of the launches of a plan, one after another, for `GEMM_BATCH` columns of x each."""
+    batch, n = min(load.batch, float(GEMM_BATCH)), float(ceil(load.batch / GEMM_BATCH))
+    once = Load(load.rows, load.columns, batch, load.bits, load.reuse_bytes)
+    t = time_of(device, kernel, once, planned(kernel, once, found))
+    resources = (n * t.dram, n * t.l2, n * t.instructions, n * t.tensor, n * t.body, n * t.tail)
+    costs = (n * t.launch, n * t.fill, n * t.fixed, n * t.waves, n * t.loop, n * t.reduce)
+    return Terms(*resources, *costs, t.split, n * t.total)
 
 
 def latency(device: Device, kernel: Kernel, load: Load) -> Terms:
-    """Seconds with the best split along K of 1, 2, 4, ... `Kernel.max_split`."""
-    best = latency_at(device, kernel, load, 1.0)
+    """Seconds as our plan cuts it, or with the best split along K of 1, 2, 4, ... `max_split`."""
+    if kernel.group > 0.0:
+        return planned_latency(device, kernel, load, plan_of(device, kernel, load))
+    best = time_of(device, kernel, load, tiled(device, kernel, load, 1.0))
     split = 2.0
     while split <= kernel.max_split:
-        terms = latency_at(device, kernel, load, split)
+        terms = time_of(device, kernel, load, tiled(device, kernel, load, split))
         if terms.total < best.total:
             best = terms
         split *= 2.0

@@ -32,43 +32,35 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         device, kernel, load: as `equations.latency`.
         seed: of the latencies' variation.
 
-    >>> device = Device(4e12, 6e-7, 5e7, 1e13, 4.0, 132.0, 1.8e9, 128.0, 64, 64, 256, 1e15, 1e-6)
-    >>> grid, counts, costs = (16, 8, 8, 8192.0, 1, 0, 1, 1, 0, 8), (1.5, 1, 0, 0, 0), (1e-6,)
-    >>> kernel = Kernel(*grid, *counts, *costs, 0, 0, 0, 0, 1, 4, 0.3)
+    >>> from amssim.hardware import profile
+    >>> from amssim.simulator.descriptor import descriptor, device
+    >>> kernel = descriptor("cublas_fp16").variants[0].kernel(profile("h200"), 16)
+    >>> h200 = device(profile("h200"))
     >>> load = Load(28672.0, 4096.0, 1.0, 16.0, float("inf"))
-    >>> 0.9 < simulate(device, kernel, load) / equations.latency(device, kernel, load).total < 1.1
+    >>> 0.9 < simulate(h200, kernel, load) / equations.latency(h200, kernel, load).total < 1.1
     True
     """
     terms = equations.latency(device, kernel, load)
-    split = terms.split
-    ctas, slots = equations.cta_count(kernel, load, split), device.sms * kernel.ctas_per_sm
-    slots *= kernel.cluster_share if split > 2 else 1
-    rounds = ceil(ctas / slots / kernel.max_tiles)
-    tiles = ceil(ctas / slots / rounds) if kernel.persistent else 1
-    ctas = ceil(ctas / tiles)
-    batch = min(load.batch, kernel.tile_batch)
-    passes = ceil(load.batch / kernel.tile_batch)
-    rows = kernel.tile_rows * tiles
-    weights = rows * load.columns / split
-    cta_bytes = weights * load.bits / 8
-    chunks = max(1, round(cta_bytes / (kernel.inflight_bytes / DEPTH)))
-    cold = 1.0 - equations.resident_share(device, load.reuse_bytes)
-    from_dram = cold * cta_bytes / passes + 2 * batch * rows / split
-    from_l2 = cta_bytes - cold * cta_bytes / passes + 2 * batch * load.columns / split
-    compute = max(
-        equations.instruction_s(device, kernel, weights, batch),
-        equations.tensor_s(device, kernel, weights, batch),
-    )
+    cut = equations.launch_of(device, kernel, load, terms.split)
+    weight_bytes = cut.passes * load.rows * load.columns * load.bits / 8 / cut.ctas
+    missed = (1.0 - equations.resident_share(device, load.reuse_bytes)) / cut.passes
+    from_dram = missed * weight_bytes + 2 * load.batch * load.rows / cut.ctas
+    from_l2 = (1.0 - missed) * weight_bytes + 2 * cut.elements
+    chunks = max(1, round(weight_bytes / (cut.inflight_bytes / DEPTH)))
+    instructions = equations.instruction_s(device, kernel, cut)
+    tensor = equations.tensor_s(device, kernel, cut)
+    compute = instructions + tensor if kernel.in_turn else max(instructions, tensor)
+    per_sm = ceil(cut.slots / device.sms)
     body = _run(
-        ctas,
+        int(cut.ctas),
         chunks,
-        int(device.sms),
-        int(kernel.ctas_per_sm),
+        int(cut.slots / per_sm),
+        per_sm,
         from_dram / chunks / (device.dram_bytes_per_s * kernel.efficiency),
         from_l2 / chunks / device.l2_bytes_per_s,
         compute / chunks,
         device.latency_s,
-        equations.KERNEL_HZ / device.clock_hz * kernel.wave_s,
+        equations.start_s(device, kernel, cut),
         np.random.default_rng(seed),
     )
     hidden = kernel.early * device.latency_s

@@ -22,6 +22,7 @@ BOUNDS = {
     "inflight_bytes": (40e3, 500.0, 400e3),
     "issue": (2.0, 0.2, 20.0),
     "issue_per_batch": (0.5, 0.005, 6.0),
+    "issue_per_x": (5.0, 0.5, 50.0),
     "fixed_s": (1e-6, 1e-8, 20e-6),
     "wave_s": (3e-7, 1e-8, 5e-6),
     "loop_s": (1e-6, 1e-8, 30e-6),

@@ -12,7 +12,7 @@ from amssim.hardware import Profile
 from amssim.scheme import Scheme, schemes
 from amssim.simulator import equations
 from amssim.simulator.descriptor import device
-from amssim.simulator.inputs import Problem, problem
+from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, problem
 from amssim.simulator.predict import predict_speedup
 from amssim.simulator.results import Speedup, indented
 
@@ -124,7 +124,7 @@ def instruction_budget(
     The weights of one second, DRAM rate * 8 / bits, meet lanes * SMs * clock of each pipe.
 
     Args:
-        bits, gpu, batch, kernel: as in `predict_latency`.
+        bits, gpu, batch, kernel: as in `predict_latency`; the layer is the one it defaults to.
 
     Raises:
         InputError: as `predict_latency`.
@@ -133,8 +133,9 @@ def instruction_budget(
     >>> round(budget.allowed["alu"], 1), budget.fits
     (2.3, True)
     """
-    p = problem(bits, gpu, (4096, 4096), batch, kernel, "cold", True)
-    numbers, lanes = p.kernel.variant(batch, p.bits).kernel(p.profile, p.bits), device(p.profile)
+    p = problem(bits, gpu, DEFAULT_SHAPE, batch, kernel, "cold", True)
+    numbers, lanes = p.kernel.chosen(p.profile, p.load).kernel(p.profile, p.bits), device(p.profile)
+    launch = equations.launch_of(lanes, numbers, p.load, 1.0)
     weights_per_s = lanes.dram_bytes_per_s * 8 / p.bits
     per_lane = lanes.sms * lanes.clock_hz / weights_per_s
     allowed = {
@@ -143,10 +144,10 @@ def instruction_budget(
         "imad": lanes.imad_lanes * per_lane,
         "half": lanes.half_lanes * per_lane,
     }
-    columns = min(float(batch), numbers.tile_batch)
     spent = {pipe: getattr(numbers, pipe) for pipe in allowed}
-    spent["issue"] += numbers.issue_per_batch * columns
+    spent["issue"] += numbers.issue_per_batch * launch.columns
+    spent["issue"] += numbers.issue_per_x * launch.elements / launch.weights
     if numbers.mma_batch:
-        tensor_s = equations.tensor_s(lanes, numbers, 1.0, columns)
+        tensor_s = equations.tensor_s(lanes, numbers, launch) / launch.weights
         allowed["mma"], spent["mma"] = 1.0, tensor_s * weights_per_s / lanes.sms
     return Budget(p, allowed, spent)

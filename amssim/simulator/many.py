@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from amssim.hardware import Profile
-from amssim.simulator.compiled import latencies
+from amssim.simulator.compiled import latencies, planned_latencies
 from amssim.simulator.descriptor import Descriptor, Variant, device
 from amssim.simulator.equations import Kernel
+from amssim.simulator.launch import GEMM, GEMV, WARPGROUP
 
 
 def seconds(
@@ -37,28 +38,72 @@ def seconds(
     flat = [np.asarray(a, dtype=np.float64).ravel() for a in arrays]
     numbers = device(profile, graph)
     out = np.empty(flat[0].size)
-    for variant, some_bits, chosen in _by_variant(descriptor, flat[2], flat[3]):
-        kernel = kernel_of(variant, some_bits)
-        out[chosen] = latencies(numbers, kernel, *(a[chosen] for a in flat))
+    for width, here in _by_counts(descriptor, flat[3]):
+        part = [a[here] for a in flat]
+        planned = _planned(descriptor, width)
+        if planned:
+            of_ours = tuple(kernel_of(variant, width) for variant in planned)
+            out[here] = planned_latencies(numbers, of_ours, *part)[0]
+            continue
+        times = np.empty(part[0].size)
+        for variant, chosen in _by_batch(descriptor, width, part[2]):
+            kernel = kernel_of(variant, width)
+            times[chosen] = latencies(numbers, kernel, *(a[chosen] for a in part))
+        out[here] = times
     return out.reshape(arrays[0].shape)
 
 
-def _by_variant(
-    descriptor: Descriptor, batch: np.ndarray, bits: np.ndarray
+def by_variant(
+    profile: Profile,
+    descriptor: Descriptor,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    batch: np.ndarray,
+    bits: np.ndarray,
 ) -> Iterator[tuple[Variant, float, np.ndarray]]:
-    """Yield variant, a bit width and the mask of the problems that share it and its counts."""
+    """Yield variant, a bit width and the mask of the problems that share it and its counts.
+
+    Args:
+        profile, descriptor: the device and the kernel family.
+        rows, columns, batch, bits: float64 arrays of one length.
+    """
+    for width, here in _by_counts(descriptor, bits):
+        planned = _planned(descriptor, width)
+        if planned:
+            of_ours = tuple(variant.kernel(profile, width) for variant in planned)
+            sizes = (rows, columns, batch, bits, np.inf)
+            which = planned_latencies(device(profile), of_ours, *sizes)[1]
+            found = [(variant, which == variant.planned) for variant in planned]
+        else:
+            found = _by_batch(descriptor, width, batch)
+        for variant, chosen in found:
+            if (chosen & here).any():
+                yield variant, width, chosen & here
+
+
+def _by_counts(descriptor: Descriptor, bits: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield a bit width and the mask of all that share its variants and instruction counts."""
     widths, width_at = np.unique(bits, return_inverse=True)
-    batches, batch_at = np.unique(batch, return_inverse=True)
-    found: dict[tuple, np.ndarray] = {}
+    same: dict[tuple, list[int]] = {}
     for i, width in enumerate(widths.tolist()):
-        for j, columns in enumerate(batches.tolist()):
-            variant = descriptor.variant(columns, width)
-            key = (variant.name, tuple(sorted(variant.counts(width)[0].items())))
-            table = found.setdefault(key, np.zeros((widths.size, batches.size), dtype=bool))
-            table[i, j] = True
-    for table in found.values():
-        chosen = table[width_at, batch_at]
-        if chosen.any():
-            first = int(np.argmax(chosen))
-            width = float(bits[first])
-            yield descriptor.variant(float(batch[first]), width), width, chosen
+        first = descriptor.variant(width, 1)
+        key = (first.name, tuple(sorted(first.counts(width)[0].items())))
+        same.setdefault(key, []).append(i)
+    for members in same.values():
+        yield float(widths[members[0]]), np.isin(np.arange(widths.size), members)[width_at]
+
+
+def _planned(descriptor: Descriptor, width: float) -> list[Variant]:
+    """Return our kernels for a bit width in the order of their numbers; none in other families."""
+    if not descriptor.variant(width, 1).planned:
+        return []
+    return [descriptor.variant(width, 1, number) for number in (GEMV, GEMM, WARPGROUP)]
+
+
+def _by_batch(
+    descriptor: Descriptor, width: float, batch: np.ndarray
+) -> list[tuple[Variant, np.ndarray]]:
+    """Return each variant with the mask of the batches that it serves."""
+    sizes, size_at = np.unique(batch, return_inverse=True)
+    names = np.array([descriptor.variant(width, size).name for size in sizes.tolist()])
+    return [(v, (names == v.name)[size_at]) for v in descriptor.variants]

@@ -75,7 +75,7 @@ def roofline(found: Profile):
     axes.plot(bits, d.dram_bytes_per_s * 8 / bits / 1e12, color="black", label="DRAM")
     family = check_kernel(None, found, BITS[0])
     for width, colour in zip(BITS, COLOURS, strict=False):
-        numbers = family.variant(1, width).kernel(found, width)
+        numbers = family.variant(width, 1).kernel(found, width)
         ceilings = _ceilings(d, numbers)
         highest = max(ceilings.values())
         for (pipe, rate), style in zip(ceilings.items(), ("-", "--", ":"), strict=True):

@@ -86,19 +86,19 @@ def predict_speedup(
 
 
 def _latency(p: Problem) -> Latency:
-    variant = p.kernel.variant(p.batch, p.bits)
+    variant = p.kernel.chosen(p.profile, p.load)
     numbers = variant.kernel(p.profile, p.bits)
     terms = equations.latency(device(p.profile, p.graph), numbers, p.load)
     error = variant.fit(p.profile)[1]
     relative_error = UNKNOWN_ERROR if error is None else error.p90
-    found = Latency(p, variant.name, terms, relative_error, ())
+    found = Latency(p, variant, terms, relative_error, ())
     return replace(found, warnings=(*_evidence(found), *_circumstances(found)))
 
 
 def _evidence(found: Latency) -> Iterator[str]:
     """Yield what the prediction does not rest on, in words."""
     p, name = found.problem, found.problem.kernel.name
-    variant = p.kernel.variant(p.batch, p.bits)
+    variant = found.variant
     _, error, own = variant.fit(p.profile)
     if not own and error is None:
         yield f"no measurement of {name} on {p.profile.name}: its costs are assumed, not fitted"

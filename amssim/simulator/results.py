@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 
+from amssim.simulator.descriptor import Variant
 from amssim.simulator.equations import Terms
 from amssim.simulator.inputs import Problem
 
@@ -27,7 +28,7 @@ class Latency:
     """
 
     problem: Problem
-    variant: str
+    variant: Variant
     terms: Terms
     relative_error: float
     warnings: tuple[str, ...]
@@ -74,7 +75,7 @@ class Latency:
         lines = [
             f"{self.seconds * 1e6:.2f} us ({low * 1e6:.2f} to {high * 1e6:.2f}), "
             f"bound by {self.binding}, {self.bytes_per_s / 1e12:.2f} TB/s of weights",
-            indented(f"{describe(p)}, {p.kernel.name} ({self.variant})"),
+            indented(f"{describe(p)}, {p.kernel.name} ({self.variant.name})"),
             f"  us: {parts}",
         ]
         return "\n".join(lines + [indented(w, "  ! ") for w in self.warnings])
@@ -87,7 +88,7 @@ class Latency:
             "interval": list(self.interval),
             "binding": self.binding,
             "breakdown": self.breakdown,
-            "variant": self.variant,
+            "variant": self.variant.name,
             "split": int(self.terms.split),
             "warnings": list(self.warnings),
         }

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_cases import COLD, H200, PLAIN, kernels, loads
 
-from amssim.simulator import equations
-from amssim.simulator.compiled import functions, latencies
-from amssim.simulator.equations import Load, latency, latency_at
+from amssim.simulator import equations, launch
+from amssim.simulator.compiled import functions, latencies, planned_latencies
+from amssim.simulator.equations import Load, latency, tiled, time_of
 
 
 def test_large_layer_runs_at_the_dram_rate():
@@ -23,9 +23,9 @@ def test_large_layer_runs_at_the_dram_rate():
 
 def test_one_cta_is_bound_by_its_latency():
     # Little's law: what is in flight arrives once per latency
-    rate = equations.dram_rate(H200, PLAIN, 1.0)
-    assert rate == pytest.approx(PLAIN.inflight_bytes / H200.latency_s, rel=1e-3)
-    rates = [equations.dram_rate(H200, PLAIN, 2.0**n) for n in range(14)]
+    rate = equations.dram_rate(H200, PLAIN, 8192.0)
+    assert rate == pytest.approx(8192 / H200.latency_s, rel=1e-3)
+    rates = [equations.dram_rate(H200, PLAIN, 8192 * 2.0**n) for n in range(14)]
     assert all(a < b for a, b in pairwise(rates))
     assert rates[-1] < H200.dram_bytes_per_s
 
@@ -57,9 +57,11 @@ def test_terms_add_up_and_bound_the_body(kernel, load):
 
 @given(kernel=kernels(), load=loads())
 def test_best_split_is_the_least_of_all(kernel, load):
-    best = latency(H200, kernel, load)
     splits = [2.0**i for i in range(4) if 2.0**i <= kernel.max_split]
-    assert best.total == min(latency_at(H200, kernel, load, s).total for s in splits)
+    tiles = kernel._replace(group=0.0)
+    best = latency(H200, tiles, load)
+    every = [time_of(H200, tiles, load, tiled(H200, tiles, load, s)).total for s in splits]
+    assert best.total == min(every)
 
 
 @given(kernel=kernels(), load=loads(), more=st.floats(1, 3))
@@ -74,10 +76,30 @@ def test_norm_between_sum_and_maximum():
     assert equations.norm(1e-200, 0.0, 0.0, 0.0, 20.0) == 1e-200  # no underflow to zero
 
 
+def cut(batch: float, **changes):
+    """A plain launch of 16 x 4096 weights per CTA."""
+    kernel = PLAIN._replace(tile_batch=64.0, **changes)
+    return tiled(H200, kernel, Load(4096.0, 4096.0, batch, 4.0, COLD), 1.0)
+
+
 def test_idle_columns_of_an_instruction_cost_like_used_ones():
-    seconds = [equations.tensor_s(H200, PLAIN, 1e6, b) for b in (1.0, 8.0, 9.0, 16.0)]
+    seconds = [equations.tensor_s(H200, PLAIN, cut(b)) for b in (1.0, 8.0, 9.0, 16.0)]
     assert seconds[0] == seconds[1] and seconds[2] == seconds[3] == 2 * seconds[0]
-    assert equations.tensor_s(H200, PLAIN._replace(mma_batch=0.0), 1e6, 8.0) == 0
+    rate = H200.tensor_flops / H200.sms
+    assert seconds[0] == pytest.approx(2 * 16 * 4096 * 8 / rate)
+    half = equations.tensor_s(H200, PLAIN._replace(mma_share=0.5), cut(8.0))
+    assert half == pytest.approx(2 * seconds[0])
+    assert equations.tensor_s(H200, PLAIN._replace(mma_batch=0.0), cut(8.0)) == 0
+
+
+def test_decoding_and_multiplying_in_turn_add():
+    load = Load(132 * 8 * 16.0, 4096.0, 64.0, 4.0, COLD)
+    device = H200._replace(dram_bytes_per_s=1e18, l2_bytes_per_s=1e18, latency_s=1e-12)
+    kernel = PLAIN._replace(tile_batch=64.0, overlap=20.0, issue=8.0)
+    both, in_turn = (latency(device, kernel._replace(in_turn=x), load) for x in (0.0, 1.0))
+    assert in_turn.tensor == both.tensor > 1e-6 and in_turn.instructions == both.instructions
+    assert both.body == pytest.approx(max(both.instructions, both.tensor), rel=0.01)
+    assert in_turn.body == pytest.approx(both.instructions + both.tensor, rel=1e-6)
 
 
 def test_early_launch_hides_its_share():
@@ -87,13 +109,17 @@ def test_early_launch_hides_its_share():
 
 
 def test_the_slowest_pipe_counts():
-    weights, base = 1e6, equations.instruction_s(H200, PLAIN, 1e6, 1.0)
+    weights, base = 16 * 4096, equations.instruction_s(H200, PLAIN, cut(1.0))
     assert base == pytest.approx(weights * 1.0 / 64 / H200.clock_hz)  # ALU, not 1.5 / 128
     slow = PLAIN._replace(imad=2.0)
-    assert equations.instruction_s(H200, slow, weights, 1.0) == pytest.approx(2 * base)
+    assert equations.instruction_s(H200, slow, cut(1.0)) == pytest.approx(2 * base)
     per_batch = PLAIN._replace(issue_per_batch=1.0)
-    assert equations.instruction_s(H200, per_batch, weights, 8.0) == pytest.approx(
+    assert equations.instruction_s(H200, per_batch, cut(8.0)) == pytest.approx(
         weights * 9.5 / 128 / H200.clock_hz
+    )
+    per_x = PLAIN._replace(issue_per_x=2.0)
+    assert equations.instruction_s(H200, per_x, cut(8.0)) - base == pytest.approx(
+        8 * 4096 * 2 / 128 / H200.clock_hz
     )
 
 
@@ -112,22 +138,28 @@ def test_a_partial_wave_shows_as_much_as_the_kernel_lets_it():
     assert none == 0 and full == pytest.approx(2 * half) and full > 1e-6
 
 
-def test_a_persistent_grid_has_no_tail_and_reads_x_once_per_cta():
-    load = Load(132 * 8 * 16 * 3.5, 4096.0, 8.0, 4.0, COLD)
-    tiles, shared = (latency(H200, PLAIN._replace(persistent=p), load) for p in (0.0, 1.0))
-    assert shared.tail == 0 < tiles.tail
-    assert shared.l2 == pytest.approx(tiles.l2 / 4, rel=0.01)
-    assert shared.dram == pytest.approx(tiles.dram, rel=0.02)
+def test_our_plan_decides_what_a_cta_does():
+    # 57344 x 8192, FP4.25, batch 64 on an H200: 128 blocks of 16 warps, 28 of 32 row tiles used
+    load = Load(57344.0, 8192.0, 64.0, 4.25, COLD)
+    launch = equations.launch_of(H200, PLAIN._replace(group=4.0), load, 1.0)
+    assert (launch.ctas, launch.split, launch.columns) == (128, 1, 64)
+    assert launch.weights == 32 * 16 * 8192 and launch.elements == 64 * 8192
+    assert launch.inflight_bytes == 16 * 8 * 512
 
 
-def test_a_persistent_grid_hands_out_whole_tiles():
-    # 1.5 tiles per CTA: most take two, so three quarters of the slots do all the work
-    kernel = PLAIN._replace(persistent=1.0, issue=50.0, mma_batch=0.0, ctas_per_sm=1.0)
-    one, half, two = (
-        latency(H200, kernel, Load(n * 132 * 16, 4096.0, 1.0, 4.0, COLD)).instructions
-        for n in (1.0, 1.5, 2.0)
-    )
-    assert half == two == pytest.approx(2 * one)
+def test_batches_beyond_64_are_launches_of_their_own():
+    ours = PLAIN._replace(group=3.0)
+    one, three = (latency(H200, ours, Load(4096.0, 4096.0, b, 16 / 3, COLD)) for b in (64.0, 129.0))
+    assert three.total == pytest.approx(3 * one.total)
+    assert three.split == one.split and three.launch == pytest.approx(3 * one.launch)
+
+
+def test_staging_is_paid_per_wave():
+    slow = PLAIN._replace(stage_s=1e-6)
+    rows = 132 * 8 * 16.0
+    for waves in (1, 2):
+        load = Load(waves * rows, 4096.0, 8.0, 4.0, COLD)
+        assert latency(H200, slow, load).waves == pytest.approx(waves * 8e-6)
 
 
 @settings(max_examples=60)
@@ -137,6 +169,21 @@ def test_compiled_is_interpreted(kernel, load):
     assert float(found) == pytest.approx(latency(H200, kernel, load).total, rel=1e-14)
 
 
+def test_compiled_plans_are_interpreted():
+    # neighbours that share a plan, and others; a kernel that is slower tells which was taken
+    ours = tuple(PLAIN._replace(group=4.0, fixed_s=1e-6 * n) for n in (1, 2, 3))
+    rows, columns = np.repeat([4096.0, 57344.0], 6), np.repeat([4096.0, 8192.0], 6)
+    batch = np.tile([1.0, 1.0, 16.0, 16.0, 64.0, 200.0], 2)
+    bits = np.linspace(2, 4.5, 12)
+    seconds, which = planned_latencies(H200, ours, rows, columns, batch, bits, COLD)
+    for i in range(12):
+        load = Load(rows[i], columns[i], batch[i], bits[i], COLD)
+        number = equations.plan_of(H200, ours[0], load).kernel
+        assert which[i] == number
+        assert seconds[i] == pytest.approx(latency(H200, ours[number - 1], load).total, rel=1e-14)
+    assert set(which) == {launch.GEMV, launch.GEMM, launch.WARPGROUP}
+
+
 def test_compiled_broadcasts():
     found = latencies(H200, PLAIN, np.float64([[1024], [2048]]), 4096, [1, 2, 3], 16, COLD)
     assert found.shape == (2, 3)
@@ -144,9 +191,8 @@ def test_compiled_broadcasts():
 
 
 def test_every_function_was_compiled():
-    names = [
-        n for n, f in vars(equations).items() if getattr(f, "__module__", "") == equations.__name__
-    ]
+    here = (equations.__name__, launch.__name__)
+    names = [n for n, f in vars(equations).items() if getattr(f, "__module__", "") in here]
     compiled = functions()
-    assert {"latency", "wave", "norm"} <= set(names)
+    assert {"latency", "wave", "norm", "plan", "unit_columns"} <= set(names)
     assert all(hasattr(compiled[n], "py_func") for n in names if not isinstance(compiled[n], type))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from simulator_cases import COLD, H200, PLAIN
 
-from amssim.simulator.equations import Kernel, Load, cta_count, latency
+from amssim.simulator.equations import Kernel, Load, latency, tiled
 from amssim.simulator.events import simulate
 
 
@@ -15,7 +15,8 @@ def random_case(rng) -> tuple[Kernel, Load]:
         ctas_per_sm=float(rng.choice([1, 2, 4, 8])),
         inflight_bytes=float(rng.choice([4096, 8192, 16384, 32768])),
         max_split=float(rng.choice([1, 4])),
-        persistent=float(rng.choice([0, 1])),
+        group=float(rng.choice([0, 3, 4])),
+        in_turn=float(rng.choice([0, 1])),
         issue=float(rng.choice([0.2, 1.5, 3, 6])),
         tail=0.5,
     )
@@ -62,7 +63,7 @@ def test_events_show_littles_law():
     # a quarter of the CTAs of a wave, too few bytes in flight to fill the memory
     kernel = PLAIN._replace(inflight_bytes=2048.0, issue=0.1, alu=0.1, mma_batch=0.0)
     load = Load(132 * 2 * 16.0, 16384.0, 1.0, 16.0, COLD)
-    in_flight = cta_count(kernel, load, 1.0) * kernel.inflight_bytes
+    in_flight = tiled(H200, kernel, load, 1.0).ctas * kernel.inflight_bytes
     rate = load.rows * load.columns * 2 / simulate(H200, kernel, load)
     assert rate == pytest.approx(in_flight / H200.latency_s, rel=0.12)
     assert rate < 0.3 * H200.dram_bytes_per_s

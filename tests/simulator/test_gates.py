@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 
 from amssim.hardware import profile
 from amssim.simulator.descriptor import _FITS, descriptor, kernels
+from amssim.simulator.launch import GEMM, GEMV, WARPGROUP
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "analysis" / "results" / "simulator_validation.json").read_text())
 ROWS = RECORD["rows"]
 #: Our own measurements on held-out shapes: (kernel, range of batch).
-OWN = [("ams", [1, 8]), ("cublas_fp16", [1, 64])]
+OWN = [("ams", [1, 8]), ("ams", [1, 64]), ("cublas_fp16", [1, 64])]
 #: (device, kernel, bits) that must stay within their gates on held-out shapes.
 PINNED = [
     ("h200", "cublas_fp16", [16.0]),
@@ -48,12 +50,11 @@ def test_own_gates_are_met(kernel, batch):
     assert row["met"] is True and row["mean"] <= 0.05 and row["p90"] <= 0.10
 
 
-def test_own_products_to_batch_64_are_near_the_gate():
-    # missed: the launch plan of the GEMM (warps, clusters, rounds) is modelled only roughly
+def test_own_speedups_are_near_the_gate():
+    # missed: the error of cuBLAS, whose choices no smooth model follows, comes on top of ours
     found = [r for r in ROWS if r["source"] == "amssim" and r["kernel"] == "ams"]
-    (latency,) = [r for r in found if r["quantity"] == "latency" and r["batch"] == [1, 64]]
     (speedup,) = [r for r in found if r["quantity"] == "speedup"]
-    assert latency["mean"] < 0.065 and speedup["mean"] < 0.075 and speedup["winner"] > 0.9
+    assert speedup["mean"] < 0.065 and speedup["p90"] < 0.13 and speedup["winner"] > 0.97
 
 
 def test_verdicts_follow_from_the_numbers():
@@ -79,12 +80,18 @@ def test_counted_instructions_are_those_of_the_disassembly():
     recorded = json.loads((ROOT / "analysis" / "results" / "instructions.json").read_text())
     widths = {"fp5.33": 16 / 3, "fp4.25": 17 / 4}
     for variant in descriptor("ams").variants:
-        loop, scheme = variant.name.split("-")
-        loop = "gemv" if loop.startswith("gemv") else loop
-        counts, counted = variant.counts(widths[scheme])
+        kernel, form = variant.name.split("-")
+        found, (counts, counted) = recorded["counts"][form], variant.counts(widths[form])
         assert counted
-        for pipe, value in counts.items():
-            assert value == recorded["counts"][scheme][loop][pipe]
+        if kernel == "gemm":  # a line through the counts for 8 and 32 columns
+            for columns in (8, 32):
+                line = counts["issue"] + columns * counts["issue_per_batch"]
+                assert line == pytest.approx(found[f"gemm{columns}"]["issue"], abs=0.003)
+            found = found["gemm8"] | {"issue": counts["issue"]}
+        else:
+            found = found[kernel]
+        for pipe in ("issue", "alu", "imad", "half"):
+            assert counts[pipe] == found[pipe]
 
 
 def test_every_descriptor_holds_together():
@@ -92,8 +99,8 @@ def test_every_descriptor_holds_together():
         family = descriptor(name)
         assert family.kind in ("gpu", "cpu") and family.source
         for batch in (1, 8, 64):
-            variant = family.variant(batch, np.mean(family.bits))
-            assert variant.min_batch <= batch <= variant.max_batch or batch > variant.max_batch
+            variant = family.variant(np.mean(family.bits), batch)
+            assert variant.planned or variant.min_batch <= batch <= variant.max_batch
         device = profile("h200" if family.kind == "gpu" else "ryzen-7950x")
         for variant in family.variants:
             numbers = variant.kernel(device, np.mean(family.bits))
@@ -101,6 +108,15 @@ def test_every_descriptor_holds_together():
 
 
 def test_occupancy_is_the_least_of_the_limits():
-    variant = descriptor("ams").variants[0]
+    (variant,) = descriptor("fp6_llm").variants
     assert variant.occupancy(profile("h200")) <= 64 // variant.warps
     assert variant.occupancy(profile("t4")) <= 32 // variant.warps
+    crowded = replace(variant, warps=4, registers=200, structure={"ctas_per_sm": 99.0})
+    assert crowded.occupancy(profile("h200")) == 65536 // (200 * 32 * 4)
+    assert replace(crowded, shared_bytes=100_000).occupancy(profile("h200")) == 2
+
+
+def test_each_format_has_every_kernel_that_a_plan_may_name():
+    for bits in (17 / 4, 16 / 3):
+        found = [descriptor("ams").variant(bits, 1, n) for n in (GEMV, GEMM, WARPGROUP)]
+        assert [v.planned for v in found] == [GEMV, GEMM, WARPGROUP]
