@@ -15,7 +15,7 @@ from cuda_kernels.ptx import (
 )
 
 OUT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
-SLOT_BYTES = 512
+SLOT_BYTES = 512  # the sums of a row tile and a column tile: 16 x 8 float32
 
 
 def make_finish(dtype: str):
@@ -52,9 +52,9 @@ def make_finish(dtype: str):
     return finish
 
 
-def make_add_up(dtype: str, split: bool, team: int):
+def make_add_up(dtype: str, split: bool, team: int, columns: int):
     """Make the device function that adds the partial sums of each row tile and stores them."""
-    finish = make_finish(dtype)
+    finish, slot_bytes = make_finish(dtype), columns * SLOT_BYTES
 
     @cuda.jit(device=True, inline="always")
     def add_up(work, target):
@@ -63,8 +63,11 @@ def make_add_up(dtype: str, split: bool, team: int):
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         blocks = u32(cuda.gridDim.x)
-        j = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
-        while j < tiles:
+        fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
+        while fragment < u32(tiles * u32(columns)):
+            j = u32(fragment // u32(columns))
+            column = u32(fragment - j * u32(columns))
+            first_slot = u32(slots + column * u32(SLOT_BYTES) + lane * u32(16))
             s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
             r = u32(0)
             while r < blocks:
@@ -75,15 +78,15 @@ def make_add_up(dtype: str, split: bool, team: int):
                 while slot < stop:
                     for u in range(4):
                         here = u32(min(u32(slot + u32(u)), u32(stop - u32(1))))
-                        at = u32(slots + here * u32(SLOT_BYTES) + lane * u32(16))
+                        at = u32(first_slot + here * u32(slot_bytes))
                         part = load_cluster(at, r) if split else load_shared(at)
-                        counts = f32(u32(u32(slot + u32(u)) < stop))
-                        s0, s1 = f32(s0 + counts * part[0]), f32(s1 + counts * part[1])
-                        s2, s3 = f32(s2 + counts * part[2]), f32(s3 + counts * part[3])
+                        if u32(slot + u32(u)) < stop:  # a product by 0 would make Inf NaN
+                            s0, s1 = f32(s0 + part[0]), f32(s1 + part[1])
+                            s2, s3 = f32(s2 + part[2]), f32(s3 + part[3])
                     slot = u32(slot + u32(4))
                 r = u32(r + u32(1))
-            row = u32(u32(first_tile + j) * u32(16))
-            finish((s0, s1, s2, s3), row, u32(row_data + j * u32(128)), u32(0), target)
-            j = u32(j + blocks * warps)
+            row, first_column = u32(u32(first_tile + j) * u32(16)), u32(column * u32(8))
+            finish((s0, s1, s2, s3), row, u32(row_data + j * u32(128)), first_column, target)
+            fragment = u32(fragment + blocks * warps)
 
     return add_up

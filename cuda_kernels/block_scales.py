@@ -9,14 +9,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from cuda_kernels import kernels
-from cuda_kernels.driver import gpu
 from cuda_kernels.forms import TILE_ROWS, Form
-from cuda_kernels.gemv import make_gemv
-from cuda_kernels.plan import GEMV_BATCH, GemvPlan, Gpu, try_gemv
+from cuda_kernels.grids import GemvPlan, Gpu, try_gemv
+from cuda_kernels.plan import ONE
 
+MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leave no more registers
 #: block shapes in the order of preference: the scales in flight take 12 to 16 registers more
-SHAPES = ({"threads": 768, "resident": 1, "team": 1}, {"threads": 512, "resident": 1, "team": 1})
+SHAPES = (ONE | {"threads": 768}, ONE)
 
 
 def scale_units(form: Form | None, columns: int, scale_block: int | None) -> int:
@@ -62,14 +61,5 @@ def plan(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvPlan 
 @lru_cache
 def widest(form: Form, rows: int, columns: int, gpu: Gpu) -> int:
     """The most rows of activations that one launch takes, 8 or fewer; 0 for none."""
-    batches = range(GEMV_BATCH, 0, -1)
+    batches = range(MOST_ROWS, 0, -1)
     return next((b for b in batches if plan(form, rows, columns, b, gpu)), 0)
-
-
-@lru_cache
-def gemv(device: int, form: Form, dtype: str, found: GemvPlan, together: int):
-    """The loaded kernel of a plan."""
-    early, split = gpu(device).hopper, found.grid[0] > 1
-    options = {"early": early, "split": split, "team": found.team, "scale_units": together}
-    kernel = make_gemv(form, dtype, **options)
-    return kernels._load(device, kernel, kernels.GEMV, (found.threads, found.resident))

@@ -1,4 +1,4 @@
-"""Compiled kernels, each made once per device when it is first needed."""
+"""Compiled kernels, each loaded once per device when it is first needed."""
 
 from functools import lru_cache
 
@@ -11,10 +11,11 @@ from cuda_kernels.gemv import make_gemv
 from cuda_kernels.narrow import THREADS as NARROW_THREADS
 from cuda_kernels.narrow import make_narrow
 from cuda_kernels.normalize import THREADS, make_normalize
+from cuda_kernels.ptx_cache import cached
 from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 ADDRESS, COUNT = "uint64", "uint32"
-GEMV = (ADDRESS,) * 8 + (COUNT,) * 10
+GEMV = (ADDRESS,) * 8 + (COUNT,) * 11
 GEMM = (ADDRESS,) * 7 + (COUNT,) * 6
 WARPGROUP = (ADDRESS,) * 7 + (COUNT,) * 7
 DEQUANTIZE = (ADDRESS,) * 4 + (COUNT,) * 4
@@ -23,26 +24,36 @@ NARROW = (ADDRESS,) * 3 + (COUNT,)
 DEQUANTIZE_THREADS = 256
 
 
-def _load(device: int, kernel, signature: tuple, bounds: tuple) -> Function:
+def _load(device: int, make, form: Form | None, dtype: str, options: dict, signature: tuple,
+          bounds: tuple) -> Function:  # fmt: skip
+    """Compile what ``make(form, dtype, **options)`` returns, or read it from disk, and load it."""
     found = gpu(device)
-    text = compile_ptx(kernel, signature, found.capability, bounds)
-    return Function(text, signature, shared_bytes=found.shared_bytes)
+    arguments = (dtype,) if form is None else (form, dtype)
+    key = (make.__name__, *arguments, sorted(options.items()), found.capability, bounds)
+
+    def build() -> str:
+        return compile_ptx(make(*arguments, **options), signature, found.capability, bounds)
+
+    return Function(cached(key, build), signature, shared_bytes=found.shared_bytes)
 
 
 @lru_cache
-def gemv(device: int, form: Form, dtype: str, threads: int, resident: int, team: int, split: bool):
+def gemv(
+    device: int, form: Form, dtype: str,
+    threads: int, resident: int, team: int, columns: int, depth: int, split: bool,
+    scale_units: int = 0,
+):  # fmt: skip
     """The loaded kernel of `cuda_kernels.gemv`."""
-    early = gpu(device).hopper
-    kernel = make_gemv(form, dtype, early=early, split=split, team=team)
-    return _load(device, kernel, GEMV, (threads, resident))
+    options = {"team": team, "columns": columns, "depth": depth, "scale_units": scale_units}
+    options |= {"early": gpu(device).hopper, "split": split}
+    return _load(device, make_gemv, form, dtype, options, GEMV, (threads, resident))
 
 
 @lru_cache
 def gemm(device: int, form: Form, dtype: str, columns: int, warps: int, split: bool):
     """The loaded kernel of `cuda_kernels.gemm`."""
-    early = gpu(device).hopper
-    kernel = make_gemm(form, dtype, columns=columns, warps=warps, early=early, split=split)
-    return _load(device, kernel, GEMM, (32 * warps, 1))
+    options = {"columns": columns, "warps": warps, "early": gpu(device).hopper, "split": split}
+    return _load(device, make_gemm, form, dtype, options, GEMM, (32 * warps, 1))
 
 
 @lru_cache
@@ -50,24 +61,24 @@ def warpgroup(
     device: int, form: Form, dtype: str, columns: int, warps: int, groups: int, split: bool
 ):
     """The loaded kernel of `cuda_kernels.warpgroup`."""
-    options = {"columns": columns, "warps": warps, "groups": groups}
-    kernel = make_warpgroup_gemm(form, dtype, split=split, **options)
-    return _load(device, kernel, WARPGROUP, (32 * warps, 1))
+    options = {"columns": columns, "warps": warps, "groups": groups, "split": split}
+    return _load(device, make_warpgroup_gemm, form, dtype, options, WARPGROUP, (32 * warps, 1))
 
 
 @lru_cache
 def dequantize(device: int, form: Form, dtype: str):
     """The loaded kernel of `cuda_kernels.dequantize`."""
-    return _load(device, make_dequantize(form, dtype), DEQUANTIZE, (DEQUANTIZE_THREADS, 2))
+    return _load(device, make_dequantize, form, dtype, {}, DEQUANTIZE, (DEQUANTIZE_THREADS, 2))
 
 
 @lru_cache
 def normalize(device: int, dtype: str):
     """The loaded kernel of `cuda_kernels.normalize`."""
-    return _load(device, make_normalize(dtype, gpu(device).hopper), NORMALIZE, (THREADS, 1))
+    options = {"early": gpu(device).hopper}
+    return _load(device, make_normalize, None, dtype, options, NORMALIZE, (THREADS, 1))
 
 
 @lru_cache
 def narrow(device: int, dtype: str):
     """The loaded kernel of `cuda_kernels.narrow`."""
-    return _load(device, make_narrow(dtype), NARROW, (NARROW_THREADS, 1))
+    return _load(device, make_narrow, None, dtype, {}, NARROW, (NARROW_THREADS, 1))

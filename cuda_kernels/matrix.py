@@ -11,9 +11,10 @@ from cuda_kernels.arrays import Adopted, adopt, empty, stream_of
 from cuda_kernels.dequantize import blocks_of, run_bytes
 from cuda_kernels.driver import Launch
 from cuda_kernels.forms import form_of
+from cuda_kernels.grids import GemmPlan, GemvPlan
 from cuda_kernels.normalize import THREADS
 from cuda_kernels.plain import Plain
-from cuda_kernels.plan import GEMM_BATCH, GemmPlan, GemvPlan, plan
+from cuda_kernels.plan import GEMM_BATCH, plan
 from cuda_kernels.unpack import unpack
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -199,14 +200,9 @@ class Matrix:
         pointers = (*(address(a) for a in arrays), bias)
         sizes = (rows, length, batch, form.units(columns), form.tiles(rows))
         if isinstance(found, GemvPlan):
-            if self._together:
-                function = block_scales.gemv(self.device, form, dtype, found, self._together)
-            else:
-                options = (found.threads, found.resident, found.team, split)
-                function = kernels.gemv(self.device, form, dtype, *options)
+            function = kernels.gemv(self.device, form, dtype, *found.options, self._together)
             launch = Launch(function, found.grid, found.threads, **shared)
-            rest = (found.cluster_tiles, found.slice_units, found.share, found.stride, found.shift)
-            launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *rest)
+            launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *found.sizes)
         elif isinstance(found, GemmPlan):
             function = kernels.gemm(self.device, form, dtype, found.columns, found.warps, split)
             launch = Launch(function, found.grid, 32 * found.warps, **shared)

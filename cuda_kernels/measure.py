@@ -6,6 +6,7 @@ with float64 in every row before it is timed.
 
 import copy
 import statistics
+import time
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from cuda_kernels import driver
 from cuda_kernels.matrix import Matrix
 
 COLD_BYTES = 300_000_000  # of copies in rotation: more than 4 times an H200's L2 of 60 MB
-REPLAYS = 9
+WARM_S = 0.06  # of the same work before it is timed: clocks of an idle GPU cost the first 10 %
+REPLAYS = 15
 ACCEPTED = 1e-3  # relative error of a float16 result
 
 
@@ -36,7 +38,7 @@ def torch_or_error():
 
 
 def graph_us(launch, count: int) -> float:
-    """Median microseconds per launch over replays of a graph of ``count`` launches."""
+    """Median microseconds per launch over replays of a graph of ``count`` launches, GPU warm."""
     torch = torch_or_error()
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     with torch.cuda.stream(stream):
@@ -46,15 +48,19 @@ def graph_us(launch, count: int) -> float:
     with torch.cuda.graph(graph, stream=stream):
         for i in range(count):
             launch(i)
-    times = []
-    for _ in range(REPLAYS + 1):
-        start, end = torch.cuda.Event(True), torch.cuda.Event(True)
+    start, end = torch.cuda.Event(True), torch.cuda.Event(True)
+
+    def replay_us() -> float:
         start.record()
         graph.replay()
         end.record()
         torch.cuda.synchronize()
-        times.append(start.elapsed_time(end) * 1000 / count)
-    return statistics.median(times[1:])
+        return start.elapsed_time(end) * 1000 / count
+
+    warm = time.perf_counter() + WARM_S
+    while time.perf_counter() < warm:
+        replay_us()
+    return statistics.median(replay_us() for _ in range(REPLAYS))
 
 
 def copies_of(nbytes: int) -> int:
@@ -149,8 +155,6 @@ class Layer:
 
     def host_us(self) -> float:
         """Microseconds the host spends on one launch with preallocated output."""
-        import time
-
         torch = torch_or_error()
         x = torch.randn(self.shape[1], device="cuda", dtype=torch.float16)
         out = torch.empty(self.shape[0], device="cuda", dtype=torch.float16)

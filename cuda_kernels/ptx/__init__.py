@@ -5,7 +5,14 @@ A function's body is what its instructions compute, on 32-lane numpy registers; 
 """
 
 from cuda_kernels.inline import f32, u32, u64
-from cuda_kernels.ptx.copies import finish_copies, publish, start_copy
+from cuda_kernels.ptx.copies import (
+    COPY_OWN,
+    end_group,
+    finish_copies,
+    publish,
+    start_copy,
+    wait_for_all_but,
+)
 from cuda_kernels.ptx.decode import DECODE
 from cuda_kernels.ptx.dense import (
     SCATTER,
@@ -20,8 +27,11 @@ from cuda_kernels.ptx.memory import (
     keep,
     load_cluster,
     load_f32,
+    load_pair_if,
     load_shared,
     load_shared_f32,
+    load_shared_word,
+    load_shared_words,
     load_word_if,
     load_words_if,
     shared_address,
@@ -35,6 +45,7 @@ from cuda_kernels.ptx.tensor import contract, store_fragments
 from cuda_kernels.ptx.warpgroup import arrange, contract_by_warpgroup, unit_bytes
 
 __all__ = [
+    "COPY_OWN",
     "DECODE",
     "LOAD_PIECE",
     "SCATTER",
@@ -46,14 +57,18 @@ __all__ = [
     "contract",
     "contract_by_warpgroup",
     "copy_out",
+    "end_group",
     "f32",
     "finish_copies",
     "keep",
     "load_cluster",
     "load_f32",
     "load_half_if",
+    "load_pair_if",
     "load_shared",
     "load_shared_f32",
+    "load_shared_word",
+    "load_shared_words",
     "load_word_if",
     "load_words_if",
     "publish",
@@ -67,5 +82,6 @@ __all__ = [
     "u32",
     "u64",
     "unit_bytes",
+    "wait_for_all_but",
     "wait_for_previous_grid",
 ]

@@ -28,6 +28,42 @@ def start_copy(to: u32, source: u64, wanted: u32, possible: u32):
     WARP.shared.store(to, words, active=allowed)
 
 
+def _copy_own(size: int, cache: str):
+    """Make the function that starts to copy ``size`` bytes per lane."""
+
+    @ptx(
+        "{ .reg .pred p; setp.ne.u32 p, $wanted, 0;"
+        f" @p cp.async.{cache}.shared.global [$to], [$source], {size}; }}",
+        ordered=True,
+    )
+    def copy_own(to: u32, source: u64, wanted: u32):
+        """Start to copy bytes that this lane alone will read, where ``wanted``."""
+        active = np.asarray(lanes(wanted, np.uint32)) != 0
+        words = WARP.memory.load(source, size // 4, active=active)
+        WARP.shared.store(to, words, active=active)
+
+    return copy_own
+
+
+#: bytes per lane -> function that starts to copy them for this lane alone: weights bypass L1
+COPY_OWN = {16: _copy_own(16, "cg"), 4: _copy_own(4, "ca")}
+
+
+@ptx("cp.async.commit_group;", ordered=True)
+def end_group():
+    """The copies of this lane since the last call are a group."""
+
+
+def wait_for_all_but(groups: int):
+    """Make the function that waits for all of this lane's groups but the last ``groups``."""
+
+    @ptx(f"cp.async.wait_group {groups};", ordered=True)
+    def wait():
+        """Go on when this lane can read what those groups have copied."""
+
+    return wait
+
+
 @ptx("cp.async.commit_group; cp.async.wait_group 0; bar.warp.sync 0xffffffff;",
      ordered=True, collective=True)  # fmt: skip
 def finish_copies():

@@ -145,6 +145,18 @@ def load_shared(address: u32) -> f32x4:
     return WARP.shared.load(address, 4, np.float32)
 
 
+@ptx("ld.shared.v4.u32 $out, [$address];", ordered=True)
+def load_shared_words(address: u32) -> u32x4:
+    """16 bytes of this block's shared memory."""
+    return WARP.shared.load(address, 4)
+
+
+@ptx("ld.shared.u32 $out, [$address];", ordered=True)
+def load_shared_word(address: u32) -> u32:
+    """4 bytes of this block's shared memory."""
+    return WARP.shared.load(address, 1)[0]
+
+
 @ptx(
     "{ .reg .b32 a; mapa.shared::cluster.u32 a, $address, $rank;"
     " ld.shared::cluster.v4.f32 $out, [a]; }",

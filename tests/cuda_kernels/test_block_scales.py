@@ -8,6 +8,8 @@ from cuda_kernels import block_scales, words
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.forms import FORMS, FP4_25, FP5_33
 from cuda_kernels.gemv import make_gemv
+from cuda_kernels.grids import try_gemv
+from cuda_kernels.plan import ONE
 
 CASES = [(FP4_25, block) for block in (64, 128, 192, 256)]
 CASES += [(FP5_33, block) for block in (48, 96, 144, 192)]
@@ -29,9 +31,9 @@ def product_error(form, block, rows, columns, batch, plan):
     arrays = [*words.pack(codes, form), arranged, bias, x]
     out = device.put(np.full((batch, rows), np.nan, np.float32))
     pointers = [*(device.put(a) for a in arrays), 0, out, plan.per_tile]
-    sizes = [rows, columns, batch, form.units(columns), form.tiles(rows), plan.cluster_tiles]
-    sizes += [plan.slice_units, plan.share, plan.stride, plan.shift]
+    sizes = [rows, columns, batch, form.units(columns), form.tiles(rows), *plan.sizes]
     options = {"early": True, "split": plan.grid[0] > 1, "team": plan.team}
+    options |= {"columns": plan.columns, "depth": plan.depth}
     together = block_scales.scale_units(form, columns, block)
     kernel = make_gemv(form, "float32", **options, scale_units=together)
     arguments = [np.uint64(p) for p in pointers] + [np.uint32(s) for s in sizes]
@@ -51,8 +53,8 @@ def test_products_with_scales_per_block(form, block):
 @pytest.mark.parametrize(("batch", "splits"), [(1, 2), (8, 1)])
 def test_products_in_slices_and_of_eight_columns(form, batch, splits):
     rows, columns, block = 20, 1032, 2 * form.unit_weights
-    shape = {"threads": 128, "resident": 1, "team": 1}
-    plan = block_scales.try_gemv(form, rows, columns, batch, SMALL_GPU, splits=splits, **shape)
+    shape = ONE | {"threads": 128, "splits": splits}
+    plan = try_gemv(form, rows, columns, batch, SMALL_GPU, **shape)
     assert product_error(form, block, rows, columns, batch, plan) < 5e-7
 
 

@@ -9,37 +9,61 @@ from cuda_kernels import words
 from cuda_kernels.dequantize import blocks_of, make_dequantize, run_bytes
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.forms import FORMS
+from cuda_kernels.grids import try_gemm, try_gemv, try_warpgroup
 from cuda_kernels.normalize import THREADS, make_normalize
-from cuda_kernels.plan import plan, try_gemm, try_gemv, try_warpgroup
+from cuda_kernels.plan import ONE, plan
 
 EXACT_ENOUGH = 5e-7
 each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 
 
-def gemv_plan(case, threads=128, team=1, splits=1):
-    options = {"threads": threads, "resident": 1, "team": team, "splits": splits}
-    return try_gemv(case.form, *case.shape, case.batch, SMALL_GPU, **options)
+def gemv_plan(case, **choices):
+    choices = ONE | {"threads": 128} | choices
+    return try_gemv(case.form, *case.shape, case.batch, SMALL_GPU, **choices)
 
 
 @each_form
-@pytest.mark.parametrize("batch", range(1, 9))
+@pytest.mark.parametrize("batch", range(1, 17))
 def test_gemv_of_every_batch(form, batch):
     case = Case(form, 40, 520, batch)
-    assert case.error(gemv_plan(case)) < EXACT_ENOUGH
+    assert case.error(gemv_plan(case, depth=batch % 3)) < EXACT_ENOUGH
 
 
 @each_form
+@pytest.mark.parametrize("depth", [0, 2])
 @pytest.mark.parametrize("shape", [(1, 8), (15, 48), (16, 64), (17, 72), (33, 1544)])
-def test_gemv_of_every_tail(form, shape):
+def test_gemv_of_every_tail(form, shape, depth):
     case = Case(form, *shape, 2, bias=False)
+    assert case.error(gemv_plan(case, depth=depth)) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize("rows", [16 * 9, 16 * 4, 16 * 3, 16 * 13 - 5])
+def test_blocks_with_a_row_tile_less(form, rows):
+    """4 multiprocessors: 9 row tiles are 3, 2, 2 and 2."""
+    case = Case(form, rows, 200, 1)
     assert case.error(gemv_plan(case)) < EXACT_ENOUGH
 
 
 @each_form
+@pytest.mark.parametrize("depth", [0, 3])
 @pytest.mark.parametrize(("team", "splits"), [(2, 1), (4, 1), (1, 2), (2, 2)])
-def test_gemv_of_teams_and_slices(form, team, splits):
+def test_gemv_of_teams_and_slices(form, team, splits, depth):
     case = Case(form, 70, 2056, 3)
-    assert case.error(gemv_plan(case, team=team, splits=splits)) < EXACT_ENOUGH
+    found = gemv_plan(case, team=team, splits=splits, depth=depth)
+    assert case.error(found) < EXACT_ENOUGH
+
+
+@each_form
+def test_an_infinity_stays_one(form):
+    """Sums are added up in slots of which some are empty: 0 times Inf would be NaN."""
+    case = Case(form, 40, 520, 2)
+    exponent, sign = 1 << form.element.mantissa_bits, 1 << (form.element.bits - 1)
+    case.codes = (case.codes | np.uint8(exponent)) & np.uint8(sign - 1)  # no weight is 0 or less
+    case.x[1, 7] = np.inf
+    found = case.emulate(gemv_plan(case))
+    assert np.isfinite(found[0]).all()
+    assert (found[1] == np.inf).all()
 
 
 @each_form

@@ -1,0 +1,69 @@
+"""PTX of kernels on disk: a kernel takes seconds to compile, and milliseconds to read again.
+
+Files lie under ``$AMSSIM_CACHE_DIR``, by default ``amssim`` in the user's cache directory. Their
+names are hashes of what was compiled, of this package's sources and of the compilers' versions, so
+that a stale file is never read. Where nothing can be written, kernels are compiled every time.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+_PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm")
+
+
+def folder() -> Path:
+    """Where PTX is kept."""
+    chosen = os.environ.get("AMSSIM_CACHE_DIR")
+    if chosen:
+        return Path(chosen) / "ptx"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amssim" / "ptx"
+
+
+@cache
+def stamp() -> str:
+    """Hash of the sources that kernels are made of and of the versions that compile them."""
+    digest, here = hashlib.sha256(), Path(__file__).parent
+    formats = here.parent / "amssim" / "minifloat.py"
+    for source in [*sorted(here.rglob("*.py")), formats]:
+        digest.update(source.read_bytes())
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            digest.update(f"{package} {metadata.version(package)}".encode())
+    return digest.hexdigest()
+
+
+def cached(key: tuple, build: Callable[[], str]) -> str:
+    """PTX of ``key``: what is on disk, else what ``build`` returns, which is then kept there.
+
+    Args:
+        key: all that the PTX depends on beside sources and versions; equal keys, equal ``repr``.
+        build: compiles it.
+    """
+    with suppress(OSError, RuntimeError, UnicodeDecodeError):  # RuntimeError: no home directory
+        path = folder() / f"{hashlib.sha256(f'{stamp()} {key!r}'.encode()).hexdigest()}.ptx"
+        text = path.read_text()
+        if ".visible .entry" in text and text.rstrip().endswith("}"):
+            return text
+    text = build()
+    with suppress(OSError, RuntimeError, UnboundLocalError):
+        _write(path, text)
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that other processes see whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,81 @@
+"""How a warp of the GEMV walks along its units.
+
+The units of a block, row tile by row tile, are one list. Teams of warps share it evenly, each a
+contiguous range that its warps take in turns, a burst of four units at a time. A *place* is where
+a unit lies: (offset in memory, unit in the row).
+"""
+
+from numba import cuda
+
+from cuda_kernels.forms import UNIT_BYTES
+from cuda_kernels.ptx import u32, u64
+
+BURST = 4  # units that a warp takes at a time
+
+
+def make_partition(split: bool, team: int):
+    """Make the device functions that find a warp's range of its block's units."""
+
+    @cuda.jit(device=True, inline="always")
+    def tile_of(i, n, per_tile):
+        """Row tile, counted from the block's first, of unit i of the block's list."""
+        return u32(i // n) if split else u32((u64(i) * per_tile) >> u64(32))
+
+    @cuda.jit(device=True, inline="always")
+    def slot_of(tile, place):
+        """Slot of this warp's sums of a row tile: a different one for each pair."""
+        number, mate = place
+        return u32(u32(number + tile) * u32(team) + mate)
+
+    @cuda.jit(device=True, inline="always")
+    def partition(sizes, per_tile):
+        """((first row tile, row tiles, first unit, units) of the block, (team, mate) of the warp,
+        (begin, end) of its team's range, (first unit in the list, its row tile, place in that))."""
+        units, cluster_tiles, full, slice_units, share = sizes
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        mate, number = u32(warp % u32(team)), u32(warp // u32(team))
+        cluster = u32(cuda.blockIdx.y)
+        less = u32(cluster - min(cluster, full))  # clusters ahead with a row tile less
+        first_tile = u32(cluster * cluster_tiles - less)
+        tiles = u32(cluster_tiles - u32(cluster >= full))
+        first = u32(u32(cuda.blockIdx.x) * slice_units)
+        n = u32(min(slice_units, u32(units - first)))
+        total = u32(tiles * n)
+        begin = u32(min(total, u32(number * share)))
+        end = u32(min(total, u32(begin + share)))
+        tile = tile_of(begin, n, per_tile)
+        i = u32(begin + mate * u32(BURST))
+        unit = u32(i - tile * n)  # may lie past the row tile's end: the loop sees to that
+        return (first_tile, tiles, first, n), (number, mate), (begin, end), (i, tile, unit)
+
+    return partition, tile_of, slot_of
+
+
+def make_steps(split: bool, team: int):
+    """Make the device functions that go from one place to another."""
+    others = u32(BURST * (team - 1))
+
+    @cuda.jit(device=True, inline="always")
+    def forward(place, slice_end):
+        """The place of the unit that comes next in the list."""
+        n, jump = slice_end
+        at, unit = u64(place[0] + u64(UNIT_BYTES)), u32(place[1] + u32(1))
+        if split and unit == n:
+            at, unit = u64(at + jump), u32(0)
+        return at, unit
+
+    @cuda.jit(device=True, inline="always")
+    def inside(place, slice_end):
+        """The same place, counted in the row tile that it lies in."""
+        at, unit = place
+        if split and unit >= slice_end[0]:
+            at, unit = u64(at + slice_end[1]), u32(unit - slice_end[0])
+        return at, unit
+
+    @cuda.jit(device=True, inline="always")
+    def pass_others(place, slice_end):
+        """The place after the bursts that the other warps of the team take."""
+        at = u64(place[0] + u64(others) * u64(UNIT_BYTES))
+        return inside((at, u32(place[1] + others)), slice_end)
+
+    return forward, inside, pass_others
