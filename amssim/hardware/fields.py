@@ -12,6 +12,7 @@ class Field(NamedTuple):
     low: float
     high: float
     meaning: str
+    whole: bool = False  # whether only whole numbers make sense
 
 
 #: Every figure of a profile. A CPU uses the same names: an SM is a core, a lane a 32-bit SIMD lane.
@@ -23,14 +24,14 @@ FIELDS = {
     "l2_bytes_per_s": Field("B/s", 1e9, 1e15, "bandwidth of that cache"),
     "l2_usable": Field("", 0.05, 2.0, "share of it where half of a cyclic read still hits"),
     "l2_sharpness": Field("", 0.5, 20.0, "exponent of the residency curve around its size"),
-    "sms": Field("", 1, 2048, "streaming multiprocessors, compute units or CPU cores"),
+    "sms": Field("", 1, 2048, "streaming multiprocessors, compute units or CPU cores", True),
     "clock_hz": Field("Hz", 1e8, 1e10, "clock under a memory-bound load"),
     "issue_lanes": Field("1/clk", 1, 2048, "lanes that can start any instruction, per SM"),
     "alu_lanes": Field("1/clk", 1, 2048, "logic and shift lanes per SM"),
     "imad_lanes": Field("1/clk", 1, 2048, "integer multiply-add lanes per SM"),
     "half_lanes": Field("1/clk", 1, 4096, "FP16 multiply-add elements per SM"),
     "tensor_flops": Field("1/s", 1e9, 1e17, "dense FP16 matrix rate with FP32 accumulation"),
-    "warps_per_sm": Field("", 1, 128, "resident warps (CPU: hardware threads per core)"),
+    "warps_per_sm": Field("", 1, 128, "resident warps (CPU: hardware threads per core)", True),
     "registers_per_sm": Field("", 16, 1e7, "32-bit registers per SM"),
     "shared_bytes_per_sm": Field("B", 1e3, 1e8, "shared memory per SM (CPU: L1 data cache)"),
     "launch_graph_s": Field("s", 0.0, 1e-3, "one more kernel in a graph (CPU: a parallel region)"),

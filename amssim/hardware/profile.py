@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from amssim.errors import FormatError
 from amssim.hardware.fields import FIELDS
 
 KINDS = ("gpu", "cpu")
+_KEYS, _MAY_HAVE = ("name", "title", "kind", "figures"), ("calibrated", "capability")
 
 
 class Figure(NamedTuple):
@@ -78,25 +78,38 @@ def from_json(data: object, where: str) -> Profile:
     """
     if not isinstance(data, dict):
         raise FormatError(f"{where}: a profile is a JSON object, found {type(data).__name__}")
-    for key in ("name", "title", "kind", "figures"):
-        if key not in data:
-            raise FormatError(
-                f"{where}: the profile has no {key!r}; it needs name, title, kind and figures"
-            )
-    if data["kind"] not in KINDS:
-        raise FormatError(f"{where}: kind is {data['kind']!r}, expected one of {', '.join(KINDS)}")
+    _check_keys(data, where)
     if not isinstance(data["figures"], dict):
         raise FormatError(f"{where}: figures must be an object of fields")
     _check_names(data["figures"], where)
     figures = {name: _figure(name, data["figures"][name], where) for name in FIELDS}
-    name, title, capability = str(data["name"]), str(data["title"]), data.get("capability", "")
-    if not re.fullmatch(r"(\d{1,2}\.\d)?", str(capability)):
+    calibrated, capability = data.get("calibrated", False), data.get("capability", "")
+    return Profile(data["name"], data["title"], data["kind"], figures, calibrated, capability)
+
+
+def _check_keys(data: dict, where: str) -> None:
+    for key in _KEYS:
+        if key not in data:
+            raise FormatError(f"{where}: the profile has no {key!r}; it needs {', '.join(_KEYS)}")
+    unknown = [key for key in data if key not in (*_KEYS, *_MAY_HAVE)]
+    if unknown:
         raise FormatError(
-            f"{where}: capability is {capability!r}, expected a CUDA compute capability such as "
-            f"'9.0', or nothing where the GPU has none"
+            f"{where}: unknown entry {unknown[0]!r}; a profile has {', '.join(_KEYS)}, "
+            f"and may have {' and '.join(_MAY_HAVE)}"
         )
-    calibrated = bool(data.get("calibrated", False))
-    return Profile(name, title, data["kind"], figures, calibrated, str(capability))
+    for key in ("name", "title"):
+        if not isinstance(data[key], str) or not data[key]:
+            raise FormatError(f"{where}: {key} is {data[key]!r}, expected some words")
+    if data["kind"] not in KINDS:
+        raise FormatError(f"{where}: kind is {data['kind']!r}, expected one of {', '.join(KINDS)}")
+    if not isinstance(data.get("calibrated", False), bool):
+        raise FormatError(f"{where}: calibrated is {data['calibrated']!r}, expected true or false")
+    capability = data.get("capability", "")
+    if not isinstance(capability, str) or not re.fullmatch(r"(\d{1,2}\.\d)?", capability):
+        raise FormatError(
+            f"{where}: capability is {capability!r}, expected a CUDA compute capability in "
+            f'quotes, such as "9.0"; leave it out where there is none'
+        )
 
 
 def _check_names(figures: dict, where: str) -> None:
@@ -104,9 +117,10 @@ def _check_names(figures: dict, where: str) -> None:
     unknown = [name for name in figures if name not in FIELDS]
     if missing:
         unit = FIELDS[missing[0]].unit or "a ratio or count"
+        misspelt = f"; unknown is {', '.join(map(repr, unknown))}" if unknown else ""
         raise FormatError(
             f"{where}: figure {', '.join(missing)} is missing: "
-            f"{FIELDS[missing[0]].meaning}, in {unit}"
+            f"{FIELDS[missing[0]].meaning}, in {unit}{misspelt}"
         )
     if unknown:
         raise FormatError(
@@ -119,11 +133,19 @@ def _figure(name: str, entry: object, where: str) -> Figure:
     field = FIELDS[name]
     if not (isinstance(entry, dict) and "value" in entry and entry.get("source")):
         raise FormatError(f"{where}: figure {name} needs a value and the source it comes from")
+    unknown = [key for key in entry if key not in Figure._fields]
+    words = all(isinstance(entry.get(key, ""), str) for key in ("source", "doubt"))
+    if unknown or not words:
+        raise FormatError(
+            f"{where}: figure {name} has a value, a source and perhaps a doubt, both in words; "
+            f"found {', '.join(unknown) or 'another type'}"
+        )
     value = entry["value"]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not field.low <= value <= field.high:
+    if not is_number or not field.low <= value <= field.high or (field.whole and value % 1):
+        whole = "a whole number from " if field.whole else ""
         raise FormatError(
-            f"{where}: {name} is {value!r}, expected {field.low:g} to {field.high:g}"
+            f"{where}: {name} is {value!r}, expected {whole}{field.low:g} to {field.high:g}"
             f"{' ' + field.unit if field.unit else ''}: {field.meaning}"
         )
-    return Figure(value, str(entry["source"]), str(entry.get("doubt", "")))
+    return Figure(value, entry["source"], entry.get("doubt", ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 from amssim.errors import InputError
@@ -134,7 +134,7 @@ def predict_decode(
     found, shapes = profile(gpu), model(name)
     context = check_count(context, "context", 2**24, least=0)
     batch = check_count(batch, "batch", MAX_BATCH)
-    if kv_bits not in KV_BITS:
+    if not isinstance(kv_bits, Integral) or kv_bits not in KV_BITS:
         raise InputError(f"kv_bits is {kv_bits!r}, expected one of {', '.join(map(str, KV_BITS))}")
     options = {"gpu": found, "batch": batch, "graph": graph}
     parts = [

@@ -162,7 +162,6 @@ def kernels() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _KERNELS.glob("*.json")))
 
 
-@cache
 def descriptor(name: str) -> Descriptor:
     """Return a kernel descriptor by name.
 
@@ -171,6 +170,11 @@ def descriptor(name: str) -> Descriptor:
     """
     if name not in kernels():
         raise InputError(f"unknown kernel {name!r}: choose one of {', '.join(kernels())}")
+    return _read(name)
+
+
+@cache
+def _read(name: str) -> Descriptor:
     data = json.loads((_KERNELS / f"{name}.json").read_text())
     fits = _FITS / f"{name}.json"
     fitted = json.loads(fits.read_text())["fits"] if fits.exists() else []

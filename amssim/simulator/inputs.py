@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -86,7 +87,10 @@ def check_bits(bits: Real | str | Scheme) -> float:
     True
     """
     if isinstance(bits, Scheme | str):
-        return float(scheme(bits).bits)
+        try:
+            return float(scheme(bits).bits)
+        except SchemeError as error:
+            raise InputError(f"bits is {bits!r}, expected 1 to 16, or a name: {error}") from None
     _check_real(bits, "bits", "1 to 16, such as 5.33, or the name of a scheme")
     if not 1 <= bits <= 16:
         raise InputError(f"bits is {bits!r}, expected 1 to 16 bits per weight")
@@ -98,7 +102,8 @@ def check_bits(bits: Real | str | Scheme) -> float:
 
 def check_shape(shape: object) -> tuple[int, int]:
     """Return (rows, columns) of the weights."""
-    if isinstance(shape, str) or not hasattr(shape, "__len__") or len(shape) != 2:
+    ordered = hasattr(shape, "__len__") and not isinstance(shape, str | bytes | dict | set)
+    if not ordered or len(shape) != 2:
         raise InputError(f"shape is {shape!r}, expected (rows, columns) such as (28672, 4096)")
     rows, columns = shape
     return check_count(rows, "rows", MAX_SIDE), check_count(columns, "columns", MAX_SIDE)
@@ -153,5 +158,11 @@ def check_path(path: str | Path, name: str) -> Path:
 
 def _check_real(value: object, name: str, expected: str) -> None:
     real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value):
-        raise InputError(f"{name} is {value!r}, expected {expected}")
+    if not real or not abs(value) < math.inf or abs(value) > sys.float_info.max:
+        raise InputError(f"{name} is {_shown(value)}, expected {expected}")
+
+
+def _shown(value: object) -> str:
+    """The value in the length of a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -10,13 +10,16 @@ from pathlib import Path
 from amssim.errors import FormatError, InputError, UnsupportedError
 
 _PRESETS = Path(__file__).parent / "models"
-_REQUIRED = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "vocab_size",
-)
+#: Names of the sizes in a config, and of those that may be absent or null.
+_REQUIRED = {
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "intermediate": "intermediate_size",
+    "heads": "num_attention_heads",
+    "vocabulary": "vocab_size",
+}
+_OPTIONAL = {"kv_heads": "num_key_value_heads", "head_size": "head_dim"}
+_MOST = 2**24
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 
@@ -77,6 +80,8 @@ def model(name: str | Path | Model) -> Model:
     """
     if isinstance(name, Model):
         return name
+    if not isinstance(name, str | Path):
+        raise InputError(f"a model is a preset's name, a path or a Model, found {name!r}")
     if isinstance(name, str) and name.lower() in models():
         path = _PRESETS / f"{name.lower()}.json"
     else:
@@ -95,29 +100,41 @@ def model(name: str | Path | Model) -> Model:
 
 
 def _from_config(config: object, path: Path) -> Model:
+    if isinstance(config, dict):
+        config = config.get("text_config", config)
     if not isinstance(config, dict):
         raise FormatError(f"{path}: a config is a JSON object, found {type(config).__name__}")
-    config = config.get("text_config", config)
     for key in _EXPERTS:
         if config.get(key):
             raise UnsupportedError(
                 f"{path}: {key} is {config[key]}; mixtures of experts are not modelled"
             )
-    missing = [key for key in _REQUIRED if key not in config]
+    missing = [key for key in _REQUIRED.values() if key not in config]
     if missing:
-        raise FormatError(f"{path} has no {', '.join(missing)}: not a decoder's config.json")
-    heads = config["num_attention_heads"]
-    sizes = {
-        "layers": config["num_hidden_layers"],
-        "hidden": config["hidden_size"],
-        "intermediate": config["intermediate_size"],
-        "heads": heads,
-        "kv_heads": config.get("num_key_value_heads") or heads,
-        "head_size": config.get("head_dim") or config["hidden_size"] // max(1, heads),
-        "vocabulary": config["vocab_size"],
-    }
-    for key, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**24:
-            raise FormatError(f"{path}: {key} is {value!r}, expected a whole number of at least 1")
+        raise FormatError(
+            f"{path} has no {', '.join(missing)}; a decoder's config.json states "
+            f"{', '.join(_REQUIRED.values())}"
+        )
+    names = _REQUIRED | {k: v for k, v in _OPTIONAL.items() if config.get(v) is not None}
+    sizes = {field: _size(config, key, path) for field, key in names.items()}
+    sizes.setdefault("kv_heads", sizes["heads"])
+    _check_divides(path, "num_attention_heads", sizes["heads"], "kv heads", sizes["kv_heads"])
+    if "head_size" not in sizes:
+        _check_divides(path, "hidden_size", sizes["hidden"], "heads", sizes["heads"])
+        sizes["head_size"] = sizes["hidden"] // sizes["heads"]
     name = path.parent.name if path.name == "config.json" else path.stem
     return Model(name, **sizes)
+
+
+def _size(config: dict, key: str, path: Path) -> int:
+    value = config[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < _MOST:
+        raise FormatError(
+            f"{path}: {key} is {value!r}, expected a whole number from 1 to {_MOST - 1}"
+        )
+    return value
+
+
+def _check_divides(path: Path, key: str, size: int, what: str, parts: int) -> None:
+    if size % parts:
+        raise FormatError(f"{path}: {key} is {size}, expected a multiple of the {parts} {what}")

@@ -12,11 +12,13 @@ from amssim.hardware import Profile
 from amssim.scheme import Scheme
 from amssim.simulator import equations
 from amssim.simulator.descriptor import device
-from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, problem
+from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, check_bits, problem
 from amssim.simulator.results import OVERHEAD, RESOURCES, Latency, Speedup
 
 #: Relative error that is stated for a kernel and device without any measurement.
 UNKNOWN_ERROR = 0.5
+#: Of the GPUs that our kernels run on, ten times CUDA's.
+LEAST_CAPABILITY = 80
 
 
 def predict_latency(
@@ -76,7 +78,7 @@ def predict_speedup(
     >>> float(fast) > 1, fast.baseline.problem.kernel.name
     (True, 'cublas_fp16')
     """
-    q = problem(bits, gpu, shape, batch, kernel, l2, graph)
+    q = problem(check_bits(bits), gpu, shape, batch, kernel, l2, graph)
     b = problem(None, q.profile, shape, batch, baseline, l2, graph)
     quantized, base = _latency(q), _latency(b)
     error = math.hypot(quantized.relative_error, base.relative_error)
@@ -99,6 +101,8 @@ def _evidence(found: Latency) -> Iterator[str]:
     """Yield what the prediction does not rest on, in words."""
     p, name = found.problem, found.problem.kernel.name
     variant = found.variant
+    if variant.planned and device(p.profile).capability < LEAST_CAPABILITY:
+        yield f"{name} needs CUDA compute capability 8.0, which {p.profile.name} does not have"
     _, error, own = variant.fit(p.profile)
     if not own and error is None:
         yield f"no measurement of {name} on {p.profile.name}: its costs are assumed, not fitted"

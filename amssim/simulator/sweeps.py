@@ -12,7 +12,7 @@ import numpy as np
 from amssim.errors import InputError
 from amssim.hardware import Profile, names, profile
 from amssim.scheme import Scheme
-from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, problem
+from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, check_bits, problem
 from amssim.simulator.many import seconds
 
 _MAX_POINTS = 10**8
@@ -73,7 +73,8 @@ def sweep(
     >>> table.speedup.shape, bool((table.speedup > 1).all())
     ((2, 1, 2, 2), True)
     """
-    widths, shapes, batches = _list(bits, "bits"), _list(shape, "shape"), _list(batch, "batch")
+    widths = [check_bits(width) for width in _list(bits, "bits")]
+    shapes, batches = _list(shape, "shape"), _list(batch, "batch")
     devices = _devices(gpu)
     points = len(widths) * len(shapes) * len(batches) * len(devices)
     if points > _MAX_POINTS:

@@ -104,3 +104,39 @@ def test_other_faults_of_a_profile(plain):
     del plain["figures"]["sms"]["source"]
     with pytest.raises(FormatError, match="sms needs a value and the source"):
         from_json(plain, "mine.json")
+
+
+FAULTS = [
+    ({"name": ["a"]}, "name is .*, expected some words"),
+    ({"title": ""}, "title is '', expected some words"),
+    ({"calibrated": "no"}, "calibrated is 'no', expected true or false"),
+    ({"capability": 9.0}, 'capability is 9.0, expected .* such as "9.0"'),
+    ({"capability": "nine"}, "capability is 'nine'"),
+    ({"capabilty": "9.0"}, "unknown entry 'capabilty'; a profile has name, title, kind, figures"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTS, ids=str)
+def test_faults_beside_the_figures(change, message, plain):
+    with pytest.raises(FormatError, match=message):
+        from_json(plain | change, "mine.json")
+
+
+FIGURES = [
+    ({"value": 132, "source": 5}, "found another type"),
+    ({"value": 132, "source": "a", "dobut": "b"}, "found dobut"),
+    ({"value": 132.5, "source": "a"}, "sms is 132.5, expected a whole number from 1 to 2048"),
+]
+
+
+@pytest.mark.parametrize(("figure", "message"), FIGURES, ids=str)
+def test_faults_of_a_figure(figure, message, plain):
+    plain["figures"]["sms"] = figure
+    with pytest.raises(FormatError, match=message):
+        from_json(plain, "mine.json")
+
+
+def test_a_misspelt_figure_is_named_beside_the_missing_one(plain):
+    plain["figures"]["smss"] = plain["figures"].pop("sms")
+    with pytest.raises(FormatError, match="figure sms is missing.*unknown is 'smss'"):
+        from_json(plain, "mine.json")

@@ -85,10 +85,12 @@ def test_optional_fields_have_the_usual_defaults(config):
 def test_configs_that_are_refused(config, tmp_path):
     with pytest.raises(FormatError, match="has no vocab_size"):
         model(config(vocab_size=None))
-    with pytest.raises(FormatError, match="layers is 0"):
-        model(config(num_hidden_layers=0))
-    with pytest.raises(FormatError, match="hidden is '512'"):
-        model(config(hidden_size="512", head_dim=64))
+    with pytest.raises(FormatError, match="hidden_size is 500, expected a multiple of the 8 heads"):
+        model(config(hidden_size=500))
+    with pytest.raises(FormatError, match="heads is 8, expected a multiple of the 3 kv heads"):
+        model(config(num_key_value_heads=3))
+    with pytest.raises(FormatError, match="found int"):
+        model(config(text_config=5))
     with pytest.raises(UnsupportedError, match="num_local_experts is 8"):
         model(config(num_local_experts=8))
     with pytest.raises(InputError, match=r"unknown model 'gpt-5': choose one of .*llama-3.1-8b"):
@@ -102,7 +104,23 @@ def test_configs_that_are_refused(config, tmp_path):
         model(bad)
 
 
+SIZES = ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"]
+SIZES += ["vocab_size", "num_key_value_heads", "head_dim"]
+
+
+@pytest.mark.parametrize("key", SIZES)
+@pytest.mark.parametrize("value", [0, -1, 1.5, "512", [1], True, float("nan"), 10**30], ids=str)
+def test_a_size_of_a_config_is_a_whole_number(config, key, value):
+    with pytest.raises(FormatError, match=f"config.json: {key} is .*, expected a whole number"):
+        model(config(**{key: value}))
+
+
 def test_bad_options():
+    for bad in (None, 5):
+        with pytest.raises(InputError, match=f"a model is a preset's name.*found {bad}"):
+            predict_decode(bad)
+    with pytest.raises(InputError, match=r"kv_bits is 16.0, expected one of"):
+        predict_decode(kv_bits=16.0)
     assert models()
     with pytest.raises(InputError, match="kv_bits is 3, expected one of 4, 8, 16"):
         predict_decode(kv_bits=3)

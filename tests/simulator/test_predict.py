@@ -86,6 +86,8 @@ def test_warnings_in_words():
     assert "not measured on rtx3090" in warnings(5.33, gpu="rtx3090")
     assert "beyond the 64" in warnings(8, kernel="trtllm_int8", batch=100)
     assert "estimated" in warnings(5.0)
+    assert "needs CUDA compute capability 8.0, which v100" in warnings(5.33, gpu="v100")
+    assert "needs CUDA" not in warnings(5.33, gpu="a10")
     assert "limited by instructions" in warnings(6, kernel="fp6_llm", batch=64)
 
 
@@ -106,7 +108,10 @@ BAD = [
     ({"bits": math.nan}, "bits is nan, expected 1 to 16"),
     ({"bits": True}, "bits is True"),
     ({"bits": [4]}, r"bits is \[4\]"),
-    ({"bits": "fp99"}, "99 bits: choose one of"),
+    ({"bits": "fp99"}, "bits is 'fp99', expected 1 to 16, or a name: .*99 bits: choose one of"),
+    ({"bits": "5,33"}, "bits is '5,33', expected 1 to 16"),
+    ({"bits": None}, "bits is None, expected 1 to 16"),
+    ({"bits": 10**400}, "bits is 1000"),
     ({"gpu": "gtx1080"}, "unknown device 'gtx1080': choose one of"),
     ({"shape": (0, 4096)}, "rows is 0, expected a whole number from 1"),
     ({"shape": (4096, -1)}, "columns is -1"),
@@ -114,16 +119,19 @@ BAD = [
     ({"shape": (4096, math.nan)}, "columns is nan"),
     ({"shape": 4096}, r"shape is 4096, expected \(rows, columns\)"),
     ({"shape": "ab"}, "shape is 'ab'"),
+    ({"shape": {4096, 8192}}, r"shape is \{\d+, \d+\}, expected \(rows, columns\)"),
     ({"batch": 0}, "batch is 0"),
     ({"batch": 1.0}, "batch is 1.0"),
     ({"batch": 10**9}, "batch is 1000000000"),
     ({"kernel": "nothing"}, "unknown kernel 'nothing': choose one of ams"),
+    ({"kernel": ["ams"]}, r"unknown kernel \['ams'\]: choose one of ams"),
     ({"kernel": "fp6_llm", "bits": 4}, "kernel 'fp6_llm' reads 5 to 6 bits per weight, found 4"),
     ({"kernel": "ams_cpu"}, "kernel 'ams_cpu' runs on a cpu, and h200 is a gpu: choose"),
     ({"baseline": "ams"}, "kernel 'ams' reads 1 to 16 bits: give bits"),
     ({"l2": "warm"}, "l2 is 'warm', expected 'cold', 'hot'"),
     ({"l2": 0}, "l2 is 0"),
     ({"l2": math.inf}, "l2 is inf"),
+    ({"l2": 10**400}, "l2 is 1000"),
     ({"graph": "yes"}, "graph is 'yes', expected True or False"),
 ]
 
