@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 from amssim.simulator.launch import (
     GEMM_BATCH,
-    GEMM_LOADS,
     GEMV,
-    GEMV_LOADS,
     STATIC_BYTES,
     TILE_ROWS,
     UNIT_BYTES,
@@ -151,17 +149,15 @@ def plan_of(device: Device, kernel: Kernel, load: Load) -> Plan:
 def planned(kernel: Kernel, load: Load, found: Plan) -> Launch:
     """The launch of a plan."""
     columns = unit_columns(int(kernel.group))
-    streams = found.kernel == GEMV  # its x is there before, and without idle columns
-    loads = GEMV_LOADS if streams else GEMM_LOADS
-    batch = min(load.batch, GEMM_BATCH) if streams else float(found.columns)
+    brought = min(load.batch, GEMM_BATCH) if found.kernel == GEMV else float(found.columns)
     return Launch(
         float(found.splits * found.blocks),
         float(found.splits),
         float(found.slots),
         float(found.units * TILE_ROWS * columns),
-        batch * float(found.slice_units * columns),
+        brought * float(found.slice_units * columns),
         float(found.columns),
-        float(found.warps * loads * UNIT_BYTES),
+        float(found.warps * found.loads * UNIT_BYTES),
         1.0,
     )
 

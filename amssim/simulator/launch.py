@@ -1,8 +1,9 @@
 """Which kernel of ours serves a product, in which blocks: cuda_kernels/plan.py as plain arithmetic.
 
-The plan is stated twice on purpose (docs/decisions/0003): this copy needs neither Numba nor a GPU
-for one prediction, and compiles for millions. A test holds the two together, choice by choice.
-Nothing here checks its input. All sizes are whole numbers.
+The plan, and the arithmetic of cuda_kernels/grids.py, are stated twice on purpose: this copy needs
+neither Numba nor a GPU for one prediction, and compiles for millions (docs/decisions/0003). A test
+holds the two together, choice by choice. Functions have the names of their originals, and the
+reasons stand there. Nothing here checks its input; all sizes are whole numbers.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from typing import NamedTuple
 
 #: What `Plan.kernel` may be; 0 is no launch at all.
 GEMV, GEMM, WARPGROUP = 1, 2, 3
-GEMV_BATCH, GEMM_BATCH = 8, 64
+GEMV_BATCH, GEMM_BATCH = 16, 64
 STATIC_BYTES = 1024  # of shared memory that each block takes for itself
 SLOT_BYTES = 512  # sums of 16 rows x 8 columns, float32
 TILE_ROWS, WARP_TILES, STEP = 16, 2, 4
 UNIT_BYTES = 512
-#: Loads of a unit that one warp keeps requested: GEMV four, the others four of two row tiles.
-GEMV_LOADS, GEMM_LOADS = 4, 8
+BURST, TAIL_BYTES = 4, 128  # units that a warp of the GEMV takes at a time, FP4.25's shared bits
+#: Block shapes of the GEMV: threads, blocks that fit a multiprocessor, blocks that a grid has for
+#: each, warps of a team, bursts in a ring in shared memory (0: one burst in registers).
+ONE, TWO, WIDE = (512, 1, 1, 1, 0), (512, 2, 2, 1, 0), (1024, 1, 1, 1, 0)
+WIDE_IN_TEAMS, TWO_RINGS = (1024, 1, 1, 4, 0), (512, 2, 2, 4, 2)
+RING, PAIRED_RING = (512, 1, 1, 1, 3), (512, 2, 1, 1, 2)
 GEMM_WARPS, WIDE_GEMM_WARPS = (16, 14, 12, 10, 8, 6), (12, 8)  # of the latter with 64 columns
 WARPGROUP_SHAPES = ((8, 1), (8, 2), (12, 1), (12, 3), (16, 1), (16, 2), (16, 4))
 
@@ -41,9 +46,10 @@ class Plan(NamedTuple):
     units: int  # that the warps of a block multiply, those past the end included
     slice_units: int  # along K
     columns: int  # of x that are multiplied at once, in eights
+    loads: int  # units that a warp keeps requested
 
 
-NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0)
+NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -92,29 +98,30 @@ def column_tiles(batch: int) -> int:
 def try_gemv(
     gpu: Gpu, group: int, rows: int, columns: int, batch: int, shape: tuple, splits: int
 ) -> Plan:
-    """A GEMV whose blocks have ``shape``: threads, blocks per multiprocessor, warps of a team."""
-    threads, resident, team = shape
-    tiles = ceil_div(rows, TILE_ROWS)
+    """A GEMV with one of the block shapes above."""
+    threads, resident, per_sm, team, depth = shape
+    tiles, x_tiles = ceil_div(rows, TILE_ROWS), column_tiles(batch)
     n = slice_of(units_of(group, columns), splits, 4 if group == 4 else 1)
     if n == 0 or (n < 4 * team and team > 1):
         return NO_PLAN
-    teams = threads // 32 // team
+    teams, slot_bytes = threads // 32 // team, x_tiles * SLOT_BYTES
+    burst_bytes = BURST * UNIT_BYTES + (TAIL_BYTES if group == 4 else 0)
     room = gpu.shared_bytes // resident - (STATIC_BYTES if resident > 1 else 0)
-    room -= batch * row_stride(group, n) + teams * team * SLOT_BYTES
-    most_tiles = room // (team * SLOT_BYTES + 128)
+    room -= batch * row_stride(group, n) + teams * team * (slot_bytes + depth * burst_bytes)
+    most_tiles = room // (team * slot_bytes + 128)
     if most_tiles < 1:
         return NO_PLAN
-    clusters = max(1, running(gpu, splits) * resident // splits)
-    waves = ceil_div(tiles, clusters * most_tiles)
-    block_tiles = ceil_div(tiles, clusters * waves)
-    blocks = ceil_div(tiles, block_tiles)
+    clusters = max(1, running(gpu, splits) * per_sm // splits)
+    blocks = min(tiles, clusters * ceil_div(tiles, clusters * most_tiles))
+    block_tiles = ceil_div(tiles, blocks)
     share = ceil_div(block_tiles * n, teams)
     if team > 1 or group == 4:
         share = ceil_div(share, 4) * 4
     if block_tiles * n * n >= 2**32 or blocks >= 2**16:
         return NO_PLAN
-    slots = clusters * splits
-    return Plan(GEMV, splits, blocks, threads // 32, slots, share * teams, n, 8)
+    slots = max(1, running(gpu, splits) * resident // splits) * splits
+    loads, units = BURST * max(1, depth), share * teams
+    return Plan(GEMV, splits, blocks, threads // 32, slots, units, n, 8 * x_tiles, loads)
 
 
 def try_gemm(
@@ -133,7 +140,7 @@ def try_gemm(
     if n == 0 or slots == 0 or not fits:
         return NO_PLAN
     units = WARP_TILES * warps * n
-    return Plan(GEMM, splits, blocks, warps, slots, units, n, 8 * tiles)
+    return Plan(GEMM, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP)
 
 
 def try_warpgroup(
@@ -159,55 +166,71 @@ def try_warpgroup(
         return NO_PLAN
     units = most * ceil_div(n, round_units) * round_units
     slots = running(gpu, splits)
-    return Plan(WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles)
+    return Plan(WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP)
 
 
 def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     """The launch of a product with 1 to `GEMM_BATCH` columns of x."""
-    if better_by_warpgroup(gpu, group, rows * columns, columns, batch):
+    found = NO_PLAN
+    if better_by_warpgroup(gpu, group, rows, columns, batch):
         found = best_warpgroup(gpu, group, rows, columns, batch)
-        if found.kernel > 0:
-            return found
-    if batch <= GEMV_BATCH and not better_by_gemm(gpu, group, rows, batch):
-        for splits in (1, 2):
-            for shape in gemv_shapes(gpu, group, rows, columns, batch):
-                found = try_gemv(gpu, group, rows, columns, batch, shape, splits)
-                if found.kernel > 0 and (splits == 1 or gpu.capability >= 90):
-                    return found
-    return best_gemm(gpu, group, rows, columns, batch)
+    elif batch <= GEMV_BATCH and not better_by_gemm(gpu, group, rows, columns, batch):
+        found = best_gemv(gpu, group, rows, columns, batch)
+    return found if found.kernel > 0 else best_gemm(gpu, group, rows, columns, batch)
 
 
-def better_by_warpgroup(gpu: Gpu, group: int, weights: int, columns: int, batch: int) -> bool:
-    """Whether warpgroups pay: always from 33 rows on, below only in large layers."""
+def better_by_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
+    """Whether warpgroups pay."""
     if gpu.capability != 90 or batch <= 4:
         return False
-    if batch <= 8:
-        return weights >= 2**27 and columns > 20000
-    least = 2**26 if batch > 16 else 10**8 if group == 4 else 2**27
-    return batch > 32 or weights >= least
+    if batch > 16:
+        return rows > 5120
+    if rows * columns < 2**27 or rows < 8192:
+        return False
+    if batch > 8:
+        return group == 3 or columns > 8192
+    return columns > (20000 if group == 4 else 16000)
 
 
-def better_by_gemm(gpu: Gpu, group: int, rows: int, batch: int) -> bool:
+def better_by_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
     """Whether staging all activations in every block costs more than sharing K."""
-    return gpu.capability >= 90 and group == 3 and batch > 4 and 4096 < rows <= 16384
+    if gpu.capability < 90 or batch <= 4:
+        return batch > 8
+    if batch > 8:
+        return group == 3 or rows < 8192 or columns > 8192
+    return group == 3 and not 16384 < rows <= 32768
+
+
+def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """The first block shape that fits, with the fewest slices."""
+    splits = 1
+    while splits <= (4 if gpu.capability >= 90 else 1):
+        for shape in gemv_shapes(gpu, group, rows, columns, batch):
+            found = try_gemv(gpu, group, rows, columns, batch, shape, splits)
+            if found.kernel > 0:
+                return found
+        splits *= 2
+    return NO_PLAN
 
 
 def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tuple:
-    """Block shapes in the order of preference, four of them."""
-    one, two, two_in_teams = (512, 1, 1), (512, 2, 1), (512, 2, 4)
-    wide, wide_in_teams = (1024, 1, 1), (1024, 1, 8)
+    """Block shapes in the order of preference, four of them; the last may come again."""
     tiles, long = ceil_div(rows, TILE_ROWS), columns > 16000
     if batch > 2:
         few = tiles <= 8 * gpu.sms and not (long and tiles >= 512)
-        return (one, wide, wide, wide) if group == 4 and few else (wide, one, one, one)
-    if long and tiles >= 512:
-        return wide_in_teams, wide, two, one
-    single = one if group == 4 else wide
+        narrow = group == 4 and (few or batch > 8)
+        return (ONE, WIDE, WIDE, WIDE) if narrow else (WIDE, ONE, ONE, ONE)
+    small = rows * columns < 2**25
+    if group == 4:
+        if small:
+            return ONE, WIDE, WIDE, WIDE
+        return (RING, ONE, WIDE, WIDE) if long else (PAIRED_RING, RING, ONE, WIDE)
     slots = 2 * gpu.sms
-    uneven = tiles < 0.9 * slots * ceil_div(tiles, slots)
-    if uneven or (group == 4 and tiles <= slots):
-        return single, two, wide, wide
-    return (two_in_teams, two, wide, one) if group == 4 else (two, wide, one, one)
+    if small:
+        return TWO, WIDE, ONE, ONE
+    if long or tiles < 0.9 * slots * ceil_div(tiles, slots):
+        return WIDE_IN_TEAMS if long else WIDE, ONE, ONE, ONE
+    return (TWO_RINGS, TWO, WIDE, ONE) if tiles >= 1000 else (TWO, WIDE, ONE, ONE)
 
 
 def best_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
@@ -243,7 +266,7 @@ def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan
             allowed = column_tiles(batch) < 8 or warps in WIDE_GEMM_WARPS
             if found.kernel > 0 and allowed:
                 waves = ceil_div(splits * found.blocks, running(gpu, splits))
-                cost = waves * (found.slice_units * warps + 200 * (splits > 1))
+                cost = waves * (found.slice_units * max(10, warps) + 200 * (splits > 1))
                 tied = cost == least and warps > best.warps
                 if best.kernel == 0 or cost < least or tied:
                     best, least = found, cost
@@ -255,4 +278,5 @@ def without_limits(gpu: Gpu, group: int, rows: int, columns: int, batch: int) ->
     """What a GPU whose shared memory is too small for any launch would have to run."""
     blocks = ceil_div(ceil_div(rows, TILE_ROWS), WARP_TILES * 8)
     n = slice_of(units_of(group, columns), 1, STEP)
-    return Plan(GEMM, 1, blocks, 8, gpu.sms, WARP_TILES * 8 * n, n, 8 * column_tiles(batch))
+    units, x_columns = WARP_TILES * 8 * n, 8 * column_tiles(batch)
+    return Plan(GEMM, 1, blocks, 8, gpu.sms, units, n, x_columns, 2 * STEP)

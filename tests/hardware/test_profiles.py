@@ -138,5 +138,5 @@ def test_faults_of_a_figure(figure, message, plain):
 
 def test_a_misspelt_figure_is_named_beside_the_missing_one(plain):
     plain["figures"]["smss"] = plain["figures"].pop("sms")
-    with pytest.raises(FormatError, match="figure sms is missing.*unknown is 'smss'"):
+    with pytest.raises(FormatError, match=r"figure sms is missing.*unknown is 'smss'"):
         from_json(plain, "mine.json")

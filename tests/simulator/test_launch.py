@@ -35,11 +35,12 @@ def theirs(form, rows, columns, batch, gpu) -> dict:
     if isinstance(found, GemvPlan):
         warps = found.threads // 32
         kernel, units, resident = launch.GEMV, found.share * (warps // found.team), found.resident
+        loads = 4 * max(1, found.depth)
     elif isinstance(found, GemmPlan):
-        warps, resident = found.warps, 1
+        warps, resident, loads = found.warps, 1, 8
         kernel, units = launch.GEMM, 2 * warps * n
     else:
-        warps, resident = found.warps, 1
+        warps, resident, loads = found.warps, 1, 8
         kernel, units = launch.WARPGROUP, 2 * (warps // found.groups) * n
     slots = gpu.blocks(splits) * resident // splits * splits
     return {
@@ -50,7 +51,8 @@ def theirs(form, rows, columns, batch, gpu) -> dict:
         "slots": slots,
         "units": units,
         "slice_units": n,
-        "columns": 8 * getattr(found, "columns", 1),
+        "columns": 8 * found.columns,
+        "loads": loads,
     }
 
 
