@@ -34,6 +34,9 @@ class OpenCheckpoint(Mapping[str, "np.ndarray | PackedTensor"]):
         with TensorReader(header) as reader:
             return reader.whole(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._found
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._found))
 

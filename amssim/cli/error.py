@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-from io import StringIO
 from itertools import product
 from pathlib import Path
 
 from amssim.cli import output_file, terminal
-from amssim.errors import InputError, OutputError
+from amssim.errors import InputError
 from amssim.rules import SCALE_RULES, SEARCH_RULES
 
 _DESCRIPTION = """\
@@ -19,11 +16,13 @@ choice the whole study runs: k, element, search rule, axis, order, scales."""
 _EXAMPLES = """\
 examples:
   amssim error
-  amssim error model/ --output study.csv
+  amssim error model/ --output study.csv --plot study.svg
+  amssim error model/ --tokens heldout.npy --scheme fp4.25 --weighted
   amssim error layer.npy --activations x.npy --scheme fp4.25 --scheme fp5.33
   amssim error --density t5 --scheme fp4.25 --scale-block 256 --scale-block 64
   amssim error --density laplace --budget 4.25
 """
+_SCHEMA = "amssim.error/1"
 _MOST = 1e12
 
 
@@ -56,18 +55,27 @@ def add_parser(subparsers) -> None:
     )
     chosen.add_argument("--share-axis", action="append", metavar="AXIS", help="input, output")
     chosen.add_argument("--order", action="append", help="stored, columns, magnitude")
-    parser.add_argument(
-        "--activations", metavar="FILE", help=".npy of inputs, float [samples, columns]"
+    inputs = parser.add_argument_group("inputs of the layers, for output error")
+    inputs.add_argument(
+        "--activations",
+        metavar="FILE",
+        help=".npy of inputs, float [samples, columns], or .safetensors of such by layer",
     )
-    parser.add_argument(
-        "--weighted", action="store_true", help="the search weighs errors by the activations"
+    inputs.add_argument(
+        "--tokens", metavar="FILE", help="token ids: run SOURCE, a language model, on them"
+    )
+    inputs.add_argument(
+        "--weighted", action="store_true", help="the search weighs errors by the inputs"
     )
     parser.add_argument(
         "--budget", type=float, metavar="BITS", help="instead: the best formats of so many bits"
     )
-    output_file.add_output(parser, "write the records: CSV if FILE ends in .csv, else JSON")
+    output_file.add_output(parser)
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="FILE_cost_of_k.svg and two more figures"
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw the costs of k, search and scales: f.svg is f_cost_of_k.svg ...",
     )
     terminal.add_json(parser)
     parser.set_defaults(run=run)
@@ -76,20 +84,21 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the study, print its tables or JSON and write what was asked for."""
     output_file.check_new(args.output)
-    if args.plot and not args.plot.parent.is_dir():
-        raise OutputError(f"{args.plot} cannot be written: no directory {args.plot.parent}")
     if args.budget is not None:
         from amssim.cli import error_budget
 
         return error_budget.run(args)
+    if args.plot:
+        from amssim.cli import error_plots
+
+        error_plots.check(args.plot)
     records = _records(args)
     found = {"source": args.source or args.density, "records": records}
-    if args.output:
-        output_file.write_new(args.output, _text(args.output, found))
+    output_file.write_records(args.output, _SCHEMA, found, records)
     if args.plot:
-        _plot(args.plot, records)
+        error_plots.draw(args.plot, records)
     if args.json:
-        terminal.print_json("amssim.error/1", found)
+        terminal.print_json(_SCHEMA, found)
     else:
         _print(**found, whole=not _choices(args))
     return 0
@@ -98,14 +107,28 @@ def run(args: argparse.Namespace) -> int:
 def _records(args: argparse.Namespace) -> list[dict]:
     from amssim.error.sources import watched
     from amssim.error.sweep import default_choices, sweep
-    from amssim.error.tally import Layer
 
-    moments = _activations(args.activations)
-    choices = _choices(args) or default_choices(weighted=moments is not None)
+    inputs = _inputs(args)
+    choices = _choices(args) or default_choices(weighted=inputs is not None)
     layers, total = _layers(args)
     with terminal.progress_bar("auto", "measuring") as progress:
         layers = watched(layers, total, progress)
-        return sweep((Layer(layer.name, layer.weights, moments) for layer in layers), choices)
+        return sweep(inputs.beside(layers) if inputs else layers, choices)
+
+
+def _inputs(args: argparse.Namespace):
+    """What is known of the inputs, or None."""
+    if not (args.activations or args.tokens):
+        return None
+    from amssim.error.inputs import Inputs
+
+    if args.activations and args.tokens:
+        raise InputError("--activations and --tokens both tell the inputs: leave one out")
+    if args.activations:
+        return Inputs.of_file(args.activations)
+    if not args.source:
+        raise InputError("--tokens needs a language model to run on them: name its directory")
+    return Inputs.of_model(args.source, args.tokens)
 
 
 def _layers(args: argparse.Namespace):
@@ -115,11 +138,9 @@ def _layers(args: argparse.Namespace):
 
     if args.source:
         return sources.from_file(args.source), sources.weight_count(args.source)
-    if not (1 <= args.weights <= _MOST and 1 <= args.columns <= _MOST and args.seed >= 0):
-        raise InputError(
-            f"cannot draw {args.weights:g} weights in rows of {args.columns} from seed "
-            f"{args.seed}: expected at least one of each and a seed from 0"
-        )
+    for name, least in (("weights", 1), ("columns", 1), ("seed", 0)):
+        if not least <= getattr(args, name) <= _MOST:
+            raise InputError(f"--{name} is {getattr(args, name):g}, expected {least} to {_MOST:g}")
     count = int(args.weights)
     return sources.from_density(density(args.density), count, args.columns, args.seed), count
 
@@ -138,13 +159,6 @@ def _choices(args: argparse.Namespace) -> list:
     return list(dict.fromkeys(found))
 
 
-def _activations(path: str | None):
-    from amssim.error.output import second_moments_of
-    from amssim.error.sources import load_npy
-
-    return None if path is None else second_moments_of(load_npy(path, "activations"))
-
-
 def _print(source: str, records: list[dict], whole: bool) -> None:
     from amssim.cli import error_tables
 
@@ -157,26 +171,3 @@ def _print(source: str, records: list[dict], whole: bool) -> None:
     for question, table in error_tables.study_tables(records):
         console.print(f"\n{question}")
         console.print(table)
-
-
-def _text(path: Path, found: dict) -> str:
-    """The records as JSON or, for a name in .csv, as CSV."""
-    if path.suffix != ".csv":
-        return json.dumps({"schema": "amssim.error/1"} | found, indent=1) + "\n"
-    text = StringIO()
-    names = dict.fromkeys(name for r in found["records"] for name in r)
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found["records"])
-    return text.getvalue()
-
-
-def _plot(path: Path, records: list[dict]) -> None:
-    from amssim.error.figures import sharing
-
-    for name in ("cost_of_k", "cost_of_search", "cost_of_scales"):
-        target = path.with_name(f"{path.stem}_{name}{path.suffix or '.svg'}")
-        try:
-            getattr(sharing, name)(records).savefig(target)
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{target} cannot be written: {error}") from None

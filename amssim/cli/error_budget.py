@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 
 from amssim.cli import output_file, terminal
@@ -11,6 +10,9 @@ from amssim.errors import InputError
 
 _LEAST, _MOST = 2.1, 8
 _SCHEMA = "amssim.error.budget/1"
+#: Options that say nothing about a budget.
+_OTHERS = ("source", "scheme", "search", "scale", "scale_block", "share_axis", "order",
+           "activations", "tokens", "weighted", "plot")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,6 +20,10 @@ def run(args: argparse.Namespace) -> int:
     from amssim.error.density import density
     from amssim.error.optimum import best_schemes
 
+    given = next((name for name in _OTHERS if getattr(args, name)), None)
+    if given:
+        option = "a source" if given == "source" else f"--{given.replace('_', '-')}"
+        raise InputError(f"--budget ranks formats for a --density alone: leave out {option}")
     if not _LEAST <= args.budget <= _MOST:
         raise InputError(f"--budget is {args.budget:g}, expected {_LEAST} to {_MOST} bits")
     weights = density(args.density)
@@ -27,8 +33,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     found = {"density": weights.name, "budget": args.budget}
     found |= {"formats": formats, "bounds": _bounds(weights, args.budget)}
-    if args.output:
-        output_file.write_new(args.output, json.dumps({"schema": _SCHEMA} | found, indent=1) + "\n")
+    output_file.write_records(args.output, _SCHEMA, found, formats)
     if args.json:
         terminal.print_json(_SCHEMA, found)
     else:

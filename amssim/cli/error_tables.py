@@ -92,7 +92,7 @@ def options(records: Sequence[dict], figure: str = "sqnr_db") -> Table:
 
 def flat_table(records: Sequence[dict]) -> Table:
     """A row per record: what its choice changes, then every figure."""
-    shown = [n for n in _FIGURES if any(r.get(n) is not None for r in records)]
+    shown = [n for n in _FIGURES if any(n in r for r in records)]
     found = terminal.table("choice", *(_FIGURES[name][0] for name in shown))
     for r in records:
         cells = ["inf" if r.get(n) is None else f"{r[n]:{_FIGURES[n][1]}}" for n in shown]

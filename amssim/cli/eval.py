@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from amssim.cli import output_file, terminal
 from amssim.errors import InputError
@@ -74,7 +73,7 @@ def add_parser(subparsers) -> None:
         help=f"windows to measure inputs on, for output dB ({_CALIBRATION_WINDOWS} if weighted)",
     )
     parser.add_argument("--backend", default="numpy", help="numpy or torch (%(default)s)")
-    output_file.add_output(parser, "write the records as JSON")
+    output_file.add_output(parser)
     terminal.add_json(parser)
     parser.set_defaults(run=run)
 
@@ -83,8 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; print a table or JSON, and write the records if asked to."""
     output_file.check_new(args.output)
     found = {"checkpoint": args.checkpoint, "records": _records(args)}
-    if args.output:
-        output_file.write_new(args.output, json.dumps({"schema": _SCHEMA} | found, indent=1) + "\n")
+    output_file.write_records(args.output, _SCHEMA, found, found["records"])
     if args.json:
         terminal.print_json(_SCHEMA, found)
     else:
@@ -132,14 +130,17 @@ def _print(checkpoint: str, records: list[dict]) -> None:
         "KL divergence from the model as stored, in nats per token\n",
         soft_wrap=True,
     )
-    shown = [name for name in _COLUMNS if any(r.get(name) is not None for r in records)]
+    shown = [name for name in _COLUMNS if any(name in r for r in records)]
     table = terminal.table(*(_COLUMNS[name][0] for name in shown))
     for column in table.columns[1:]:
         column.no_wrap = True
     for r in records:
-        table.add_row(*(_cell(r.get(name), _COLUMNS[name][1]) for name in shown))
+        table.add_row(*(_cell(r, name) for name in shown))
     console.print(table)
 
 
-def _cell(value, form: str) -> str:
-    return "" if value is None else f"{value:{form}}"
+def _cell(record: dict, name: str) -> str:
+    if name not in record:
+        return ""
+    value = record[name]
+    return "inf" if value is None else f"{value:{_COLUMNS[name][1]}}"

@@ -35,8 +35,8 @@ class OutputError:
         cols = weights.shape[1]
         if moments.shape != (cols, cols):
             raise InputError(
-                f"activations have second moments {list(moments.shape)}: expected "
-                f"{[cols, cols]} for weights {list(weights.shape)}"
+                f"activations have {moments.shape[0]} columns: expected {cols} for weights "
+                f"{list(weights.shape)}"
             )
         return cls(_power(weights, moments), _power(weights - restored, moments))
 

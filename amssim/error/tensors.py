@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from amssim.checkpoint import open_checkpoint
+from amssim.checkpoint.contents import read_contents
 from amssim.checkpoint.rules import choose
 from amssim.checkpoint.source import read_checkpoint
 from amssim.errors import InputError
@@ -34,6 +35,9 @@ class Tensors(Mapping[str, np.ndarray]):
         packed = isinstance(found, PackedTensor)
         return found.dequantize() if packed else found.astype(np.float32)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
 
@@ -41,17 +45,19 @@ class Tensors(Mapping[str, np.ndarray]):
         return len(self._stored)
 
     def linear_sizes(self) -> dict[str, int]:
-        """Return the number of weights of each tensor that quantising a checkpoint would pick.
+        """Return the number of weights of each tensor that is packed or that packing would pick.
 
         Raises:
             InputError: there is none.
         """
-        infos = {info.name: info for _, info in read_checkpoint(self.path).items()}
-        choices = choose(infos.values(), (), FP5_33)
-        found = {n: prod(infos[n].shape) for n, choice in choices.items() if choice.scheme}
+        contents = read_contents(read_checkpoint(self.path))
+        found = {c.name: c.weights for _, c in contents.items() if c.packing}
+        plain = {i.name: i for _, i in contents.checkpoint.items() if i.name in self._stored}
+        choices = choose(plain.values(), (), FP5_33)
+        found |= {n: prod(plain[n].shape) for n, choice in choices.items() if choice.scheme}
         if not found:
             raise InputError(
-                f"{self.path} holds no weights of linear layers among {len(infos)} tensors: "
+                f"{self.path} holds no weights of linear layers among {len(self)} tensors: "
                 "expected 2-D float tensors other than embeddings, norms and the output head"
             )
-        return found
+        return dict(sorted(found.items()))

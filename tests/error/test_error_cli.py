@@ -8,8 +8,13 @@ import re
 import numpy as np
 import pytest
 import tiny_llama
+from safetensors.numpy import save_file
 
+from amssim.checkpoint import quantize_checkpoint
 from amssim.cli import error, eval, report
+from amssim.error.lm.load import load_model
+from amssim.error.lm.windows import spread_windows
+from amssim.error.sources import from_file
 from amssim.errors import AmsError, FormatError, InputError, OutputError, SchemeError
 
 TOKENS = np.random.default_rng(8).integers(0, 50, 1200)
@@ -40,14 +45,15 @@ def test_error_prints_and_writes(tmp_path, capsys):
     files = [tmp_path / f"study.{name}" for name in ("json", "csv")]
     for file in files:
         words = ["--weights", 4096, "--columns", 64, "--output", file]
-        assert call(error, *words, "--plot", tmp_path / "f.svg") == 0
+        assert call(error, *words, "--plot", tmp_path / f"{file.suffix[1:]}.svg") == 0
     records = json.loads(files[0].read_text())["records"]
     rows = list(csv.DictReader(files[1].read_text().splitlines()))
     assert len(rows) == len(records) > 80
     assert float(rows[0]["sqnr_db"]) == records[0]["sqnr_db"]
-    assert {p.name for p in tmp_path.glob("f_*.svg")} == {
-        f"f_cost_of_{name}.svg" for name in ("k", "search", "scales")
-    }
+    for name in ("k", "search", "scales"):
+        one, again = (tmp_path / f"{kind}_cost_of_{name}.svg" for kind in ("json", "csv"))
+        assert one.read_bytes() == again.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2 + 6
     assert "normal: 4,096 weights" in capsys.readouterr().out
     with pytest.raises(OutputError, match="exists already: name a new file"):
         call(error, *words)
@@ -105,12 +111,67 @@ def test_error_weighs_by_activations(tmp_path, capsys):
     assert weighted["output_sqnr_db"] > plain["output_sqnr_db"] > 15
 
 
+def test_inputs_by_layer_are_those_of_running_the_model(tmp_path, checkpoint, capsys):
+    model = load_model(checkpoint)
+    windows = spread_windows(TOKENS, 32)[:, :-1]
+    seen = {}
+    model.logits(
+        windows, lambda name, x: seen.update({f"{name}.weight": x.reshape(-1, x.shape[-1])})
+    )
+    save_file(seen, tmp_path / "x.safetensors")
+    words = [checkpoint, "--scheme", "fp4.25", "--weighted"]
+    np.save(tmp_path / "tokens.npy", TOKENS)
+    (by_tokens,) = records_of(capsys, error, *words, "--tokens", tmp_path / "tokens.npy")
+    (by_file,) = records_of(capsys, error, *words, "--activations", tmp_path / "x.safetensors")
+    assert by_file["output_sqnr_db"] == pytest.approx(by_tokens["output_sqnr_db"], rel=1e-4)
+    del seen["model.layers.1.mlp.up_proj.weight"]
+    save_file(seen, tmp_path / "less.safetensors")
+    with pytest.raises(InputError, match=r"has no inputs of model\.layers\.1\.mlp\.up_proj"):
+        call(error, *words, "--activations", tmp_path / "less.safetensors")
+
+
+def test_exact_weights_have_infinite_decibels(tmp_path, capsys):
+    np.save(tmp_path / "w.npy", np.full((4, 32), 0.7, np.float32))
+    np.save(tmp_path / "x.npy", np.ones((9, 32), np.float32))
+    words = [tmp_path / "w.npy", "--scheme", "fp4.25", "--activations", tmp_path / "x.npy"]
+    assert call(error, *words) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if "fp4.25-e2m2" in x)
+    assert line.split()[2:4] == ["inf", "inf"]
+    (record,) = records_of(capsys, error, *words)
+    assert record["sqnr_db"] is None and record["output_sqnr_db"] is None
+
+
+def test_plots_of_chosen_options_are_those_with_something_to_show(tmp_path):
+    words = ["--weights", 4096, "--scheme", "fp4.25", "--plot", tmp_path / "f.png"]
+    assert call(error, *words, "--scale-block", 64, "--scale-block", 128) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["f_cost_of_scales.png"]
+    assert call(error, *words[:-1], tmp_path / "g.png", "--search", "replace") == 0
+    with pytest.raises(OutputError, match=r"f_cost_of_scales\.png exists already"):
+        call(error, *words)
+
+
+def test_packed_checkpoints_are_measured_as_they_restore(tmp_path, checkpoint, capsys):
+    packed = tmp_path / "packed"
+    quantize_checkpoint(checkpoint, packed, "fp4.25")
+    finer = records_of(capsys, error, packed, "--scheme", "fp4.25")[0]
+    assert finer["count"] == sum(x.weights.size for x in from_file(checkpoint))
+    assert finer["sqnr_db"] > 40  # what is rounded already stays
+    stored, again = records_of(
+        capsys, eval, packed, "--tokens", tmp_path / "tokens.npy", "--windows", 2, "--length", 16,
+        "--scheme", "fp4.25",
+    )  # fmt: skip
+    assert again["perplexity"] == pytest.approx(stored["perplexity"], rel=1e-3)
+
+
 def test_error_ranks_formats_of_a_budget(tmp_path, capsys):
     words = ["--budget", 4.25, "--density", "laplace"]
     assert call(error, *words, "--output", tmp_path / "r.json") == 0
     lines = capsys.readouterr().out.splitlines()
     assert "fp4.25-e2m2" in next(line for line in lines if re.search(r"e\dm\d", line))
+    assert call(error, *words, "--output", tmp_path / "r.csv") == 0
+    rows = list(csv.DictReader((tmp_path / "r.csv").read_text().splitlines()))
     found = json.loads((tmp_path / "r.json").read_text())
+    assert [float(r["mse"]) for r in rows] == [f["mse"] for f in found["formats"]]
     bound, coded, lloyd = (b["mse"] for b in found["bounds"])
     assert bound < coded < lloyd and found["formats"][0]["scheme"] == "fp4.25-e2m2"
 
@@ -147,21 +208,32 @@ BAD = [
     (error, ["{tmp}/none"], InputError, "none does not exist"),
     (error, ["{tmp}/none.npy"], FormatError, "cannot be read as weights: No such file"),
     (error, ["--density", "cauchy"], InputError, "unknown density 'cauchy'"),
-    (error, ["--weights", "0"], InputError, "expected at least one of each"),
+    (error, ["--weights", "0"], InputError, r"--weights is 0, expected 1 to 1e\+12"),
+    (error, ["--weights", "1e30"], InputError, r"--weights is 1e\+30, expected 1 to 1e\+12"),
+    (error, ["--columns", "0"], InputError, "--columns is 0, expected 1 to"),
     (error, ["--scheme", "fp9"], SchemeError, "9 bits: choose one of"),
     (error, ["--search", "best"], SchemeError, "unknown search rule 'best'"),
     (error, ["--activations", "{tmp}/none.npy"], FormatError, "cannot be read as activations"),
     (error, ["{tmp}/text.npy"], FormatError, "no .npy file of numbers, or cut short"),
     (error, ["{tmp}/far64.npy"], InputError, "NaN or infinite, 4 in all"),
-    (error, ["--weights", "nan"], InputError, "expected at least one of each"),
-    (error, ["--seed", "-1"], InputError, "a seed from 0"),
+    (error, ["--weights", "nan"], InputError, "--weights is nan, expected 1 to"),
+    (error, ["--seed", "-1"], InputError, "--seed is -1, expected 0 to"),
+    (error, ["--budget", "4", "--scheme", "fp4"], InputError, "leave out --scheme"),
+    (error, ["{tmp}/model", "--budget", "4"], InputError, "leave out a source"),
+    (error, ["--budget", "4", "--plot", "{tmp}/p.svg"], InputError, "leave out --plot"),
+    (error, ["--tokens", "{tmp}/tokens.npy"], InputError, "--tokens needs a language model"),
+    (error, ["--plot", "{tmp}/p.xyz"], OutputError, "expected a name in .svg, .png, .pdf"),
+    (error, ["{tmp}/model", "--scheme", "fp4.25", "--activations", "{tmp}/x.npy"], InputError,
+     "activations have 7 columns: expected "),
+    (error, ["{tmp}/model", "--activations", "{tmp}/x.npy", "--tokens", "{tmp}/tokens.npy"],
+     InputError, "both tell the inputs"),
     (error, ["--budget", "1"], InputError, "expected 2.1 to 8 bits"),
     (error, ["--budget", "nan"], InputError, "expected 2.1 to 8 bits"),
     (error, ["--scheme", "fp4.25", "--weighted"], InputError, "needs activations"),
     (error, ["--scheme", "fp4.25", "--scale-block", "0"], InputError, "block"),
     (error, ["--output", "{tmp}/a/b"], OutputError, "there is no directory"),
     (error, ["--output", "{tmp}/tokens.npy"], OutputError, "exists already"),
-    (error, ["--scheme", "fp4.25", "--weights", "64", "--plot", "{tmp}/a/b"], OutputError,
+    (error, ["--scheme", "fp4.25", "--weights", "64", "--plot", "{tmp}/a/b.svg"], OutputError,
      "cannot be written"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/far.npy"], InputError, "outside the vocabulary"),
     (eval, ["{tmp}/model", "--tokens", "{tmp}/none.npy"], FormatError, "cannot be read as tokens"),
@@ -182,6 +254,7 @@ BAD = [
 def test_bad_input_is_one_sentence(tmp_path, checkpoint, verb, words, kind, message):
     np.save(tmp_path / "far.npy", TOKENS + 40)
     np.save(tmp_path / "far64.npy", np.full((2, 2), 1e300))
+    np.save(tmp_path / "x.npy", np.ones((9, 7), np.float32))
     (tmp_path / "text.npy").write_text("words")
     with pytest.raises(kind, match=message) as found:
         call(verb, *(word.format(tmp=tmp_path) for word in words))

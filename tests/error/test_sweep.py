@@ -73,7 +73,7 @@ def test_a_weighted_search_lowers_the_output_error_of_independent_inputs():
 
 
 def test_moments_of_another_size():
-    with pytest.raises(InputError, match=r"second moments \[3, 3\]: expected \[64, 64\]"):
+    with pytest.raises(InputError, match=r"have 3 columns: expected 64 for weights \[8, 64\]"):
         OutputError.of(A, A, np.eye(3))
     with pytest.raises(InputError, match="activations must be finite floats"):
         second_moments_of(np.full((3, 4), np.nan))

@@ -25,7 +25,8 @@ def cost_of_k(records: Sequence[dict], title: str = "") -> Figure:
     if any("theory_db" in r for r in chosen):
         ax.plot([], [], "--", color=GREY, label="closed form")
     ax.set(xlabel="k, weights that share a bit", ylabel="SQNR, dB", title=title)
-    ax.legend(title="element", ncols=2)
+    if chosen:
+        ax.legend(title="element", ncols=2)
     return drawn
 
 
@@ -45,7 +46,8 @@ def cost_of_search(records: Sequence[dict], title: str = "") -> Figure:
                 [r["k"] for r in own], [r["sqnr_db"] for r in own], line, color=CYCLE[i], label=rule
             )
         ax.set(xlabel="k", ylabel="SQNR, dB", title=f"{title} {element.upper()}".strip())
-    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    if elements:
+        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return drawn
 
 
@@ -63,5 +65,5 @@ def cost_of_scales(records: Sequence[dict], title: str = "") -> Figure:
             ax.plot(xs, ys, f"{MARKERS[i]}{line}", color=CYCLE[i], label=f"{scheme}, {rule}")
     ax.set(xlabel="effective bits per weight", ylabel="SQNR, dB", title=title)
     if by_scheme:
-        ax.legend()
+        ax.legend(handlelength=3.5)  # so that dashes show beside their marker
     return drawn

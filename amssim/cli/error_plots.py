@@ -1,0 +1,51 @@
+"""``amssim error --plot FILE``: the figures of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from amssim.cli import output_file
+from amssim.errors import InputError, OutputError
+
+_NAMES = ("cost_of_k", "cost_of_search", "cost_of_scales")
+_FORMATS = (".svg", ".png", ".pdf")
+
+
+def check(path: Path) -> None:
+    """Raise `OutputError` unless every figure can become a new file of a known kind."""
+    if path.suffix.lower() not in _FORMATS:
+        raise OutputError(f"{path} cannot be drawn: expected a name in {', '.join(_FORMATS)}")
+    for name in _NAMES:
+        output_file.check_new(_target(path, name))
+
+
+def draw(path: Path, records: Sequence[dict]) -> None:
+    """Write the figures that ``records`` have something to show in.
+
+    Raises:
+        InputError: none of them.
+    """
+    from amssim.error.figures import sharing
+
+    drawn = {name: getattr(sharing, name)(records) for name in _NAMES}
+    shown = {name: f for name, f in drawn.items() if any(ax.lines for ax in f.axes)}
+    if not shown:
+        raise InputError("no figure shows these choices: leave them out to draw the whole study")
+    for name, figure in shown.items():
+        output_file.write_new(_target(path, name), _bytes(figure, path.suffix))
+
+
+def _bytes(figure, suffix: str) -> bytes:
+    from amssim.error.figures.style import NO_METADATA, style
+
+    made = BytesIO()
+    with style():
+        kind = suffix[1:].lower()
+        figure.savefig(made, format=kind, metadata=NO_METADATA if kind == "svg" else None)
+    return made.getvalue()
+
+
+def _target(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}_{name}{path.suffix}")
