@@ -119,7 +119,8 @@ class Launch:
         )
         self._function = function  # keeps the module loaded
         arguments = (ctypes.byref(self._config), function.handle, self._parameters, None)
-        self._call = partial(library().cuLaunchKernelEx, *arguments)
+        #: the driver's launch, with the arguments and the stream that were set last
+        self.driver_call = partial(library().cuLaunchKernelEx, *arguments)
         self._lock = threading.Lock()
 
     def set(self, *values: int) -> None:
@@ -132,6 +133,6 @@ class Launch:
             for number, value in changed.items():
                 self._values[number] = value
             self._config.stream = stream
-            code = self._call()
+            code = self.driver_call()
         if code:
             check(code, "launch a kernel")

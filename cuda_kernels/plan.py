@@ -58,13 +58,16 @@ def better_by_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) ->
         return batch > 8
     if batch > 8:
         return not form.has_tails or rows < 8192 or columns > 8192
-    return not form.has_tails and not 16384 < rows <= 32768
+    if form.has_tails:
+        return columns > 20000
+    return not 16384 < rows <= 32768
 
 
 #: block shapes of the GEMV: bursts in registers, or (depth) in shared memory
 ONE = {"threads": 512, "resident": 1, "blocks": 1, "team": 1, "depth": 0}
 TWO = ONE | {"resident": 2, "blocks": 2}
 WIDE = ONE | {"threads": 1024}
+SMALL = TWO | {"threads": 384}
 WIDE_IN_TEAMS = WIDE | {"team": 4}
 TWO_RINGS = TWO | {"team": 4, "depth": 2}
 RING = ONE | {"depth": 3}
@@ -89,13 +92,12 @@ def gemv_shapes(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> li
         few = tiles <= 8 * gpu.multiprocessors and not (long and tiles >= 512)
         narrow = form.has_tails and (few or batch > 8)
         return [ONE, WIDE] if narrow else [WIDE, ONE]
-    small = rows * columns < 2**25
-    if form.has_tails:
-        rings = [RING] if long else [PAIRED_RING, RING]
-        return [ONE, WIDE] if small else [*rings, ONE, WIDE]
     slots = 2 * gpu.multiprocessors
-    if small:
-        return [TWO, WIDE, ONE]
+    if rows * columns < 2**25:
+        first = SMALL if tiles <= slots else ONE if form.has_tails else TWO
+        return [first, WIDE, ONE]
+    if form.has_tails:
+        return [RING, ONE, WIDE] if long else [PAIRED_RING, RING, ONE, WIDE]
     if long or tiles < 0.9 * slots * ceil_div(tiles, slots):  # pairs of blocks would be uneven
         return [WIDE_IN_TEAMS if long else WIDE, ONE]
     return [TWO_RINGS, TWO, WIDE, ONE] if tiles >= 1000 else [TWO, WIDE, ONE]
@@ -139,10 +141,11 @@ def best_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> Gemm
 
 
 def gemm_cost(found: GemmPlan, gpu: Gpu) -> float:
-    """Relative time: rounds of blocks times their units; adding up a cluster costs 200.
+    """Relative time: rounds of blocks times their units; a cluster of n costs 100 + 10 n to add up.
 
-    Fewer than 10 warps do not hide how long a step takes.
+    Fewer than 8 warps do not hide how long a step takes. Within 0.4 % of the best measured shape
+    on average, 7 % at worst, over 84 products (H100).
     """
     splits, blocks = found.grid
     rounds = ceil_div(splits * blocks, gpu.blocks(splits))
-    return rounds * (found.slice_units * max(10, found.warps) + 200 * (splits > 1))
+    return rounds * (found.slice_units * max(8, found.warps) + (100 + 10 * splits) * (splits > 1))

@@ -96,13 +96,14 @@ def measure(
                 results.append(common | figures)
                 sys.stderr.write(f"{name} {spec} batch {batch}: {us:.1f} us, "
                                  f"{baseline[batch] / us:.2f}x\n")  # fmt: skip
-            host = layer.host_us()
+            host, driver = layer.host_us()
             del layer
     return {
         "command": shlex.join(["amssim", *sys.argv[1:]]),
         "machine": on_gpu.machine(),
         "copy_tbps": on_gpu.copy_tbps(),
         "host_us": host,
+        "driver_us": driver,
         "results": results,
         "peers": _peers(shapes, batches) if peers else [],
     }
@@ -132,7 +133,8 @@ def _print(record: dict) -> None:
             table.add_row(name, peer["peer"], str(r["batch"]), f"{r['us']:.1f}")
     console.print(table)
     console.print(f"{record['machine']['gpu']}, copy {record['copy_tbps']:.2f} TB/s, "
-                  f"host {record['host_us']:.1f} us per launch")  # fmt: skip
+                  f"host {record['host_us']:.1f} us per launch, "
+                  f"{record['driver_us']:.1f} of them in the driver")  # fmt: skip
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:
