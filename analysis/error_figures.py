@@ -6,7 +6,7 @@ import recorded
 import style
 
 from amssim.error.figures.formats import error_against_bits, perplexity_against_bits, tail_curves
-from amssim.error.figures.layers import layer_map
+from amssim.error.figures.layers import layer_map, layer_tails
 from amssim.error.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 
 TITLES = {"normal": "normal weights", "t5": "Student-t weights, 5 degrees"}
@@ -23,13 +23,24 @@ def formats() -> None:
     found = recorded.load("error_formats")
     panels = {title: found["random"][name] for name, title in TITLES.items()}
     records = [r for r in model_records() if r["effective_bits"] < 16]
-    panels["language model"] = {"records": records, "bounds": {}}
+    panels["language model"] = {"records": records, "bounds": found["model"]["bounds"]}
     style.save(error_against_bits(panels), "error_bits")
     style.save(tail_curves(found["tails"], "generalised normal weights"), "error_tails")
+    layers(found["model"])
+
+
+def layers(found: dict) -> None:
+    """Every matrix of the model: a map by its place, and its tails."""
+    points = []
     for record in found["layers"]:
+        points += [
+            {"format": record["name"], "shape": found["shapes"][layer], "sqnr_db": db}
+            for layer, db in record["layers_db"].items()
+        ]
         title = f"SQNR of each matrix, {record['name']}"
         name = f"error_layers_{record['name'].split('-')[0]}"
         style.save(layer_map(record["layers_db"], title, "SQNR, dB"), name)
+    style.save(layer_tails(points, found["expected"], "matrices of the model"), "error_shapes")
 
 
 def perplexity() -> None:

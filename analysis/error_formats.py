@@ -6,24 +6,24 @@ python analysis/error_formats.py [--model DIRECTORY]
 from __future__ import annotations
 
 import argparse
-import math
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from statistics import median
 
-import numpy as np
 import recorded
 
 from amssim.error.beyond.joint import JointAms, JointGptq
 from amssim.error.beyond.negative_zero import NegativeZero
 from amssim.error.beyond.permutation import Permuted
-from amssim.error.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
+from amssim.error.bounds import curves
 from amssim.error.compare import compare
-from amssim.error.density import Density, density
+from amssim.error.density import density
 from amssim.error.evaluation import layers
 from amssim.error.lm.load import load_model
 from amssim.error.recipe import Cast, FormatRecipe, Recipe
 from amssim.error.sources import from_density
+from amssim.error.tails import expected_curve, shape_of
 from amssim.formats import get
 from amssim.formats.gptq import GptqAms
 
@@ -122,26 +122,11 @@ GROUPS = {
 }
 
 
-def bounds(weights: Density) -> dict[str, list[list[float]]]:
-    """Points [bits, dB] of the theoretical curves from 3.5 to 6.5 bits."""
-
-    def db(mse: float) -> float:
-        return -10 * math.log10(mse)
-
-    rates = np.linspace(3.5, 6.5, 13).tolist()
-    levels = [lloyd_max(weights, n) for n in range(12, 92, 4)]
-    return {
-        "rate-distortion": [[r, db(shannon_lower_bound(weights, r))] for r in rates],
-        "entropy-coded": [[r, db(entropy_coded_at(weights, r).mse)] for r in rates],
-        "Lloyd-Max": [[p.bits, db(p.mse)] for p in levels],
-    }
-
-
 def on_random(name: str) -> dict:
     """Every format without calibration on independent weights, and the bounds."""
     recipes = [*ams(), *plain()[1:], *(FormatRecipe(r.format) for r in rivals(AT_4_25, AT_5_33))]
     records = compare(from_density(density(name), WEIGHTS, COLUMNS), recipes)
-    return {"records": _without_layers(records), "bounds": bounds(density(name))}
+    return {"records": _without_layers(records), "bounds": curves(density(name))}
 
 
 def on_tails() -> list[dict]:
@@ -156,10 +141,26 @@ def on_tails() -> list[dict]:
     return found
 
 
-def layer_maps(directory: Path) -> list[dict]:
-    """SQNR of each layer of the model in the published formats."""
-    recipes = [FormatRecipe(get(name)) for name in ("fp5.33", "fp4.25")]
-    return compare(layers(load_model(directory)), recipes)
+def on_layers(directory: Path) -> dict:
+    """SQNR of each layer of the model in the published formats, and the shape of its weights.
+
+    Beside them the closed form over those shapes, and the bounds at the median shape.
+    """
+    model = load_model(directory)
+    shapes = {layer.name: shape_of(layer.weights) for layer in layers(model)}
+    forms = [get(name) for name in ("fp5.33", "fp4.25")]
+    expected = {
+        f.name: expected_curve(f.scheme, model.config.hidden_size, list(shapes.values()))
+        for f in forms
+    }
+    middle = median(shapes.values())
+    return {
+        "layers": compare(layers(model), [FormatRecipe(f) for f in forms]),
+        "shapes": shapes,
+        "expected": expected,
+        "median shape": middle,
+        "bounds": curves(density(f"gennorm:{middle:.3f}")),
+    }
 
 
 def _without_layers(records: list[dict]) -> list[dict]:
@@ -171,7 +172,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=recorded.MODEL)
     model = parser.parse_args().model
     results = {"random": {name: on_random(name) for name in DENSITIES}}
-    recorded.save("error_formats", results | {"tails": on_tails(), "layers": layer_maps(model)})
+    recorded.save("error_formats", results | {"tails": on_tails(), "model": on_layers(model)})
 
 
 if __name__ == "__main__":

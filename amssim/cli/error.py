@@ -161,13 +161,14 @@ def _choices(args: argparse.Namespace) -> list:
 
 def _print(source: str, records: list[dict], whole: bool) -> None:
     from amssim.cli import error_tables
+    from amssim.error.gist import gist
 
     console = terminal.console()
     console.print(f"{source}: {records[0]['count']:,} weights\n", soft_wrap=True)
     if not whole:
         console.print(error_tables.flat_table(records))
         return
-    console.print("\n".join(error_tables.gist(records)))
+    console.print("\n".join(f"{cost},\n  {gain}" for cost, gain in gist(records)))
     for question, table in error_tables.study_tables(records):
         console.print(f"\n{question}")
         console.print(table)

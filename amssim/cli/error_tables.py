@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amssim.cli import terminal
+from amssim.error.gist import decibels, gap
 from amssim.error.sharing import DEFAULTS, plain
 from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED
@@ -34,31 +35,13 @@ def study_tables(records: Sequence[dict]) -> Iterator[tuple[str, Table]]:
         yield "The same in the layers' outputs, in dB", options(records, "output_sqnr_db")
 
 
-def gist(records: Sequence[dict]) -> list[str]:
-    """Say what sharing costs the published formats and what adaptive gains, a line each."""
-    lines = []
-    for scheme in PUBLISHED:
-        element = scheme.minifloat.name
-        (own,) = plain(records, element=element, k=scheme.k)
-        (whole,) = plain(records, element=element, k=1)
-        rules = [r for r in plain(records, search=None, scheme=scheme.name) if r != own]
-        best = max(rules, key=lambda r: _db(r))
-        lines.append(
-            f"{scheme.name}: {_db(own):.2f} dB at {own['effective_bits']:.2f} bits, "
-            f"{_gap(whole, own)} less than {whole['scheme']},\n"
-            f"  {_gap(own, best)} more than with the next best search rule, "
-            f"{best['search']}"
-        )
-    return lines
-
-
 def k_table(records: Sequence[dict]) -> Table:
     """A row per element, a column per k."""
     usual = plain(records)
     sizes = sorted({r["k"] for r in usual})
     found = terminal.table("element", *(f"k={k}" for k in sizes))
     for element in dict.fromkeys(r["element"] for r in usual):
-        own = {r["k"]: _db(r) for r in usual if r["element"] == element}
+        own = {r["k"]: decibels(r) for r in usual if r["element"] == element}
         found.add_row(element, *(f"{own[k]:.2f}" if k in own else "" for k in sizes))
     return found
 
@@ -70,8 +53,8 @@ def rules(records: Sequence[dict]) -> Table:
     for scheme in dict.fromkeys(r["scheme"] for r in tried if r["search"] != "adaptive"):
         own = {r["search"]: r for r in tried if r["scheme"] == scheme}
         best = own["adaptive"]
-        losses = (_gap(own[rule], best, "+.2f") for rule in SEARCH_RULES[1:])
-        found.add_row(scheme, f"{_db(best):.2f}", *losses)
+        losses = (gap(own[rule], best, "+.2f") for rule in SEARCH_RULES[1:])
+        found.add_row(scheme, f"{decibels(best):.2f}", *losses)
     return found
 
 
@@ -115,17 +98,6 @@ def label(record: dict) -> str:
         "weighted": "weighted",
     }
     return ", ".join(words[n] for n in changed) or "default"
-
-
-def _db(record: dict) -> float:
-    found = record["sqnr_db"]
-    return float("inf") if found is None else found
-
-
-def _gap(a: dict, b: dict, form: str = ".2f") -> str:
-    """How many dB the first is above the second; without an error both are infinite."""
-    low, high = _db(b), _db(a)
-    return f"{high - low:{form}}" if max(low, high) < float("inf") else "n/a"
 
 
 def _bits_and_db(record: dict | None, figure: str) -> tuple[str, str]:

@@ -195,7 +195,9 @@ def test_report_is_one_page_without_links(tmp_path, checkpoint):
     words = [checkpoint, "-o", page, "--weights", 9000]
     assert call(report, *words, "--tokens", tmp_path / "tokens.npy", "--windows", 1) == 0
     text = page.read_text()
-    assert text.count("<svg") >= 6 and "perplexity" in text and "about 9,000 weights" in text
+    assert text.count("<svg") == 8 and "perplexity" in text and "about 9,000 weights" in text
+    for words in ("fp4.25-e2m2: ", "less than fp5-e2m2", "of shape ", "rate-distortion"):
+        assert words in re.sub(r"<!--|-->", "", text), words
     assert not re.search(r"<script|<link|src=|@import", text)
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids)) > 100

@@ -5,7 +5,7 @@ import pytest
 
 from amssim.error.density import density
 from amssim.error.figures.formats import error_against_bits, perplexity_against_bits, tail_curves
-from amssim.error.figures.layers import layer_map
+from amssim.error.figures.layers import layer_map, layer_tails
 from amssim.error.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 from amssim.error.figures.style import svg
 from amssim.error.sources import from_density
@@ -83,6 +83,23 @@ def test_layers_lie_at_their_number_and_part():
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "2"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["mlp.up_proj", "q_proj", "other"]
     assert grid[0].tolist() == [20, 22] and grid[1, 1] == 25 and grid[2, 0] == 19
+
+
+def test_layers_stand_by_their_shape_beside_the_closed_form():
+    found = [{"format": "fp4.25-e2m2", "shape": s, "sqnr_db": db} for s, db in ((2, 21), (1, 18))]
+    (ax,) = layer_tails(found, {"fp4.25-e2m2": [[0.8, 17], [2.5, 22]]}).axes
+    measured, expected = ax.get_lines()[:2]
+    assert measured.get_xydata().tolist() == [[2, 21], [1, 18]]
+    assert expected.get_xydata().tolist() == [[0.8, 17], [2.5, 22]]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "1.4", "2"]
+
+
+def test_the_best_and_the_ams_formats_are_named():
+    (ax,) = error_against_bits({"": {"records": FORMATS, "bounds": {}}}).axes
+    assert {t.get_text() for t in ax.texts} == {"a", "b", "c"}
+    worse = [*FORMATS, FORMATS[2] | {"name": "d", "effective_bits": 5.1}]
+    (ax,) = error_against_bits({"": {"records": worse, "bounds": {}}}).axes
+    assert "d" not in {t.get_text() for t in ax.texts}
 
 
 def test_a_figure_has_the_same_bytes_each_time(records):

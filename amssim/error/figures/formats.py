@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from amssim.error.figures.style import CYCLE, GREY, MARKERS, figure, styled
+from amssim.error.figures.style import BLUE, CYCLE, GREY, MARKERS, figure, styled
 
 #: Line styles of the theoretical curves, by their names in recorded results.
 BOUNDS = {"rate-distortion": "-", "entropy-coded": "--", "Lloyd-Max": ":"}
+# Bits between two named formats, so that their names do not lie on each other.
+_APART = 0.15
 
 
 @styled
@@ -24,6 +26,7 @@ def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
     families = list(dict.fromkeys(r["family"] for p in panels.values() for r in p["records"]))
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
         _scatter(ax, panel["records"], families, "sqnr_db")
+        _name(ax, panel["records"], "sqnr_db", highest=True)
         for name, points in panel["bounds"].items():
             xs, ys = zip(*points, strict=True)
             ax.plot(xs, ys, BOUNDS[name], color=GREY, linewidth=1, label=name)
@@ -39,6 +42,7 @@ def perplexity_against_bits(records: Sequence[dict], stored: float, title: str =
     drawn, (ax,) = figure(height=4.4)
     families = list(dict.fromkeys(r["family"] for r in records))
     _scatter(ax, records, families, "perplexity")
+    _name(ax, records, "perplexity", highest=False)
     ax.axhline(stored, color=GREY, linewidth=1, linestyle="--")
     ax.annotate("as stored", (0.01, stored), xycoords=("axes fraction", "data"), va="bottom",
                 color=GREY, fontsize=8)  # fmt: skip
@@ -70,13 +74,42 @@ def tail_curves(records: Sequence[dict], title: str = "") -> Figure:
 
 
 def _scatter(ax, records: Sequence[dict], families: list[str], value: str) -> None:
-    """AMS formats joined by a line and named; the others by family."""
+    """A marker per family; the first family's, the AMS formats', joined by a line."""
     for i, family in enumerate(families):
         own = sorted((r for r in records if r["family"] == family), key=lambda r: _at(r, value))
         xs, ys = [r["effective_bits"] for r in own], [r[value] for r in own]
         line = "-" if family == families[0] else ""
         look = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
         ax.plot(xs, ys, label=family, linestyle=line, zorder=3 if line else 2, **look)
+
+
+def _name(ax, records: Sequence[dict], value: str, highest: bool) -> None:
+    """Name the AMS formats on the line, and others that none with as few bits beats."""
+    line = [r for r in records if r["family"] == "AMS"]
+    best: list[dict] = []
+    for r in reversed(frontier(records, value, highest)):
+        if all(abs(r["effective_bits"] - b["effective_bits"]) > _APART for b in best):
+            best.append(r)
+    outward, inward = ((0, 6), (5, -9)) if highest else ((0, -12), (4, 5))
+    for r in [*line, *(r for r in best if r not in line)]:
+        offset, side, colour = (inward, "left", BLUE) if r in line else (outward, "right", GREY)
+        name = r["name"].removesuffix(", calibrated").replace("-e2m2", "").replace("-e2m3", "")
+        ax.annotate(name, _at(r, value), xytext=offset, textcoords="offset points",
+                    ha=side, fontsize=6.5, color=colour)  # fmt: skip
+
+
+def frontier(records: Sequence[dict], value: str, highest: bool) -> list[dict]:
+    """Records that none with as few bits equals, by bits.
+
+    >>> records = [{"effective_bits": b, "db": v} for b, v in ((4, 20), (4, 21), (5, 19), (6, 30))]
+    >>> [r["db"] for r in frontier(records, "db", highest=True)]
+    [21, 30]
+    """
+    sign, found = -1 if highest else 1, []
+    for r in sorted(records, key=lambda r: (r["effective_bits"], sign * r[value])):
+        if not found or sign * r[value] < sign * found[-1][value]:
+            found.append(r)
+    return found
 
 
 def _at(record: dict, value: str) -> tuple[float, float]:
@@ -90,5 +123,5 @@ def _limit(ax, records: Sequence[dict], value: str, *others: float) -> None:
         (ax.set_ylim, [*others, *(r[value] for r in records)]),
     ):
         low, high = min(numbers), max(numbers)
-        margin = 0.06 * (high - low) or 1.0
-        axis(low - margin, high + margin)
+        margin = 0.08 * (high - low) or 1.0
+        axis(low - 1.7 * margin, high + margin)

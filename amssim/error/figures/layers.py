@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from amssim.error.figures.style import figure, styled
+from amssim.error.figures.style import CYCLE, GREY, MARKERS, figure, styled
 
+_SHAPES = (0.25, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 8, 16)
 _PLACE = re.compile(r"^(?P<before>.*?)(?P<index>\d+)\.(?P<part>.*?)(\.weight)?$")
+
+
+@styled
+def layer_tails(
+    layers: Sequence[Mapping], curves: Mapping[str, Sequence[Sequence[float]]], title: str = ""
+) -> Figure:
+    """SQNR of each matrix against the shape of its weights, and what the closed form expects.
+
+    Args:
+        layers: records with ``format``, ``shape`` (2 normal, 1 Laplace) and ``sqnr_db``.
+        curves: points [shape, dB] of each format.
+        title: of the figure.
+    """
+    drawn, (ax,) = figure(height=3.8)
+    for i, (name, points) in enumerate(curves.items()):
+        own = [r for r in layers if r["format"] == name]
+        ax.plot([r["shape"] for r in own], [r["sqnr_db"] for r in own], MARKERS[i],
+                color=CYCLE[i], markersize=4, label=name)  # fmt: skip
+        ax.plot(*zip(*points, strict=True), "--", color=CYCLE[i], linewidth=1)
+    ax.plot([], [], "--", color=GREY, label="closed form")
+    ax.set_xscale("log")
+    shapes = [shape for points in curves.values() for shape, _ in points]
+    ticks = [t for t in _SHAPES if min(shapes) <= t <= max(shapes)]
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.set(xlabel="shape of the weights (2 normal, 1 Laplace, less: heavier tails)",
+           ylabel="SQNR, dB", title=title)  # fmt: skip
+    ax.legend()
+    return drawn
 
 
 @styled
