@@ -15,7 +15,7 @@ _EXAMPLES = """\
 examples:
   amssim eval model/ --tokens heldout.npy
   amssim eval model/ --tokens heldout.npy --scheme nf4 --scheme int4-g32
-  amssim eval model/ --tokens ids.txt --scheme gptq-fp4.25 --weighted --full
+  amssim eval model/ --tokens ids.txt --scheme gptq-joint-fp4.25 --weighted
 """
 _SCHEMA = "amssim.eval/1"
 _CALIBRATION_WINDOWS = 32
@@ -45,8 +45,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--scheme",
         action="append",
-        help="AMS scheme, or comparison format of docs/FORMATS.md; repeat for several "
-        "(fp5.33, fp4.25)",
+        help="AMS scheme, with gptq-, joint-, special-, gptq-joint- or gptq-special- before it "
+        "for an extension of docs/ERROR.md, or comparison format of docs/FORMATS.md; repeat for "
+        "several (fp5.33, fp4.25)",
     )
     ams = parser.add_argument_group("of AMS schemes")
     ams.add_argument("--search", choices=SEARCH_RULES, default="adaptive", help="(%(default)s)")
@@ -63,7 +64,8 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--weighted",
         action="store_true",
-        help="formats see the inputs, measured between the windows of the sample",
+        help="formats see the inputs, measured between the windows of the sample (text that "
+        "--full scores too)",
     )
     parser.add_argument(
         "--calibrate",

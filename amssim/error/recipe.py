@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from amssim import formats
+from amssim.error.beyond.joint import JointAms, JointGptq
+from amssim.error.beyond.negative_zero import NegativeZero
 from amssim.error.tally import Layer
+from amssim.errors import InputError, SchemeError
 from amssim.formats.ams import Ams
 from amssim.formats.base import Format
+from amssim.formats.gptq import GptqAms
 
 
 class Recipe(Protocol):
@@ -61,23 +68,57 @@ class Cast:
         return rounded.astype(np.float32), Fraction(16)
 
 
+#: Extensions of an AMS scheme, by what is written before its name.
+EXTENSIONS: dict[str, Callable[..., Format]] = {
+    "gptq-special": partial(NegativeZero, feedback=True),
+    "gptq-joint": JointGptq,
+    "gptq": GptqAms,
+    "special": NegativeZero,
+    "joint": JointAms,
+}
+_EXTENDED = re.compile(rf"(?P<how>{'|'.join(EXTENSIONS)})-(?P<scheme>(fp|ams).+)")
+
+
 def recipe(name: str, *, weighted: bool = False, **options) -> Recipe:
     """Return the recipe of a format of `amssim.formats`, or of plain ``fp16``.
 
     Args:
-        name: such as fp5.33, ams-e2m2-k8, nf4 or int4-g32.
+        name: such as fp5.33, ams-e2m2-k8, nf4 or int4-g32; one of `EXTENSIONS` and a dash may
+            stand before an AMS scheme, as in gptq-joint-fp4.25.
         weighted: the format sees the inputs' second moments, and an AMS search weighs by them.
         options: of AMS schemes alone, those of `amssim.quantize`.
 
     Raises:
         SchemeError: an unknown name.
+        InputError: error feedback without the inputs' second moments.
 
     >>> recipe("fp4.25", scale="mse").name, recipe("nf4", scale="mse").name
     ('fp4.25-e2m2 mse', 'nf4-g64')
+    >>> recipe("gptq-joint-fp4.25", weighted=True).name
+    'gptq fp4.25-e2m2 joint, calibrated'
     """
     if name == "fp16":
         return Cast()
-    found = formats.get(name)
-    if isinstance(found, Ams):
-        found = replace(found, **options, weighted=weighted)
+    found = _format(name, weighted, options)
+    if found.needs_moments and not weighted:
+        raise InputError(
+            f"{name} feeds errors back through the inputs of each layer: let it see them, with "
+            "--weighted on the command line"
+        )
     return FormatRecipe(found, calibrated=weighted and found.uses != "none")
+
+
+def _format(name: str, weighted: bool, options: dict) -> Format:
+    extended = _EXTENDED.fullmatch(name.strip().lower())
+    found = formats.get(extended["scheme"] if extended else name)
+    given = {n: v for n, v in options.items() if v is not None}
+    if extended:
+        found = EXTENSIONS[extended["how"]](found.scheme, scale_block=found.scale_block)
+    if isinstance(found, Ams):
+        return replace(found, **given, weighted=weighted and "weighted" not in found.decides)
+    if isinstance(found, NegativeZero):
+        for option in ("search", "scale"):
+            if given.pop(option, getattr(Ams, option)) != getattr(Ams, option):
+                raise SchemeError(f"{found.name} decides {option!r} itself: leave it out")
+        return replace(found, **given)
+    return found

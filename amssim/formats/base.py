@@ -71,6 +71,11 @@ class Format(ABC):
     def name(self) -> str:
         """Short name with the parameters that change the bits."""
 
+    @property
+    def needs_moments(self) -> bool:
+        """Whether it is another format without the second moments of the inputs."""
+        return False
+
     @abstractmethod
     def layout(self, shape: Shape) -> dict[str, Part]:
         """Return everything stored for a matrix of ``shape``, by name."""

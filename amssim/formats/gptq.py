@@ -38,6 +38,11 @@ class GptqAms(Ams):
         """Such as ``gptq fp4.25-e2m2``."""
         return f"gptq {super().name}"
 
+    @property
+    def needs_moments(self) -> bool:
+        """Feedback goes by the products of the inputs."""
+        return True
+
     def encode(self, weights: np.ndarray, moments: Moments) -> Parts:
         """Fix the scales, round with feedback, pack."""
         if not moments.full:
@@ -72,6 +77,11 @@ class GptqInteger(Integer):
     def name(self) -> str:
         """Such as ``gptq int4-g64``."""
         return f"gptq {super().name}"
+
+    @property
+    def needs_moments(self) -> bool:
+        """Feedback goes by the products of the inputs."""
+        return True
 
     def encode(self, weights: np.ndarray, moments: Moments) -> Parts:
         """Fix the scales and round with feedback."""

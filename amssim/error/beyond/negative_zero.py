@@ -59,6 +59,11 @@ class NegativeZero(Format):
         return f"{'gptq ' * self.feedback}{self.scheme.name} -0{block}"
 
     @property
+    def needs_moments(self) -> bool:
+        """Feedback goes by the products of the inputs."""
+        return self.feedback
+
+    @property
     def specials(self) -> range:
         """Magnitude codes of the special values tried."""
         return range(1, self.scheme.minifloat.magnitudes, 2)
