@@ -33,9 +33,11 @@ CAPABILITY = (9, 0)
 #: A warp's share of one instruction is a 16 x 16 block of weights, 8 for each lane, times 8 columns
 #: of x with mma.m16n8k16, times all of them with wgmma.
 WEIGHTS_PER_MMA = 8
-#: Block shapes of cuda_kernels.plan: (threads, blocks per multiprocessor) of the GEMV, warps of a
-#: block of the others, in which each warp brings the least of x; column tiles that are counted.
-GEMV_BOUNDS, WARPS, GEMM_TILES = (512, 2), 16, (1, 4)
+#: Block shapes of cuda_kernels.plan: (threads, blocks per multiprocessor) of the GEMV, and warps of
+#: a block of the others in which each warp brings the least of x.
+GEMV_BOUNDS, WARPS = (512, 2), 16
+#: Column tiles of 8 that are counted.
+TILES = {"gemv": (1, 2), "gemm": (1, 4), "warpgroup": (1,)}
 _ALU = {
     *("LOP3", "PLOP3", "SHF", "PRMT", "SEL", "MOV", "LEA", "IABS"),
     *("IADD", "IADD3", "VIADD", "ISETP", "IMNMX", "FMNMX", "VIMNMX"),
@@ -108,34 +110,42 @@ def count(kernel, signature: tuple, bounds: tuple[int, int], column_tiles: int) 
     }
 
 
+def made(form, kernel: str, tiles: int) -> tuple:
+    """Return (kernel, signature, bounds) for column tiles of x."""
+    if kernel == "gemv":
+        gemv = make_gemv(form, "float16", early=True, split=False, team=1, columns=tiles)
+        return gemv, kernels.GEMV, GEMV_BOUNDS
+    options = {"columns": tiles, "warps": WARPS, "split": False}
+    if kernel == "gemm":
+        gemm = make_gemm(form, "float16", early=True, **options)
+        return gemm, kernels.GEMM, (32 * WARPS, 1)
+    gemm = make_warpgroup_gemm(form, "float16", groups=1, **options)
+    return gemm, kernels.WARPGROUP, (32 * WARPS, 1)
+
+
 def counts_of(form) -> dict[str, dict]:
-    """Return the counts of a format's kernels by name; those of the GEMM by column tiles too."""
-    common = {"early": True, "split": False}
-    gemv = make_gemv(form, "float16", team=1, **common)
-    found = {"gemv": count(gemv, kernels.GEMV, GEMV_BOUNDS, 1)}
-    for tiles in GEMM_TILES:
-        gemm = make_gemm(form, "float16", columns=tiles, warps=WARPS, **common)
-        found[f"gemm{8 * tiles}"] = count(gemm, kernels.GEMM, (32 * WARPS, 1), tiles)
-    options = {"columns": 1, "warps": WARPS, "groups": 1, "split": False}
-    gemm = make_warpgroup_gemm(form, "float16", **options)
-    found["warpgroup"] = count(gemm, kernels.WARPGROUP, (32 * WARPS, 1), 1)
+    """Return the counts of a format's kernels by name and columns of x."""
+    found = {}
+    for kernel, several in TILES.items():
+        for tiles in several:  # one wgmma serves all column tiles
+            each = 1 if kernel == "warpgroup" else tiles
+            found[f"{kernel}{8 * tiles}"] = count(*made(form, kernel, tiles), each)
     return found
 
 
 def per_weight(found: dict[str, dict], kernel: str) -> dict[str, float]:
     """Return instructions per weight as the simulator takes them, from a format's counts.
 
-    A GEMM by warp reads x from shared memory and multiplies for every column: a line through its
-    two counts has those apart.
+    What `mma.sync` takes for every column, reading x among it, is the slope between two counts.
     """
-    if kernel != "gemm":
-        return {pipe: found[kernel][pipe] for pipe in PIPES}
-    few, many = (8 * tiles for tiles in GEMM_TILES)
-    narrow, wide = found[f"gemm{few}"], found[f"gemm{many}"]
-    slope = (wide["issue"] - narrow["issue"]) / (many - few)
-    counts = {pipe: narrow[pipe] for pipe in PIPES}
-    counts["issue"] = round(narrow["issue"] - few * slope, 3)
-    return counts | {"issue_per_batch": round(slope, 4)}
+    columns = [8 * tiles for tiles in TILES[kernel]]
+    few, many = found[f"{kernel}{columns[0]}"], found[f"{kernel}{columns[-1]}"]
+    counts = {pipe: few[pipe] for pipe in PIPES}
+    if len(columns) == 1:
+        return counts
+    slope = (many["issue"] - few["issue"]) / (columns[1] - columns[0])
+    issue = round(few["issue"] - columns[0] * slope, 3)
+    return counts | {"issue": issue, "issue_per_batch": round(slope, 4)}
 
 
 def describe(counts: dict[str, dict]) -> None:

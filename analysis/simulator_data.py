@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim import scheme
-from amssim.hardware import profile
 from amssim.simulator.fit import Measurements
 
 RESULTS = Path(__file__).parent / "results"
 LATENCIES = "trtllm_weight_only_latency_ms.csv"
 #: Records of `amssim bench gpu`.
-GPU_RECORDS = [RESULTS / "gpu_h200.json"]
+GPU_RECORDS = sorted(RESULTS.glob("gpu_h*.json"))
 CPU_PRODUCTS = "simulator_cpu.json"
 SPEEDUPS = "published_speedups.csv"
 #: Smallest side of a layer that is judged: below it every kernel is a launch.
@@ -36,6 +35,12 @@ _DEVICES = {
     "L40S": "l40s",
     "RTX 4090": "rtx4090",
     "RTX 3090": "rtx3090",
+}
+#: What drivers call the GPUs of the records.
+_DRIVER_NAMES = {
+    "NVIDIA H200": "h200",
+    "NVIDIA H100 80GB HBM3": "h100-sxm",
+    "NVIDIA H100 PCIe": "h100-pcie",
 }
 _COLUMNS = {
     "bfloat16": ("cublas_fp16", 16),
@@ -120,7 +125,7 @@ def own() -> dict[tuple[str, str], Measurements]:
     times: dict[tuple[str, str], dict] = defaultdict(dict)
     for path in GPU_RECORDS:
         recorded = json.loads(path.read_text())
-        device = profile(recorded["machine"]["gpu"].removeprefix("NVIDIA ")).name
+        device = _DRIVER_NAMES[recorded["machine"]["gpu"]]
         for r in recorded["results"]:
             where = (*r["shape"], r["batch"])
             bits = float(scheme(r["scheme"]).bits)

@@ -66,6 +66,10 @@ def _answer(args: argparse.Namespace):
             "--gpu all compares one product on every GPU: "
             "name one device for --model, --budget, --target and --plot"
         )
+    asked = [f"--{name}" for name in ("model", "budget") if getattr(args, name)]
+    asked += ["--target"] if args.target is not None else []
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} ask different questions: give one of them")
     bits = _bits(args.bits)
     common = {"gpu": args.gpu, "kernel": args.kernel, "batch": args.batch}
     graph = not args.eager

@@ -33,11 +33,15 @@ def calibrate_cpu(name: str = "this-cpu", *, threads: int | None = None) -> Prof
         threads: how many to use, by default all that this process may.
 
     Raises:
-        InputError: not a positive number of threads.
+        InputError: not a number of threads that can run at once.
     """
-    threads = available() if threads is None else threads
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise InputError(f"threads is {threads!r}, expected a whole number of at least 1")
+    most = available()
+    threads = most if threads is None else threads
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= most:
+        raise InputError(
+            f"threads is {threads!r}, expected a whole number from 1 to {most}, "
+            f"on which this process may run"
+        )
     with ThreadPoolExecutor(threads) as pool:
         figures = _memory(pool, threads) | _pipes(threads) | _launch(pool, threads) | _assumed()
     return Profile(name, f"{_model()}, {threads} threads", "cpu", figures, calibrated=True)

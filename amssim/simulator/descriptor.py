@@ -98,6 +98,7 @@ DEFAULTS = {
     "tile_batch": 64.0,
     "ctas_per_sm": 1.0,
     "inflight_bytes": 0.0,
+    "inflight_share": 0.0,
     "max_split": 1.0,
     "early": 0.0,
     "mma_share": 1.0,
@@ -171,6 +172,11 @@ def descriptor(name: str) -> Descriptor:
     if name not in kernels():
         raise InputError(f"unknown kernel {name!r}: choose one of {', '.join(kernels())}")
     return _read(name)
+
+
+def forget() -> None:
+    """Read descriptors and fits anew when they are asked for next."""
+    _read.cache_clear()
 
 
 @cache

@@ -28,6 +28,11 @@ LOOP_COLUMNS = 4096.0
 KERNEL_HZ = 1.8e9
 
 
+#: Latency of a load that hits L2, as a share of one from DRAM: 206 to 312 of 552 clocks (A100), 274
+#: of 625 (L40), 296 of 636 (RTX 4090), 280 to 500 of 690 (GH200; RRZE-HPC/gpu-benches gpu-latency).
+L2_LATENCY = 0.45
+
+
 class Device(NamedTuple):
     """What the equations know of a processor; rates are of the whole device, lanes of one SM."""
 
@@ -56,6 +61,7 @@ class Kernel(NamedTuple):
     tile_batch: float  # columns of x that one CTA takes at once
     ctas_per_sm: float
     inflight_bytes: float  # that one CTA keeps requested
+    inflight_share: float  # or: share of an SM's shared memory that its CTAs keep requested
     max_split: float  # CTAs that may share one tile along K
     early: float  # share of launch and first load that the kernel before hides
     mma_batch: float  # columns of one tensor-core instruction, 0 for none
@@ -126,6 +132,9 @@ def tiled(device: Device, kernel: Kernel, load: Load, split: float) -> Launch:
     tiles = ceil(load.rows / kernel.tile_rows) * passes
     columns = load.columns / split
     width = max(1.0, kernel.mma_batch)
+    inflight = kernel.inflight_bytes
+    if kernel.inflight_share > 0.0:
+        inflight = kernel.inflight_share * device.shared_bytes / kernel.ctas_per_sm
     return Launch(
         tiles * split,
         split,
@@ -133,7 +142,7 @@ def tiled(device: Device, kernel: Kernel, load: Load, split: float) -> Launch:
         kernel.tile_rows * columns,
         batch * columns,
         ceil(batch / width) * width,
-        kernel.inflight_bytes,
+        inflight,
         passes,
     )
 
@@ -174,6 +183,12 @@ def dram_rate(device: Device, kernel: Kernel, inflight_bytes: float) -> float:
     return peak / sqrt(1.0 + (peak / latency_bound) ** 2)
 
 
+def l2_rate(device: Device, inflight_bytes: float) -> float:
+    """The same of weights that L2 holds: they take `L2_LATENCY` of the time."""
+    latency_bound = inflight_bytes / (L2_LATENCY * device.latency_s)
+    return device.l2_bytes_per_s / sqrt(1.0 + (device.l2_bytes_per_s / latency_bound) ** 2)
+
+
 def norm(a: float, b: float, c: float, d: float, p: float) -> float:
     """(a^p + b^p + c^p + d^p)^(1/p), without overflow."""
     largest = max(a, b, c, d)
@@ -207,10 +222,11 @@ def wave(device: Device, kernel: Kernel, load: Load, launch: Launch, ctas: float
     share = ctas / launch.ctas
     weight_bytes = load.rows * load.columns * load.bits / 8.0
     from_dram = (1.0 - resident_share(device, load.reuse_bytes)) * weight_bytes
-    from_l2 = launch.passes * weight_bytes - from_dram + 2.0 * launch.elements * launch.ctas
+    from_l2, of_x = launch.passes * weight_bytes - from_dram, 2.0 * launch.elements * launch.ctas
     written = 2.0 * load.batch * load.rows
     dram = share * (from_dram + written) / dram_rate(device, kernel, ctas * launch.inflight_bytes)
-    l2 = share * from_l2 / device.l2_bytes_per_s
+    l2 = share * from_l2 / l2_rate(device, ctas * launch.inflight_bytes)
+    l2 += share * of_x / device.l2_bytes_per_s
     busiest = ceil(ctas / device.sms)
     instructions = busiest * instruction_s(device, kernel, launch)
     tensor = busiest * tensor_s(device, kernel, launch)

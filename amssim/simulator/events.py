@@ -59,7 +59,7 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         from_dram / chunks / (device.dram_bytes_per_s * kernel.efficiency),
         from_l2 / chunks / device.l2_bytes_per_s,
         compute / chunks,
-        device.latency_s,
+        device.latency_s * (missed + (1.0 - missed) * equations.L2_LATENCY),
         equations.start_s(device, kernel, cut),
         np.random.default_rng(seed),
     )

@@ -20,6 +20,7 @@ _STARTS = 6
 #: Start and bounds of every parameter that may be fitted. Fits run over their logarithms.
 BOUNDS = {
     "inflight_bytes": (40e3, 500.0, 400e3),
+    "inflight_share": (0.3, 0.01, 2.0),
     "issue": (2.0, 0.2, 20.0),
     "issue_per_batch": (0.5, 0.005, 6.0),
     "issue_per_x": (5.0, 0.5, 50.0),

@@ -21,6 +21,7 @@ BURST, TAIL_BYTES = 4, 128  # units that a warp of the GEMV takes at a time, FP4
 #: Block shapes of the GEMV: threads, blocks that fit a multiprocessor, blocks that a grid has for
 #: each, warps of a team, bursts in a ring in shared memory (0: one burst in registers).
 ONE, TWO, WIDE = (512, 1, 1, 1, 0), (512, 2, 2, 1, 0), (1024, 1, 1, 1, 0)
+SMALL = (384, 2, 2, 1, 0)
 WIDE_IN_TEAMS, TWO_RINGS = (1024, 1, 1, 4, 0), (512, 2, 2, 4, 2)
 RING, PAIRED_RING = (512, 1, 1, 1, 3), (512, 2, 1, 1, 2)
 GEMM_WARPS, WIDE_GEMM_WARPS = (16, 14, 12, 10, 8, 6), (12, 8)  # of the latter with 64 columns
@@ -198,7 +199,7 @@ def better_by_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) ->
         return batch > 8
     if batch > 8:
         return group == 3 or rows < 8192 or columns > 8192
-    return group == 3 and not 16384 < rows <= 32768
+    return columns > 20000 if group == 4 else not 16384 < rows <= 32768
 
 
 def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
@@ -220,14 +221,12 @@ def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tu
         few = tiles <= 8 * gpu.sms and not (long and tiles >= 512)
         narrow = group == 4 and (few or batch > 8)
         return (ONE, WIDE, WIDE, WIDE) if narrow else (WIDE, ONE, ONE, ONE)
-    small = rows * columns < 2**25
-    if group == 4:
-        if small:
-            return ONE, WIDE, WIDE, WIDE
-        return (RING, ONE, WIDE, WIDE) if long else (PAIRED_RING, RING, ONE, WIDE)
     slots = 2 * gpu.sms
-    if small:
-        return TWO, WIDE, ONE, ONE
+    if rows * columns < 2**25:
+        first = SMALL if tiles <= slots else ONE if group == 4 else TWO
+        return first, WIDE, ONE, ONE
+    if group == 4:
+        return (RING, ONE, WIDE, WIDE) if long else (PAIRED_RING, RING, ONE, WIDE)
     if long or tiles < 0.9 * slots * ceil_div(tiles, slots):
         return WIDE_IN_TEAMS if long else WIDE, ONE, ONE, ONE
     return (TWO_RINGS, TWO, WIDE, ONE) if tiles >= 1000 else (TWO, WIDE, ONE, ONE)
@@ -266,7 +265,8 @@ def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan
             allowed = column_tiles(batch) < 8 or warps in WIDE_GEMM_WARPS
             if found.kernel > 0 and allowed:
                 waves = ceil_div(splits * found.blocks, running(gpu, splits))
-                cost = waves * (found.slice_units * max(10, warps) + 200 * (splits > 1))
+                shared = (100 + 10 * splits) * (splits > 1)
+                cost = waves * (found.slice_units * max(8, warps) + shared)
                 tied = cost == least and warps > best.warps
                 if best.kernel == 0 or cost < least or tied:
                     best, least = found, cost

@@ -9,7 +9,8 @@ import numpy as np
 from amssim.errors import OutputError
 from amssim.hardware import Profile, profile
 from amssim.simulator.descriptor import device
-from amssim.simulator.inputs import DEFAULT_KERNELS, DEFAULT_SHAPE, check_kernel
+from amssim.simulator.equations import Device
+from amssim.simulator.inputs import DEFAULT_KERNELS, DEFAULT_SHAPE
 from amssim.simulator.inverse import instruction_budget
 from amssim.simulator.sweeps import sweep
 
@@ -73,10 +74,9 @@ def roofline(found: Profile):
         "10$^{12}$ weights per second",
     )
     axes.plot(bits, d.dram_bytes_per_s * 8 / bits / 1e12, color="black", label="DRAM")
-    family = check_kernel(None, found, BITS[0])
     for width, colour in zip(BITS, COLOURS, strict=False):
-        numbers = family.variant(width, 1).kernel(found, width)
-        ceilings = _ceilings(d, numbers)
+        spent = instruction_budget(width, gpu=found).spent
+        ceilings = _ceilings(d, spent)
         highest = max(ceilings.values())
         for (pipe, rate), style in zip(ceilings.items(), ("-", "--", ":"), strict=True):
             axes.axhline(
@@ -101,14 +101,9 @@ def roofline(found: Profile):
     return figure
 
 
-def _ceilings(d, numbers) -> dict[str, float]:
-    """Weights per second that each pipe allows at batch 1."""
+def _ceilings(d: Device, spent: dict[str, float]) -> dict[str, float]:
+    """Weights per second that each pipe allows a kernel that spends so much per weight."""
     lanes = {"issue": d.issue_lanes, "alu": d.alu_lanes, "imad": d.imad_lanes}
-    spent = {
-        "issue": numbers.issue + numbers.issue_per_batch,
-        "alu": numbers.alu,
-        "imad": numbers.imad,
-    }
     return {
         _PIPES[pipe]: lanes[pipe] * d.sms * d.clock_hz / max(spent[pipe], 1e-3) for pipe in _PIPES
     }

@@ -15,6 +15,7 @@ PLAIN = Kernel(
     tile_batch=8.0,
     ctas_per_sm=8.0,
     inflight_bytes=8192.0,
+    inflight_share=0.0,
     max_split=1.0,
     early=0.0,
     mma_batch=8.0,

@@ -59,7 +59,7 @@ def test_calibrated_cpu_is_a_profile_that_predicts(monkeypatch):
     assert float(predict_speedup(4.25, gpu=found, shape=(1024, 1024))) > 0
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, 10**6])
 def test_threads_are_checked(threads):
     with pytest.raises(InputError, match="threads is"):
         calibrate_cpu(threads=threads)

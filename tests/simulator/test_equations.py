@@ -131,6 +131,21 @@ def test_weights_in_l2_come_at_its_rate():
     assert equations.resident_share(H200, H200.l2_bytes) == pytest.approx(0.5)
 
 
+def test_few_ctas_are_bound_by_the_latency_of_l2_too():
+    # Little's law again: all weights in L2, one CTA with 8 KB under way
+    load = Load(16.0, 2.0**20, 1.0, 16.0, 1.0)
+    hot = latency(H200, PLAIN, load)
+    rate = PLAIN.inflight_bytes / (equations.L2_LATENCY * H200.latency_s)
+    x_s = 2 * 2.0**20 / H200.l2_bytes_per_s
+    assert hot.l2 == pytest.approx(16 * 2.0**20 * 2 / rate + x_s, rel=1e-3)
+
+
+def test_bytes_in_flight_may_be_a_share_of_shared_memory():
+    kernel = PLAIN._replace(inflight_share=0.25, ctas_per_sm=2.0)
+    launch = tiled(H200, kernel, Load(4096.0, 4096.0, 1.0, 4.0, COLD), 1.0)
+    assert launch.inflight_bytes == H200.shared_bytes / 8
+
+
 def test_a_partial_wave_shows_as_much_as_the_kernel_lets_it():
     slots = 132 * 8 * 16
     load = Load(slots + 16.0, 4096.0, 1.0, 4.0, COLD)

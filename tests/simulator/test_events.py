@@ -22,11 +22,11 @@ def random_case(rng) -> tuple[Kernel, Load]:
     )
     rows, columns = float(rng.integers(500, 40000)), float(rng.integers(8, 80) * 128)
     batch, bits = float(rng.choice([1, 8, 16, 64])), float(rng.choice([4.25, 16 / 3, 16]))
-    return kernel, Load(rows, columns, batch, bits, COLD)
+    return kernel, Load(rows, columns, batch, bits, float(rng.choice([COLD, COLD, 1e6])))
 
 
 def test_closed_form_agrees_with_events():
-    # measured over 150 such cases: mean 5.6 %, 90th percentile 14 %
+    # measured over 300 such cases: mean 6.4 %, 90th percentile 15 %
     rng = np.random.default_rng(7)
     cases = [random_case(rng) for _ in range(60)]
     events = np.array([simulate(H200, *case) for case in cases])

@@ -67,6 +67,12 @@ def test_questions_of_one_device(run, words):
         run("predict", "--gpu", "all", *words)
 
 
+@pytest.mark.parametrize("words", [["--budget", "--target", "2"], ["--model", "x", "--budget"]])
+def test_one_question_at_a_time(run, words):
+    with pytest.raises(InputError, match="ask different questions: give one of them"):
+        run("predict", *words)
+
+
 def test_text_fits_80_columns(run):
     for words in (
         [],
