@@ -26,6 +26,8 @@ def adopt(name: str, array) -> Adopted:
     """
     if hasattr(array, "is_cuda"):
         return _adopt_torch(name, array)
+    if hasattr(array, "device_ctypes_pointer"):
+        return _adopt_numba(name, array)
     interface = getattr(array, "__cuda_array_interface__", None)
     if interface is None:
         return _adopt_torch(name, _through_dlpack(name, array))
@@ -35,6 +37,21 @@ def adopt(name: str, array) -> Adopted:
         raise InputError(f"{name} must be contiguous: pass a copy in C order")
     library = "cupy" if type(array).__module__.startswith("cupy") else "numba"
     return Adopted(interface["data"][0], dtype, shape, library)
+
+
+def address(array) -> int:
+    """Address of a Numba device array.
+
+    Not by its ``__cuda_array_interface__``, which warns where the array belongs to a stream.
+    """
+    return array.device_ctypes_pointer.value or 0
+
+
+def _adopt_numba(name: str, array) -> Adopted:
+    if not array.is_c_contiguous():
+        raise InputError(f"{name} must be contiguous: pass a copy in C order")
+    dtype = _TYPESTR.get(array.dtype.str, array.dtype.str)
+    return Adopted(address(array), dtype, tuple(array.shape), "numba")
 
 
 def _adopt_torch(name: str, tensor) -> Adopted:

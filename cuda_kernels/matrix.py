@@ -7,7 +7,7 @@ import numpy as np
 from amssim.errors import InputError
 from amssim.scheme import Scheme
 from cuda_kernels import block_scales, driver, kernels, repack
-from cuda_kernels.arrays import Adopted, adopt, empty, stream_of
+from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
 from cuda_kernels.dequantize import blocks_of, run_bytes
 from cuda_kernels.driver import Launch
 from cuda_kernels.forms import form_of
@@ -286,8 +286,3 @@ class Matrix:
 
                 product = product + cupy.asarray(self._bias)
             out[...] = product
-
-
-def address(array) -> int:
-    """Address of a Numba device array."""
-    return array.__cuda_array_interface__["data"][0]

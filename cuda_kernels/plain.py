@@ -4,7 +4,7 @@ import numpy as np
 
 from amssim.scheme import Scheme
 from cuda_kernels import generic, kernels, repack
-from cuda_kernels.arrays import Adopted
+from cuda_kernels.arrays import Adopted, address
 from cuda_kernels.driver import Launch
 from cuda_kernels.narrow import THREADS
 
@@ -60,8 +60,7 @@ class Plain:
     def _narrow(self, source, bias: int, out: Adopted, shape, stream: int) -> None:
         function = kernels.narrow(self.device, out.dtype)
         launch = Launch(function, (-(-shape[1] // THREADS), shape[0]), THREADS)
-        pointer = source.__cuda_array_interface__["data"][0]
-        launch.set(pointer, bias, out.address, shape[1])
+        launch.set(address(source), bias, out.address, shape[1])
         launch(stream, {})
 
     def _table(self, dtype: str):
