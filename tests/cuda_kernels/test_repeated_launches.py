@@ -48,7 +48,7 @@ def weights(monkeypatch):
     for name in ("gemv", "gemm", "normalize"):
         monkeypatch.setattr(kernels, name, lambda *options, name=name: name)
     found = object.__new__(matrix.Matrix)
-    array = types.SimpleNamespace(__cuda_array_interface__={"data": (4096, False)})
+    array = types.SimpleNamespace(device_ctypes_pointer=types.SimpleNamespace(value=4096))
     found.device, found.scheme, found.scale_block = 0, amssim.scheme("fp4.25"), None
     found.shape, found.form = (64, 256), form_of(found.scheme)
     found._scales = found._kernel_scales = found._words = found._tails = array
