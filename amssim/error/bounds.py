@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim.error.density import Density
+from amssim.errors import InputError
 
 # Cells of less mass, with all weights beyond the last, count as flat: their moments are differences
 # of numbers near 1, and in heavy tails the rounding of those would outweigh the error itself.
@@ -34,6 +35,8 @@ def shannon_lower_bound(density: Density, bits: float) -> float:
     >>> round(shannon_lower_bound(density("normal"), 4), 8) == round(4.0**-4, 8)
     True
     """
+    if not bits >= 0:
+        raise InputError(f"a rate must be a number of bits from 0, found {bits}")
     power = math.exp(2 * density.entropy_nats) / (2 * math.pi * math.e)
     return min(1.0, power * 4.0**-bits)
 
@@ -44,6 +47,8 @@ def entropy_coded(density: Density, step: float) -> RatePoint:
     The zero cell is centred. At high rates the error is 1.53 dB above the bound: Gish and Pierce,
     IEEE Trans. Inf. Theory 14 (1968) 676.
     """
+    if not 0 < step < math.inf:
+        raise InputError(f"a step must be positive, found {step}")
     far = density.quantile(1 - _UNCODED)
     edges = np.append(0.0, (np.arange(int(far / step) + 1) + 0.5) * step)
     cells = density.below(np.append(edges, np.inf)).between()
@@ -57,8 +62,15 @@ def entropy_coded(density: Density, step: float) -> RatePoint:
 
 
 def entropy_coded_at(density: Density, bits: float) -> RatePoint:
-    """Return the entropy-coded quantiser of the given rate."""
+    """Return the entropy-coded quantiser of the given rate.
+
+    Raises:
+        InputError: a rate outside 0.1 to 10 bits.
+    """
     from scipy.optimize import brentq
+
+    if not 0.1 <= bits <= 10:
+        raise InputError(f"entropy coding is computed from 0.1 to 10 bits, found {bits}")
 
     def excess(log_step: float) -> float:
         return entropy_coded(density, math.exp(log_step)).bits - bits
@@ -75,10 +87,15 @@ def lloyd_max(density: Density, levels: int, rounds: int = 5000) -> RatePoint:
     density is that of the weights to the power 1/3. Source: Lloyd, IEEE Trans. Inf. Theory 28
     (1982) 129; Max, IRE Trans. Inf. Theory 6 (1960) 7.
 
+    Raises:
+        InputError: an odd number of levels, or none.
+
     >>> from amssim.error.density import density
     >>> round(lloyd_max(density("normal"), 4).mse, 4)
     0.1175
     """
+    if levels < 2 or levels % 2:
+        raise InputError(f"levels must be an even number from 2, found {levels}")
     centre = _companded(density, levels // 2)
     for _ in range(rounds):
         edges = np.concatenate([[0.0], (centre[1:] + centre[:-1]) / 2, [np.inf]])
@@ -91,12 +108,7 @@ def lloyd_max(density: Density, levels: int, rounds: int = 5000) -> RatePoint:
 
 
 def curves(density: Density) -> dict[str, list[list[float]]]:
-    """Return points [bits, dB] of each bound from 3.5 to 6.5 bits, for figures.
-
-    >>> from amssim.error.density import density
-    >>> {name: len(points) for name, points in curves(density("laplace")).items()}
-    {'rate-distortion': 13, 'entropy-coded': 13, 'Lloyd-Max': 20}
-    """
+    """Return points [bits, dB] of each bound from 3.5 to 6.5 bits, for figures."""
 
     def db(mse: float) -> float:
         return -10 * math.log10(mse)

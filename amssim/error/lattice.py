@@ -39,15 +39,18 @@ class Lattice:
         for i in range(len(cut.v0)):
             self._add_piece(below, cut, i)
 
-    def gain(self, count: int, shift: float = 0.0) -> float:
-        """Return E min(0, shift + d_1 + ... + d_count)."""
+    def gain(self, count: int, shift: float = 0.0, padding: float = 0.0) -> float:
+        """Return E D 1(D + padding < 0) with D = shift + d_1 + ... + d_count.
+
+        ``padding`` is the excess of zeros that fill up a group: they decide and do not count.
+        """
         if count == 0:
-            return min(0.0, shift)
+            return shift if shift + padding < 0 else 0.0
         length = count * (len(self.masses) - 1) + 1
         padded = fft.next_fast_len(length, real=True)
         sums = fft.irfft(fft.rfft(self.masses, padded) ** count, padded)[:length]
         values = (np.arange(length) - count * self.low) * self.size + shift
-        return float(sums @ np.minimum(values, 0)) + count * self.beyond
+        return float(sums @ np.where(values + padding < 0, values, 0)) + count * self.beyond
 
     def _add_piece(self, below, cut: Pieces, i: int) -> None:
         """Add piece i, where d = offset + slope a, to the lattice."""

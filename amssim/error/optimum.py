@@ -66,8 +66,10 @@ def best_schemes(density: Density, bits, search: str = "adaptive") -> list[Optim
         search: a search rule.
 
     Raises:
-        InputError: a budget that no format meets.
+        InputError: a budget that no format meets, or that is no number.
     """
+    if not 0 < bits < math.inf:
+        raise InputError(f"a budget must be a positive number of bits, found {bits}")
     budget = min(Fraction(bits).limit_denominator(1000), Fraction(MAX_BITS))
     fitting = (_within(e, budget) for e in _elements())
     schemes = [s for s in fitting if s and s.bits > budget - 1]

@@ -41,6 +41,11 @@ class Pieces:
         return float((self.offset + self.slope * ends).max())
 
     @property
+    def excess_of_zero(self) -> float:
+        """d of a weight that is zero."""
+        return float(self.offset[0])
+
+    @property
     def last_step(self) -> float:
         """Error of the largest value, which is odd, where the shared bit is 0."""
         return float(self.v1[-1] - self.v0[-1])

@@ -10,9 +10,11 @@ import numpy as np
 
 from amssim.codec import quantize
 from amssim.errors import InputError, SchemeError
+from amssim.formats.blocks import check_positive
 from amssim.layout import layout
 from amssim.rules import check_scale, check_search
 from amssim.scheme import Scheme
+from amssim.scheme import scheme as find_scheme
 
 #: ``input``: a group is k neighbours of a row, the packed form. ``output``: k rows at one column.
 SHARE_AXES = ("input", "output")
@@ -26,7 +28,7 @@ class Choice:
     """Everything the sharing study varies.
 
     Args:
-        scheme: element format and k.
+        scheme: element format and k, or its name.
         search, scale: rules of `amssim.rules`.
         scale_block: columns that share a scale; None is the row.
         share_axis: one of `SHARE_AXES`.
@@ -38,7 +40,7 @@ class Choice:
         InputError: ``weighted`` with an order or axis that has no weighted search.
     """
 
-    scheme: Scheme
+    scheme: Scheme | str
     search: str = "adaptive"
     scale: str = "absmax"
     scale_block: int | None = None
@@ -47,8 +49,11 @@ class Choice:
     weighted: bool = False
 
     def __post_init__(self):
+        object.__setattr__(self, "scheme", find_scheme(self.scheme))
         check_search(self.search)
         check_scale(self.scale)
+        if self.scale_block is not None:
+            check_positive(scale_block=self.scale_block)
         for value, choices, what in (
             (self.share_axis, SHARE_AXES, "share axis"),
             (self.order, ORDERS, "order"),
@@ -138,7 +143,7 @@ def _restore_across_rows(weights: np.ndarray, choice: Choice) -> np.ndarray:
         # one more group that holds the largest value keeps this second scale at 1
         tall = np.concatenate([part, np.zeros((-rows % choice.scheme.k + 1, part.shape[1]))])
         tall[-1] = largest
-        squares = np.append(s * s / (s * s).max(), np.zeros(len(tall) - rows))
+        squares = np.append((s / s.max()) ** 2, np.zeros(len(tall) - rows))
         values = quantize(
             np.ascontiguousarray(tall.T, np.float32),
             choice.scheme,

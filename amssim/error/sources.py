@@ -22,7 +22,13 @@ _BLOCK_WEIGHTS, _COLUMNS = 1 << 22, 4096
 def from_density(
     density: Density, count: int = 1 << 22, columns: int = _COLUMNS, seed: int = 0
 ) -> Layers:
-    """Yield about ``count`` independent weights in matrices of ``columns``; the seed fixes them."""
+    """Yield about ``count`` independent weights in matrices of ``columns``; the seed fixes them.
+
+    Raises:
+        InputError: fewer than one of either.
+    """
+    if count < 1 or columns < 1:
+        raise InputError(f"cannot draw {count} weights in rows of {columns}: expected 1 or more")
     rng = np.random.default_rng(seed)
     rows = max(1, round(count / columns))
     at_once = max(1, _BLOCK_WEIGHTS // columns)
@@ -91,11 +97,16 @@ def load_npy(path: str | Path, what: str) -> np.ndarray:
 
 
 def check_matrix(name: str, weights: np.ndarray) -> np.ndarray:
-    """Return ``weights`` if they are finite and not empty.
+    """Return ``weights`` if they are a matrix of finite numbers that is not empty.
 
     Raises:
         InputError: otherwise, naming the matrix, how many values, and the first place.
     """
+    weights = np.asarray(weights)
+    if weights.ndim != 2:
+        raise InputError(f"{name} must be a matrix [rows, cols], found {list(weights.shape)}")
+    if weights.dtype.kind != "f" and weights.dtype.name != "bfloat16":
+        raise InputError(f"{name} must hold floats, found {weights.dtype.name}")
     if not weights.size:
         raise InputError(f"{name} is empty, shape {list(weights.shape)}: expected weights")
     bad = ~np.isfinite(weights)

@@ -20,6 +20,7 @@ from scipy.stats import binom
 from amssim.error.density import Density, Moments
 from amssim.error.lattice import Lattice
 from amssim.error.pieces import pieces
+from amssim.errors import InputError
 from amssim.rules import check_search
 from amssim.scheme import Scheme
 
@@ -35,17 +36,22 @@ def expected_mse(density: Density, scheme: Scheme, clip: float, search: str = "a
         clip: in standard deviations; larger weights saturate.
         search: a rule of `amssim.rules.SEARCH_RULES`.
 
+    Raises:
+        InputError: a clip that is not positive and finite.
+
     >>> from amssim.error.density import density
     >>> from amssim.scheme import FP4_25
     >>> round(1e4 * expected_mse(density("normal"), FP4_25, clip=3.2), 2)
     65.49
     """
+    if not 0 < clip < np.inf:
+        raise InputError(f"a clip must be a positive number of standard deviations, found {clip}")
     s = clip / scheme.minifloat.max_value
 
     def below(points):
         return _scaled(density.below(points * s), s)
 
-    return float(s**2 * _Group(below, scheme, search).total() / scheme.k)
+    return float(s**2 * _Group(below, scheme, search).total(scheme.k) / scheme.k)
 
 
 def expected_mse_absmax(
@@ -55,7 +61,13 @@ def expected_mse_absmax(
 
     Given the largest magnitude M of a row, the others are independent with the density cut off
     at M. The row's error is averaged over M, whose distribution function is P(|w| < M)^columns.
+    A last group that ``columns`` leave short is filled up with zeros, as in the packed form.
+
+    Raises:
+        InputError: ``columns`` that are no positive whole number.
     """
+    if not isinstance(columns, int | np.integer) or columns < 1:
+        raise InputError(f"columns must be a positive whole number, found {columns!r}")
     node, weight = np.polynomial.legendre.leggauss(_MAXIMA)
     # 1 - v^4 crowds the nodes where M is large: there its square, and with it the error, grows fast
     v = (node + 1) / 2
@@ -74,8 +86,14 @@ def _row_mse(density: Density, scheme: Scheme, largest: float, columns: int, sea
         found = density.below(np.minimum(points * s, largest))
         return _scaled(Moments(*(m / everything for m in found)), s)
 
-    group, groups = _Group(below, scheme, search), columns / scheme.k
-    return s**2 * ((groups - 1) * group.total() + group.total(beside_largest=True)) / columns
+    group, (groups, rest) = _Group(below, scheme, search), divmod(columns, scheme.k)
+    total = 0.0
+    for count, size in ((groups, scheme.k), (1, rest)):
+        if count and size:  # as many groups as hold the largest weight on average have it
+            holding = count * size / columns
+            total += (count - holding) * group.total(size)
+            total += holding * group.total(size, with_largest=True)
+    return s**2 * total / columns
 
 
 def _scaled(below: Moments, s: float) -> Moments:
@@ -83,10 +101,7 @@ def _scaled(below: Moments, s: float) -> Moments:
 
 
 class _Group:
-    """Expected squared error of a group of k, in units of the squared scale.
-
-    With ``beside_largest`` one of the k is the row's maximum, which has the largest value.
-    """
+    """Expected squared error of groups of up to k weights, in units of the squared scale."""
 
     def __init__(self, below: Callable[[np.ndarray], Moments], scheme: Scheme, search: str):
         check_search(search)
@@ -98,11 +113,15 @@ class _Group:
         if search in ("adaptive", "replace"):
             self.lattice = Lattice(below, self.cut, scheme.k)
 
-    def total(self, beside_largest: bool = False) -> float:
-        """Error of the whole group, a float."""
-        others, own = self.k - beside_largest, beside_largest * self.cut.last_step**2
+    def total(self, size: int, with_largest: bool = False) -> float:
+        """Error of a group of ``size`` weights and k - size zeros that do not count.
+
+        With ``with_largest`` one of them is the row's maximum, which has the largest value.
+        """
+        others, own = size - with_largest, with_largest * self.cut.last_step**2
         if self.lattice:
-            return others * self.errors[0].sum() + own + self.lattice.gain(others, -own)
+            zeros = (self.k - size) * self.cut.excess_of_zero
+            return others * self.errors[0].sum() + own + self.lattice.gain(others, -own, zeros)
         if self.search == "majority":
             return self._majority(others, own)
         if self.search == "zero":

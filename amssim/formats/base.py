@@ -95,6 +95,8 @@ class Format(ABC):
         >>> amssim.formats.get("nf4", group=64).bits_per_weight((512, 4096))
         Fraction(17, 4)
         """
+        if len(shape) != 2 or min(shape) < 1:
+            raise InputError(f"a matrix has at least one row and column, found {list(shape)}")
         stored = sum(prod(part.shape) * Fraction(part.bits) for part in self.layout(shape).values())
         return stored / prod(shape)
 

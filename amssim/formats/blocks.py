@@ -16,6 +16,13 @@ def check_positive(**sizes: int) -> None:
             raise SchemeError(f"{name} must be a positive whole number, found {size!r}")
 
 
+def check_filled(**lists: tuple) -> None:
+    """Raise `SchemeError` for a list of candidates without one."""
+    for name, candidates in lists.items():
+        if not len(candidates):
+            raise SchemeError(f"{name} must have at least one entry")
+
+
 def check_bits(form: str, bits: int, least: int, most: int) -> None:
     """Raise `SchemeError` unless ``bits`` is a whole number from ``least`` to ``most``."""
     check_positive(bits=bits)

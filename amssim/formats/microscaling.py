@@ -9,7 +9,7 @@ import numpy as np
 
 from amssim.errors import SchemeError
 from amssim.formats.base import Format, Part, Parts, Shape
-from amssim.formats.blocks import absmax, block_count, check_positive, spread
+from amssim.formats.blocks import absmax, block_count, check_filled, check_positive, spread
 from amssim.formats.moments import Moments
 from amssim.formats.scale_codes import e8m0, from_e8m0
 from amssim.formats.table import least, minifloat_table
@@ -43,6 +43,7 @@ class Microscaling(Format):
     def __post_init__(self):
         object.__setattr__(self, "element", as_minifloat(self.element))
         check_positive(group=self.group)
+        check_filled(offsets=self.offsets)
 
     @property
     def name(self) -> str:

@@ -64,6 +64,8 @@ def _check(moments: np.ndarray, cols: int) -> np.ndarray:
             f"moments must be [{cols}] or [{cols}, {cols}] for weights of {cols} columns, "
             f"found {list(moments.shape)}"
         )
+    if moments.dtype.kind not in "fiu" and moments.dtype.name != "bfloat16":
+        raise InputError(f"moments must be real numbers, found {moments.dtype.name}")
     moments = moments.astype(np.float64)
     diagonal = np.diagonal(moments) if moments.ndim == 2 else moments
     if not np.isfinite(moments).all() or (diagonal < 0).any():

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from amssim.formats.base import Format, Part, Parts, Shape
-from amssim.formats.blocks import absmax, block_count, check_positive, spread
+from amssim.formats.blocks import absmax, block_count, check_filled, check_positive, spread
 from amssim.formats.moments import Moments
 from amssim.formats.scale_codes import E4M3_MAX, e4m3, from_e4m3
 from amssim.formats.table import least, minifloat_table
@@ -40,6 +40,7 @@ class Nvfp4(Format):
 
     def __post_init__(self):
         check_positive(group=self.group)
+        check_filled(factors=self.factors)
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from amssim.formats.base import Format, Part, Parts, Shape
-from amssim.formats.blocks import absmax, block_count, check_positive, spread
+from amssim.formats.blocks import absmax, block_count, check_filled, check_positive, spread
 from amssim.formats.moments import Moments
 from amssim.formats.nvfp4 import E2M1, tensor_scale
 from amssim.formats.scale_codes import E3M3, e3m3, from_e3m3
@@ -40,6 +40,7 @@ class Razer(Format):
 
     def __post_init__(self):
         check_positive(group=self.group)
+        check_filled(specials=self.specials)
 
     @property
     def name(self) -> str:

@@ -93,6 +93,8 @@ def get(name: str, **parameters) -> Format:
     >>> get("nf4").name, get("int4-g32").name, get("fp4.25", scale="mse").name
     ('nf4-g64', 'int4-g32', 'fp4.25-e2m2 mse')
     """
+    if not isinstance(name, str):
+        raise SchemeError(f"a format's name is text such as 'nf4', found {name!r}")
     key = name.strip().lower()
     grouped = None if key in _FORMATS else _GROUP.fullmatch(key)
     if grouped:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from amssim.error.bounds import entropy_coded, entropy_coded_at, lloyd_max, shannon_lower_bound
+from amssim.error.bounds import (
+    curves,
+    entropy_coded,
+    entropy_coded_at,
+    lloyd_max,
+    shannon_lower_bound,
+)
 from amssim.error.density import DENSITIES, density
 from amssim.error.optimum import best_clip, best_schemes
 from amssim.error.theory import expected_mse
@@ -86,3 +92,27 @@ def test_best_formats_of_a_budget():
 def test_a_budget_without_formats():
     with pytest.raises(InputError, match="no format has at most 2 bits"):
         best_schemes(density("normal"), 2)
+
+
+def test_numbers_that_make_no_sense():
+    normal = density("normal")
+    for bad in (0, -2, math.nan, math.inf):
+        with pytest.raises(InputError, match="a budget must be a positive number"):
+            best_schemes(normal, bad)
+        with pytest.raises(InputError, match="a step must be positive"):
+            entropy_coded(normal, bad)
+        with pytest.raises(InputError, match=r"from 0\.1 to 10 bits"):
+            entropy_coded_at(normal, bad)
+    for levels in (0, -2, 3):
+        with pytest.raises(InputError, match="levels must be an even number from 2"):
+            lloyd_max(normal, levels)
+    with pytest.raises(InputError, match="a rate must be a number of bits from 0"):
+        shannon_lower_bound(normal, -1)
+
+
+def test_curves_are_the_bounds_in_decibels():
+    found = curves(density("normal"))
+    bits, db = found["rate-distortion"][2]
+    assert db == pytest.approx(20 * bits * math.log10(2))
+    assert all(later[1] - first[1] > 4 for first, later in
+               ((points[0], points[-1]) for points in found.values()))  # fmt: skip

@@ -232,7 +232,7 @@ BAD = [
     (error, ["--budget", "1"], InputError, "expected 2.1 to 8 bits"),
     (error, ["--budget", "nan"], InputError, "expected 2.1 to 8 bits"),
     (error, ["--scheme", "fp4.25", "--weighted"], InputError, "needs activations"),
-    (error, ["--scheme", "fp4.25", "--scale-block", "0"], InputError, "block"),
+    (error, ["--scheme", "fp4.25", "--scale-block", "0"], SchemeError, "found 0"),
     (error, ["--output", "{tmp}/a/b"], OutputError, "there is no directory"),
     (error, ["--output", "{tmp}/tokens.npy"], OutputError, "exists already"),
     (error, ["--scheme", "fp4.25", "--weights", "64", "--plot", "{tmp}/a/b.svg"], OutputError,

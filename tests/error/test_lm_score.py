@@ -92,6 +92,13 @@ def test_short_texts():
         spread_windows(TOKENS[:12])
 
 
+@pytest.mark.parametrize(("count", "length"), [(0, 8), (4, 0), (-1, 8)])
+def test_no_windows(count, length):
+    for take in (spread_windows, between_windows):
+        with pytest.raises(InputError, match=f"cannot take {count} windows of {length} tokens"):
+            take(TOKENS, count, length)
+
+
 def test_token_files(tmp_path):
     np.save(tmp_path / "a.npy", TOKENS.astype(np.uint16))
     (tmp_path / "a.txt").write_text(" ".join(map(str, TOKENS)))

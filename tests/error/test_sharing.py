@@ -97,6 +97,8 @@ def test_effective_bits_are_those_of_the_packed_tensor(name, block):
 def test_choices_that_make_no_sense():
     with pytest.raises(SchemeError, match="unknown share axis 'both': choose one of input, output"):
         Choice(scheme("fp4.25"), share_axis="both")
+    with pytest.raises(SchemeError, match="scale_block must be a positive whole number, found 0"):
+        Choice("fp4.25", scale_block=0)
     with pytest.raises(SchemeError, match="unknown order 'random'"):
         Choice(scheme("fp4.25"), order="random")
     with pytest.raises(InputError, match="weighted search needs share_axis='input'"):

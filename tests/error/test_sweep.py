@@ -117,6 +117,8 @@ def test_arrays_become_matrices(tmp_path):
     [
         (np.zeros((0, 4), np.float32), r"bad is empty, shape \[0, 4\]"),
         (np.zeros((2, 4), np.float32), "every weight is zero"),
+        (np.full(4, np.nan), r"bad must be a matrix \[rows, cols\], found \[4\]"),
+        (np.ones((2, 4), np.int64), "bad must hold floats, found int64"),
         (np.float32([[1, np.nan], [np.inf, 2]]), r"NaN.*2 in all, the first at \[0, 1\]"),
     ],
 )
@@ -130,7 +132,17 @@ def test_constant_rows_have_an_error_like_any_other():
     assert record["sqnr_db"] is None or record["sqnr_db"] > 100  # the maximum is exact
 
 
+@pytest.mark.parametrize("factor", [1e-44, 1e-38, 1e38])
+def test_magnitudes_near_the_limits_are_measured(factor):
+    w = (RNG.uniform(-3, 3, (4, 24)) * factor).astype(np.float32)
+    records = sweep([Layer("w", w)], default_choices())
+    plain = next(r for r in records if r["scheme"] == "fp6-e2m3")
+    assert factor < 1e-40 or plain["sqnr_db"] > 25
+
+
 def test_no_weights_at_all():
+    with pytest.raises(InputError, match="cannot draw 0 weights in rows of 4"):
+        list(from_density(density("normal"), 0, 4))
     with pytest.raises(InputError, match="no weights to measure"):
         sweep([], [Choice(scheme("fp4.25"))])
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from amssim import reference, scheme
+from amssim import quantize, reference, scheme
 from amssim.error.density import density
 from amssim.error.lattice import Lattice
 from amssim.error.pieces import pieces
 from amssim.error.theory import expected_mse, expected_mse_absmax
-from amssim.errors import SchemeError
+from amssim.errors import InputError, SchemeError
 from amssim.minifloat import Minifloat
 from amssim.rules import SEARCH_RULES
 
@@ -62,6 +62,21 @@ def test_short_rows_count_the_exact_maximum():
     assert predicted == pytest.approx(measured, rel=TOLERANCE)
 
 
+@pytest.mark.parametrize("search", ["adaptive", "replace", "majority"])
+@pytest.mark.parametrize(("name", "columns"), [("fp5.33", 5), ("fp4.25", 2), ("ams-e2m2-k8", 11)])
+def test_a_group_that_the_row_leaves_short(name, columns, search):
+    """Zeros fill it up, decide with it, and do not count: taking it for whole is 5 to 80 % off."""
+    x = density("normal").sample((1 << 17, columns), np.random.default_rng(2))
+    error = x - quantize(x, name, search=search).dequantize()
+    measured = np.mean(error.astype(np.float64) ** 2)
+    predicted = expected_mse_absmax(density("normal"), scheme(name), columns, search)
+    assert predicted == pytest.approx(measured, rel=TOLERANCE)
+
+
+def test_a_row_of_one_weight_has_no_error():
+    assert expected_mse_absmax(density("normal"), scheme("fp4.25"), 1) == 0
+
+
 @pytest.mark.parametrize("name", ["fp6-e2m3", "fp4-e2m1", "fp6-e3m2"])
 def test_without_sharing_it_is_the_integral_of_rounding(name):
     s = 3.0 / scheme(name).minifloat.max_value
@@ -81,6 +96,15 @@ def test_error_grows_with_k_up_to_one_fixed_bit():
     errors = [expected_mse(density("normal"), scheme(f"ams-e2m2-k{k}"), 3.0) for k in range(1, 12)]
     assert errors == sorted(errors)
     assert errors[-1] < expected_mse(density("normal"), scheme("fp4.25"), 3.0, "zero")
+
+
+def test_numbers_that_are_none():
+    for clip in (0, -1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match="a clip must be a positive number"):
+            expected_mse(density("normal"), scheme("fp4.25"), clip)
+    for columns in (0, 2.5):
+        with pytest.raises(InputError, match="columns must be a positive whole number"):
+            expected_mse_absmax(density("normal"), scheme("fp4.25"), columns)
 
 
 def test_unknown_rule():

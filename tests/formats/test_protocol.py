@@ -141,6 +141,14 @@ def test_bad_moments_get_a_sentence(bad):
         formats.get("int4").quantize(weights((1, 2)), np.array(bad, np.float64))
 
 
+def test_moments_that_are_no_real_numbers_and_matrices_without_weights():
+    for bad in (np.ones(2) * 1j, np.array(["a", "b"])):
+        with pytest.raises(InputError, match="moments must be real numbers"):
+            formats.get("nfl4").quantize(weights((1, 2)), bad)
+    with pytest.raises(InputError, match=r"at least one row and column, found \[0, 4\]"):
+        formats.get("nf4").bits_per_weight((0, 4))
+
+
 def test_inputs_that_were_never_seen_are_still_rounded():
     w = weights((4, 60))  # whole groups: padding has a vote in the search, not in feedback
     dead = np.zeros(60)
@@ -194,6 +202,10 @@ def test_names_are_found_with_their_group_and_parameters():
         ("squeezellm4", {"outliers": 1.5}, "outliers must be a share"),
         ("solo4", {"quantile": 2}, "solo takes a quantile from 0 to 1"),
         ("int4", {"bits": 9}, "int takes 2 to 8 bits, found 9"),
+        ("mxfp4", {"offsets": ()}, "offsets must have at least one entry"),
+        ("nvfp4", {"factors": ()}, "factors must have at least one entry"),
+        ("razer", {"specials": ()}, "specials must have at least one entry"),
+        (None, {}, "a format's name is text"),
         ("opal4", {"outliers": 128}, "opal takes fewer outliers than a block has weights"),
     ],
 )

@@ -60,7 +60,7 @@ def spread_windows(
     >>> spread_windows(np.arange(10), count=2, length=3).tolist()
     [[0, 1, 2, 3], [3, 4, 5, 6]]
     """
-    _check_length(tokens, length)
+    _check_length(tokens, length, count)
     count = min(count, max(1, len(tokens) - length - 1))  # no window twice
     step = (len(tokens) - length - 1) // count
     return np.stack([tokens[i * step : i * step + length + 1] for i in range(count)])
@@ -85,7 +85,7 @@ def between_windows(
     Raises:
         InputError: a text too short for windows that share no token with those.
     """
-    _check_length(tokens, length)
+    _check_length(tokens, length, count)
     step = (len(tokens) - length - 1) // count
     if step < 2 * (length + 1):
         raise InputError(
@@ -96,7 +96,9 @@ def between_windows(
     return np.stack([tokens[s : s + length + 1] for s in (i * step + shift for i in range(count))])
 
 
-def _check_length(tokens: np.ndarray, length: int) -> None:
+def _check_length(tokens: np.ndarray, length: int, count: int = 1) -> None:
+    if length < 1 or count < 1:
+        raise InputError(f"cannot take {count} windows of {length} tokens: expected 1 or more")
     if len(tokens) <= length:
         raise InputError(
             f"the token file has {len(tokens)} tokens: expected at least {length + 1} "
