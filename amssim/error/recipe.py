@@ -115,7 +115,8 @@ def _format(name: str, weighted: bool, options: dict) -> Format:
     if extended:
         found = EXTENSIONS[extended["how"]](found.scheme, scale_block=found.scale_block)
     if isinstance(found, Ams):
-        return replace(found, **given, weighted=weighted and "weighted" not in found.decides)
+        by_itself = found.needs_moments or "weighted" in found.decides
+        return replace(found, **given, weighted=weighted and not by_itself)
     if isinstance(found, NegativeZero):
         for option in ("search", "scale"):
             if given.pop(option, getattr(Ams, option)) != getattr(Ams, option):
