@@ -1,6 +1,7 @@
 """Fill the tables of docs/KERNELS.md: python analysis/bench_gpu_tables.py [--check]
 
-Record first, on a machine with the GPU: amssim bench gpu --output analysis/results/gpu_h200.json
+Record first, on a machine with the GPU:
+amssim bench gpu --peers --output analysis/results/gpu_h200.json
 """
 
 from __future__ import annotations
@@ -13,29 +14,46 @@ RESULTS = markers.ROOT / "analysis" / "results"
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
-def record() -> dict:
-    return json.loads((RESULTS / "gpu_h200.json").read_text())
+def record(gpu: str = "h200") -> dict:
+    return json.loads((RESULTS / f"gpu_{gpu}.json").read_text())
 
 
 def source(found: dict) -> str:
-    machine = found["machine"]
+    machine, driver = found["machine"], found.get("driver_us")
     versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     return (
         f"`{found['command']}`, {machine['gpu']}, CUDA {machine['driver_cuda']}, {versions}; "
         f"device-to-device copy {found['copy_tbps']:.2f} TB/s; "
-        f"host {found['host_us']:.1f} us per launch."
+        f"host {found['host_us']:.1f} us per launch"
+        + (f", {driver:.1f} of them in the driver." if driver else ".")
     )
 
 
-def speedups() -> str:
+def speedups(gpu: str = "h200") -> str:
     """Speed-up over the best cuBLAS FP16 product per layer, format and batch."""
-    found = record()
+    found = record(gpu)
     rows = {}
     for r in found["results"]:
         name = f"{r['layer']} {r['shape'][0]}x{r['shape'][1]}"
         rows.setdefault((name, r["scheme"]), {})[r["batch"]] = r["cublas_us"] / r["us"]
     headings = ["layer", "format", *(f"batch {b}" for b in BATCHES)]
     body = [[*key, *(f"{cells[b]:.2f}" for b in BATCHES)] for key, cells in rows.items()]
+    return markers.table(headings, body) + "\n\n" + source(found)
+
+
+def batches() -> str:
+    """Time of a batch over that of one row of activations, layers of 2^26 weights and more."""
+    found = record()
+    rows = {}
+    for r in found["results"]:
+        if r["shape"][0] * r["shape"][1] >= 2**26:
+            name = f"{r['layer']} {r['shape'][0]}x{r['shape'][1]}"
+            rows.setdefault((name, r["scheme"]), {})[r["batch"]] = r["us"]
+    headings = ["layer", "format", "batch 1, us", *(f"batch {b}" for b in BATCHES[1:])]
+    body = [
+        [*key, f"{us[1]:.1f}", *(f"{us[b] / us[1]:.2f}" for b in BATCHES[1:])]
+        for key, us in rows.items()
+    ]
     return markers.table(headings, body) + "\n\n" + source(found)
 
 
@@ -78,7 +96,7 @@ def peers() -> str:
     names = [p["peer"] for p in found["peers"] if p["results"]]
     for peer in found["peers"]:
         for r in peer["results"]:
-            rows.setdefault((r["layer"], *r["shape"], r["batch"]), {})[peer["peer"]] = r["us"]
+            rows.setdefault((r["layer"], *r["shape"], r["batch"]), {})[peer["peer"]] = r
     body = []
     for (layer, m, k, batch), times in sorted(rows.items(), key=lambda row: row[0][3]):
         own = ours[layer, batch]
@@ -89,13 +107,17 @@ def peers() -> str:
     headings = ["layer", "batch", "FP5.33, us", "FP4.25, us", *(f"{n}, us" for n in names)]
     versions = ", ".join(f"{p['peer']} {p['version']}" for p in found["peers"] if p["results"])
     note = f"In brackets: times as long as FP5.33 / FP4.25. {versions}; "
+    earlier = [p["peer"] for p in found["peers"] if any("earlier" in r for r in p["results"])]
+    if earlier:
+        note += f"* of {', '.join(earlier)}: an earlier run, on another GPU of the kind; "
     return markers.table(headings, body) + "\n\n" + note + source(found)
 
 
-def _beside(us: float | None, own: dict[str, float]) -> str:
-    if us is None:
+def _beside(theirs: dict | None, own: dict[str, float]) -> str:
+    if theirs is None:
         return "-"
-    return f"{us:.1f} ({us / own['fp5.33']:.2f} / {us / own['fp4.25']:.2f})"
+    us, mark = theirs["us"], "*" if "earlier" in theirs else ""
+    return f"{us:.1f}{mark} ({us / own['fp5.33']:.2f} / {us / own['fp4.25']:.2f})"
 
 
 def ladder() -> str:
@@ -117,6 +139,7 @@ def ladder() -> str:
 
 if __name__ == "__main__":
     parts = {"ladder": ladder(), "speedups": speedups(), "bandwidth": bandwidth()}
+    parts |= {"batches": batches(), "speedups-h100": speedups("h100")}
     if record().get("peers"):
         parts["peers"] = peers()
     markers.main("docs/KERNELS.md", parts, __doc__)
