@@ -60,6 +60,7 @@ class GemvPlan:
     shared_bytes: int
     columns: int
     depth: int
+    waves: int
 
     @property
     def options(self) -> tuple[int, int, int, int, int, bool]:
@@ -133,7 +134,8 @@ def try_gemv(
     if most_tiles < 1:
         return None
     clusters = max(1, gpu.blocks(splits) * blocks // splits)
-    clusters = min(tiles, clusters * ceil_div(tiles, clusters * most_tiles))
+    waves = ceil_div(tiles, clusters * most_tiles)
+    clusters = min(tiles, clusters * waves)
     cluster_tiles = ceil_div(tiles, clusters)
     full = tiles - clusters * (cluster_tiles - 1)
     grid = (splits, clusters)
@@ -143,7 +145,7 @@ def try_gemv(
     shared = fixed + cluster_tiles * (128 + team * slot_bytes)
     exact = cluster_tiles * n * n < 2**32 and grid[1] < 2**16
     options = (threads, resident, team, grid, cluster_tiles, full, n, share, stride, shared)
-    return GemvPlan(*options, column_tiles, depth) if exact else None
+    return GemvPlan(*options, column_tiles, depth, waves) if exact else None
 
 
 def try_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,

@@ -63,6 +63,7 @@ def better_by_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) ->
     return not 16384 < rows <= 32768
 
 
+MOST_ACTIVATION_BYTES = 180_000  # that a block of the GEMV should bring
 #: block shapes of the GEMV: bursts in registers, or (depth) in shared memory
 ONE = {"threads": 512, "resident": 1, "blocks": 1, "team": 1, "depth": 0}
 TWO = ONE | {"resident": 2, "blocks": 2}
@@ -76,13 +77,19 @@ PAIRED_RING = ONE | {"resident": 2, "depth": 2}
 
 
 def best_gemv(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvPlan | None:
-    """The first block shape that fits, in the order of preference, with the fewest slices."""
-    for splits in (1, 2, 4) if gpu.hopper else (1,):
-        for shape in gemv_shapes(form, rows, columns, batch, gpu):
-            found = try_gemv(form, rows, columns, batch, gpu, splits=splits, **shape)
-            if found:
-                return found
-    return None
+    """The first block shape, in the order of preference, with the fewest slices, that is good.
+
+    More than two waves of blocks bring the activations too often, and so does a block that brings
+    too many: then K is better shared (H200 and H100).
+    """
+    choices = [
+        try_gemv(form, rows, columns, batch, gpu, splits=splits, **shape)
+        for splits in ((1, 2, 4) if gpu.hopper else (1,))
+        for shape in gemv_shapes(form, rows, columns, batch, gpu)
+    ]
+    fits = [p for p in choices if p]
+    good = (p for p in fits if p.waves <= 2 and batch * p.stride <= MOST_ACTIVATION_BYTES)
+    return next(good, fits[0] if fits else None)
 
 
 def gemv_shapes(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> list[dict]:

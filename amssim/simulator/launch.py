@@ -14,6 +14,7 @@ from typing import NamedTuple
 GEMV, GEMM, WARPGROUP = 1, 2, 3
 GEMV_BATCH, GEMM_BATCH = 16, 64
 STATIC_BYTES = 1024  # of shared memory that each block takes for itself
+MOST_ACTIVATION_BYTES = 180_000  # that a block of the GEMV should bring
 SLOT_BYTES = 512  # sums of 16 rows x 8 columns, float32
 TILE_ROWS, WARP_TILES, STEP = 16, 2, 4
 UNIT_BYTES = 512
@@ -203,15 +204,20 @@ def better_by_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) ->
 
 
 def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
-    """The first block shape that fits, with the fewest slices."""
-    splits = 1
+    """The first block shape with the fewest slices whose activations are few and come seldom."""
+    first, splits = NO_PLAN, 1
     while splits <= (4 if gpu.capability >= 90 else 1):
         for shape in gemv_shapes(gpu, group, rows, columns, batch):
             found = try_gemv(gpu, group, rows, columns, batch, shape, splits)
             if found.kernel > 0:
-                return found
+                waves = ceil_div(found.blocks, max(1, running(gpu, splits) * shape[2] // splits))
+                brought_bytes = batch * row_stride(group, found.slice_units)
+                if waves <= 2 and brought_bytes <= MOST_ACTIVATION_BYTES:
+                    return found
+                if first.kernel == 0:
+                    first = found
         splits *= 2
-    return NO_PLAN
+    return first
 
 
 def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tuple:
