@@ -271,8 +271,8 @@ def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan
             allowed = column_tiles(batch) < 8 or warps in WIDE_GEMM_WARPS
             if found.kernel > 0 and allowed:
                 waves = ceil_div(splits * found.blocks, running(gpu, splits))
-                shared = (100 + 10 * splits) * (splits > 1)
-                cost = waves * (found.slice_units * max(8, warps) + shared)
+                together = 200 if found.columns == 64 else 100 + 10 * splits
+                cost = waves * (found.slice_units * max(8, warps) + together * (splits > 1))
                 tied = cost == least and warps > best.warps
                 if best.kernel == 0 or cost < least or tied:
                     best, least = found, cost
