@@ -85,6 +85,25 @@ def summary() -> str:
     )
 
 
+def leanings() -> str:
+    """Where a GPU without any measurement is predicted too slow (+) or too fast (-)."""
+    rows = []
+    for r in record()["rows"]:
+        parts = r.get("leanings", [])
+        cells = [f"{x['kernel']:+.0%} / {x['baseline']:+.0%}" for x in parts]
+        if parts:
+            rows.append([r["device"], r["kernel"], *cells])
+            headings = [_class(x) for x in parts]
+    return markers.table(["device", "kernel", *headings], rows)
+
+
+def _class(x: dict) -> str:
+    (low, high), batch = x["weights"], "batch {} to {}".format(*x["batch"])
+    if low == 0:
+        return f"below {high / 1e6:.0f} M weights, {batch}"
+    return f"from {low / 1e6:.0f} M, {batch}"
+
+
 def figures_of_a_profile() -> str:
     """The fields of a profile."""
     rows = [[f"`{n}`", f.unit, f"{f.low:g} to {f.high:g}", f.meaning] for n, f in FIELDS.items()]
@@ -129,6 +148,7 @@ def parts() -> dict[str, str]:
     return {
         "summary": summary(),
         "validation": validation(),
+        "leanings": leanings(),
         "profile": figures_of_a_profile(),
         "devices": devices(),
         "parameters": parameters(),

@@ -14,13 +14,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from time import process_time
-from typing import NamedTuple
 
 import fit_simulator as fitting
 import numpy as np
 import simulator_data as data
+from simulator_ratios import Ratios, baseline_of, own_ratios, published_ratios
 
 from amssim.hardware import profile
 from amssim.simulator import sweep
@@ -30,12 +31,13 @@ from amssim.simulator.fit import Measurements, fit, held_out
 from amssim.simulator.many import seconds
 
 OUTPUT = Path(__file__).parent / "results" / "simulator_validation.json"
-BASELINE = fitting.BASELINE
 #: A winner is clear where the measured ratio is this far from 1.
 CLEAR = 0.1
 HELD_OUT, UNSEEN = "held-out shapes", "device never calibrated"
 ONE_PATH = "held-out shapes of one code path"
 GEMV_BATCH = 8
+#: Bounds of the classes by which a leaning is told: weights of the layer, columns of x.
+SIZES, BATCHES = (0, 2**23, 2**25, 2**40), (1, 9, 65)
 OWN_GATE = {"mean": 0.05, "p90": 0.10}
 UNSEEN_GATE = {"mean": 0.15, "winner": 0.97}
 LATENCY_GATES = {"h200": {"mean": 0.06}, "a100-80gb": {"mean": 0.06}}
@@ -63,13 +65,12 @@ def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) 
     family, found = descriptor(kernel), {}
     for spec in (s for s in fitting.SPECS if s.kernel == kernel):
         (variant,) = [v for v in family.variants if v.name == spec.variant]
-        groups = [
-            group
+        others = {
+            name: fitting.halves(kernel, variant, name, sets)[0]
             for name, sets in by_device.items()
             if name != device
-            for group in fitting.halves(kernel, variant, name, sets)[0]
-        ]
-        found[spec.variant] = fit(groups, spec.pooled).parameters
+        }
+        found[spec.variant] = fit(fitting.joined(others), spec.pooled).parameters
 
     def numbers(variant, bits):
         return variant.unfitted(profile(device), bits)._replace(**found[variant.name])
@@ -120,20 +121,6 @@ def latency_row(
     return row(what, unseen.seconds, shipped(device, kernel, unseen), others, gate)
 
 
-class Ratios(NamedTuple):
-    """Quantised problems, the same at 16 bits, and the measured speedups between them."""
-
-    source: str
-    narrow: Measurements
-    wide: Measurements
-    speedup: np.ndarray
-
-    def where(self, chosen: np.ndarray) -> Ratios:
-        """Return the chosen ones."""
-        narrow, wide = self.narrow.where(chosen), self.wide.where(chosen)
-        return Ratios(self.source, narrow, wide, self.speedup[chosen])
-
-
 def ratios(device: str, fp16: Predictor, quantized: Predictor, r: Ratios) -> dict:
     """Return the predicted speedups of the model and of the simple ones."""
     wide, m = r.wide, r.narrow
@@ -152,36 +139,37 @@ def ratio_row(key: tuple, judged: str, models: tuple, r: Ratios, gate: dict) -> 
     return row(what, r.speedup, found.pop("ours"), found, gate)
 
 
-def published_ratios(folder: Path) -> dict[tuple[str, str], Ratios]:
-    """Return published speedups by (device, kernel)."""
-    tables = data.latencies(folder)
-    found = {}
-    for (device, kernel), m in tables.items():
-        if kernel != BASELINE:
-            wide = tables[device, BASELINE]
-            found[device, kernel] = Ratios("aiconfigurator", m, wide, wide.seconds / m.seconds)
-    for key, s in data.speedups(folder).items():
-        wide = s.problems._replace(bits=np.full(s.ratio.size, 16.0))
-        found[key] = Ratios("figures of the kernel's authors", s.problems, wide, s.ratio)
+def leanings(models: tuple, r: Ratios) -> list[dict]:
+    """Mean of predicted / measured - 1 of both sides' times, by weights and by columns of x."""
+    sides = {"baseline": (models[0], r.wide), "kernel": (models[1], r.narrow)}
+    ratio = {name: predict(m) / m.seconds - 1 for name, (predict, m) in sides.items()}
+    weights, batch = r.narrow.rows * r.narrow.columns, r.narrow.batch
+    found = []
+    for low, high in pairwise(SIZES):
+        for few, many in pairwise(BATCHES):
+            here = (low <= weights) & (weights < high) & (few <= batch) & (batch < many)
+            if here.any():
+                means = {name: float(e[here].mean()) for name, e in ratio.items()}
+                found.append({"weights": [low, high], "batch": [few, many - 1], **means})
     return found
 
 
-def models_of(device: str, kernel: str) -> tuple[Predictor, Predictor]:
+def models_of(device: str, kernel: str, r: Ratios) -> tuple[Predictor, Predictor]:
     """Return the shipped models of the baseline and of a kernel."""
-    return partial(shipped, device, BASELINE), partial(shipped, device, kernel)
+    return partial(shipped, device, baseline_of(r)), partial(shipped, device, kernel)
 
 
 def held_out_rows(folder: Path) -> Iterator[dict]:
     """Yield the lines about shapes that were not fitted."""
     for (device, kernel), m in data.latencies(folder).items():
-        if kernel == BASELINE:
+        if kernel == data.PUBLISHED_BASELINE:
             unseen, gate = m.where(held_out(m.rows, m.columns)), LATENCY_GATES.get(device, {})
             yield latency_row("aiconfigurator", (device, kernel), HELD_OUT, unseen, gate)
     for key, r in published_ratios(folder).items():
         for bits in np.unique(r.narrow.bits):
             chosen = held_out(r.narrow.rows, r.narrow.columns) & (r.narrow.bits == bits)
             gate = RATIO_GATES.get((*key, bits), {})
-            yield ratio_row(key, HELD_OUT, models_of(*key), r.where(chosen), gate)
+            yield ratio_row(key, HELD_OUT, models_of(*key, r), r.where(chosen), gate)
 
 
 def unseen_device_rows(folder: Path) -> Iterator[dict]:
@@ -190,10 +178,14 @@ def unseen_device_rows(folder: Path) -> Iterator[dict]:
     by_kernel = {}
     for (device, kernel), sets in tables.items():
         by_kernel.setdefault(kernel, {})[device] = sets
-    for key, r in published_ratios(folder).items():
+    for key, r in (published_ratios(folder) | own_ratios()).items():
         if len(by_kernel[key[1]]) > 1:
-            models = tuple(without(key[0], k, by_kernel[k]) for k in (BASELINE, key[1]))
-            yield ratio_row(key, UNSEEN, models, r, UNSEEN_GATE)
+            both = (baseline_of(r), key[1])
+            models = tuple(without(key[0], k, by_kernel[k]) for k in both)
+            found = ratio_row(key, UNSEEN, models, r, UNSEEN_GATE)
+            if r.source == "aiconfigurator":
+                found["leanings"] = leanings(models, r)
+            yield found
 
 
 def own_rows() -> Iterator[dict]:
@@ -204,13 +196,9 @@ def own_rows() -> Iterator[dict]:
         unseen = m.where(held_out(m.rows, m.columns))
         gate = OWN_GATE if profile(key[0]).kind == "gpu" else {}
         yield latency_row("amssim", key, judged, unseen, gate)
-    for key, m in own.items():
-        if key[1] != BASELINE and (key[0], BASELINE) in own:
-            narrow, speedup = data.paired(m, own[key[0], BASELINE])
-            wide = narrow._replace(bits=np.full(speedup.size, 16.0))
-            unseen = held_out(narrow.rows, narrow.columns)
-            r = Ratios("amssim", narrow, wide, speedup).where(unseen)
-            yield ratio_row(key, HELD_OUT, models_of(*key), r, OWN_GATE)
+    for key, every in own_ratios().items():
+        r = every.where(held_out(every.narrow.rows, every.narrow.columns))
+        yield ratio_row(key, HELD_OUT, models_of(*key, r), r, OWN_GATE)
 
 
 def _by_path(own: dict) -> Iterator[tuple[str, tuple[str, str], Measurements]]:
@@ -229,7 +217,7 @@ def peer_rows() -> Iterator[dict]:
     for key, s in speedups.items():
         wide = s.problems._replace(bits=np.full(s.ratio.size, 16.0))
         r = Ratios("measured for this project", s.problems, wide, s.ratio)
-        yield ratio_row(key, UNSEEN, models_of(*key), r, UNSEEN_GATE)
+        yield ratio_row(key, UNSEEN, models_of(*key, r), r, UNSEEN_GATE)
 
 
 def fits_digest() -> str:

@@ -8,6 +8,7 @@ decide, and factors of two weigh the same in both directions.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,7 @@ class Group(NamedTuple):
     device: Device
     kernel: Kernel
     measured: Measurements
+    weight: float = 1.0  # of each measurement
 
 
 class Fit(NamedTuple):
@@ -82,6 +84,16 @@ def predicted(group: Group, parameters: dict[str, float]) -> np.ndarray:
     return latencies(group.device, group.kernel._replace(**parameters), *group.measured[:-1])
 
 
+def soft_l1(weights: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """float64[3, n]: weights (2 sqrt(1 + z) - 2) and its derivatives, as `least_squares` asks.
+
+    >>> soft_l1(np.array([2.0]), np.array([3.0])).ravel().tolist()
+    [4.0, 1.0, -0.125]
+    """
+    root = np.sqrt(1 + squares)
+    return weights * np.stack([2 * root - 2, 1 / root, -0.5 / root**3])
+
+
 def fit(groups: list[Group], free: list[str]) -> Fit:
     """Return the parameters named in ``free`` that suit all groups, best of several starts."""
     from scipy.optimize import least_squares
@@ -94,9 +106,10 @@ def fit(groups: list[Group], free: list[str]) -> Fit:
             [np.log(predicted(g, parameters) / g.measured.seconds) for g in groups]
         )
 
+    weights = np.concatenate([np.full(g.measured.rows.size, g.weight) for g in groups])
     rng = np.random.default_rng(0)
     spread = [start] + [low + (high - low) * rng.random(len(free)) for _ in range(_STARTS - 1)]
-    options = {"bounds": (low, high), "loss": "soft_l1", "f_scale": SOFT_L1_SCALE}
+    options = {"bounds": (low, high), "loss": partial(soft_l1, weights), "f_scale": SOFT_L1_SCALE}
     found = [least_squares(residuals, x, diff_step=1e-3, **options) for x in spread]
     best = min(found, key=lambda result: result.cost)
     return Fit(dict(zip(free, np.exp(best.x).tolist(), strict=True)), float(best.cost))

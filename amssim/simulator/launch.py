@@ -19,6 +19,7 @@ SLOT_BYTES = 512  # sums of 16 rows x 8 columns, float32
 TILE_ROWS, WARP_TILES, STEP = 16, 2, 4
 UNIT_BYTES = 512
 BURST, TAIL_BYTES = 4, 128  # units that a warp of the GEMV takes at a time, FP4.25's shared bits
+MOST_ACTIVATION_BYTES = 180_000  # that a block of the GEMV should bring
 #: Block shapes of the GEMV: threads, blocks that fit a multiprocessor, blocks that a grid has for
 #: each, warps of a team, bursts in a ring in shared memory (0: one burst in registers).
 ONE, TWO, WIDE = (512, 1, 1, 1, 0), (512, 2, 2, 1, 0), (1024, 1, 1, 1, 0)
@@ -49,9 +50,10 @@ class Plan(NamedTuple):
     slice_units: int  # along K
     columns: int  # of x that are multiplied at once, in eights
     loads: int  # units that a warp keeps requested
+    good: bool  # whether a GEMV brings activations seldom, and not too many
 
 
-NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0)
+NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0, False)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -109,12 +111,14 @@ def try_gemv(
     teams, slot_bytes = threads // 32 // team, x_tiles * SLOT_BYTES
     burst_bytes = BURST * UNIT_BYTES + (TAIL_BYTES if group == 4 else 0)
     room = gpu.shared_bytes // resident - (STATIC_BYTES if resident > 1 else 0)
-    room -= batch * row_stride(group, n) + teams * team * (slot_bytes + depth * burst_bytes)
+    x_bytes = batch * row_stride(group, n)
+    room -= x_bytes + teams * team * (slot_bytes + depth * burst_bytes)
     most_tiles = room // (team * slot_bytes + 128)
     if most_tiles < 1:
         return NO_PLAN
     clusters = max(1, running(gpu, splits) * per_sm // splits)
-    blocks = min(tiles, clusters * ceil_div(tiles, clusters * most_tiles))
+    waves = ceil_div(tiles, clusters * most_tiles)
+    blocks = min(tiles, clusters * waves)
     block_tiles = ceil_div(tiles, blocks)
     share = ceil_div(block_tiles * n, teams)
     if team > 1 or group == 4:
@@ -123,7 +127,8 @@ def try_gemv(
         return NO_PLAN
     slots = max(1, running(gpu, splits) * resident // splits) * splits
     loads, units = BURST * max(1, depth), share * teams
-    return Plan(GEMV, splits, blocks, threads // 32, slots, units, n, 8 * x_tiles, loads)
+    good = waves <= 2 and x_bytes <= MOST_ACTIVATION_BYTES
+    return Plan(GEMV, splits, blocks, threads // 32, slots, units, n, 8 * x_tiles, loads, good)
 
 
 def try_gemm(
@@ -142,7 +147,7 @@ def try_gemm(
     if n == 0 or slots == 0 or not fits:
         return NO_PLAN
     units = WARP_TILES * warps * n
-    return Plan(GEMM, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP)
+    return Plan(GEMM, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP, True)
 
 
 def try_warpgroup(
@@ -168,7 +173,7 @@ def try_warpgroup(
         return NO_PLAN
     units = most * ceil_div(n, round_units) * round_units
     slots = running(gpu, splits)
-    return Plan(WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP)
+    return Plan(WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP, True)
 
 
 def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
@@ -204,18 +209,15 @@ def better_by_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) ->
 
 
 def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
-    """The first block shape with the fewest slices whose activations are few and come seldom."""
+    """The first block shape, with the fewest slices, that is good, or else that fits."""
     first, splits = NO_PLAN, 1
     while splits <= (4 if gpu.capability >= 90 else 1):
         for shape in gemv_shapes(gpu, group, rows, columns, batch):
             found = try_gemv(gpu, group, rows, columns, batch, shape, splits)
-            if found.kernel > 0:
-                waves = ceil_div(found.blocks, max(1, running(gpu, splits) * shape[2] // splits))
-                brought_bytes = batch * row_stride(group, found.slice_units)
-                if waves <= 2 and brought_bytes <= MOST_ACTIVATION_BYTES:
-                    return found
-                if first.kernel == 0:
-                    first = found
+            if found.good:
+                return found
+            if first.kernel == 0:
+                first = found
         splits *= 2
     return first
 
@@ -285,4 +287,4 @@ def without_limits(gpu: Gpu, group: int, rows: int, columns: int, batch: int) ->
     blocks = ceil_div(ceil_div(rows, TILE_ROWS), WARP_TILES * 8)
     n = slice_of(units_of(group, columns), 1, STEP)
     units, x_columns = WARP_TILES * 8 * n, 8 * column_tiles(batch)
-    return Plan(GEMM, 1, blocks, 8, gpu.sms, units, n, x_columns, 2 * STEP)
+    return Plan(GEMM, 1, blocks, 8, gpu.sms, units, n, x_columns, 2 * STEP, True)

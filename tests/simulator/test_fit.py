@@ -39,6 +39,19 @@ def test_one_outlier_does_not_decide():
     assert found.parameters == pytest.approx(truth, rel=0.05)
 
 
+def test_a_group_weighs_what_it_is_told():
+    # two devices that disagree: the one with a weight of 9 decides
+    m = problems()
+    slow, fast = (
+        Group(H200, PLAIN, m._replace(seconds=latencies(H200, PLAIN._replace(fixed_s=s), *m[:5])))
+        for s in (4e-6, 1e-6)
+    )
+    for weights, nearer in (((9.0, 1.0), 4e-6), ((1.0, 9.0), 1e-6)):
+        groups = [g._replace(weight=w) for g, w in zip((slow, fast), weights, strict=True)]
+        found = fit(groups, ["fixed_s"]).parameters["fixed_s"]
+        assert found == pytest.approx(nearer, rel=0.15)
+
+
 def test_half_of_the_shapes_are_held_out_whole():
     m = problems(200)
     unseen = held_out(m.rows, m.columns)

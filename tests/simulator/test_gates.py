@@ -15,12 +15,19 @@ from amssim.simulator.launch import GEMM, GEMV, WARPGROUP
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "analysis" / "results" / "simulator_validation.json").read_text())
 ROWS = RECORD["rows"]
-#: Our own measurements on held-out shapes: (kernel, range of batch).
-OWN = [("ams", [1, 8]), ("ams", [1, 64]), ("cublas_fp16", [1, 64])]
+#: Our own measurements whose gates are met: (device, kernel, range of batch, quantity).
+OWN = [
+    ("h200", "ams", [1, 8], "latency"),
+    ("h200", "cublas_fp16", [1, 64], "latency"),
+    ("h100-sxm", "ams", [1, 8], "latency"),
+    ("h100-sxm", "ams", [1, 64], "latency"),
+    ("h100-sxm", "ams", [1, 64], "speedup"),
+    ("h100-sxm", "cublas_fp16", [1, 64], "latency"),
+]
 #: (device, kernel, bits) that must stay within their gates on held-out shapes.
 PINNED = [
-    ("h200", "cublas_fp16", [16.0]),
-    ("a100-80gb", "cublas_fp16", [16.0]),
+    ("h200", "cublas_bf16", [16.0]),
+    ("a100-80gb", "cublas_bf16", [16.0]),
     ("h200", "trtllm_int8", [8.0]),
     ("h200", "trtllm_int4", [4.0]),
     ("a100-80gb", "fp6_llm", [6.0]),
@@ -43,18 +50,31 @@ def test_public_gates_are_met(pinned):
     assert row["met"] is True and row["mean"] <= row["gate"]["mean"] and row["points"] > 30
 
 
-@pytest.mark.parametrize(("kernel", "batch"), OWN)
-def test_own_gates_are_met(kernel, batch):
-    found = [r for r in ROWS if r["source"] == "amssim" and r["quantity"] == "latency"]
-    (row,) = [r for r in found if r["kernel"] == kernel and r["batch"] == batch]
+def own(device: str, kernel: str, batch: list[int], quantity: str, judged="held-out") -> dict:
+    """The one row of our measurements that is asked for."""
+    found = [r for r in ROWS if r["source"] == "amssim" and r["judged"].startswith(judged)]
+    wanted = (device, kernel, batch, quantity)
+    (row,) = [r for r in found if (r["device"], r["kernel"], r["batch"], r["quantity"]) == wanted]
+    return row
+
+
+@pytest.mark.parametrize("wanted", OWN, ids=str)
+def test_own_gates_are_met(wanted):
+    row = own(*wanted)
     assert row["met"] is True and row["mean"] <= 0.05 and row["p90"] <= 0.10
 
 
-def test_own_speedups_are_near_the_gate():
-    # missed: the error of cuBLAS, whose choices no smooth model follows, comes on top of ours
-    found = [r for r in ROWS if r["source"] == "amssim" and r["kernel"] == "ams"]
-    (speedup,) = [r for r in found if r["quantity"] == "speedup"]
-    assert speedup["mean"] < 0.065 and speedup["p90"] < 0.13 and speedup["winner"] > 0.97
+def test_own_rows_that_miss_are_near_their_gate():
+    # on an H200: waits inside the GEMM that no plan shows, and the error of cuBLAS on top
+    latency, speedup = (own("h200", "ams", [1, 64], q) for q in ("latency", "speedup"))
+    assert latency["mean"] < 0.05 and latency["p90"] < 0.12
+    assert speedup["mean"] < 0.06 and speedup["p90"] < 0.13 and speedup["winner"] > 0.97
+
+
+@pytest.mark.parametrize("device", ["h200", "h100-sxm"])
+def test_our_kernels_on_a_gpu_without_measurements(device):
+    row = own(device, "ams", [1, 64], "speedup", "device never calibrated")
+    assert row["met"] is True and row["mean"] < 0.08 and row["winner"] > 0.99
 
 
 def test_verdicts_follow_from_the_numbers():

@@ -65,7 +65,8 @@ def test_the_copy_of_the_plan_is_the_plan(form, rows, columns, batch, gpu):
     major, minor = gpu.capability
     here = launch.Gpu(gpu.multiprocessors, gpu.shared_bytes, 10 * major + minor)
     ours = launch.plan(here, form.group, rows, columns, batch)
-    assert ours._asdict() == theirs(form, rows, columns, batch, gpu)
+    ours = {name: value for name, value in ours._asdict().items() if name != "good"}
+    assert ours == theirs(form, rows, columns, batch, gpu)
 
 
 def test_forms_are_the_kernels_own():
