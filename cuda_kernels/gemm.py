@@ -8,7 +8,7 @@ filled. The blocks of a cluster share K; their sums are added in a fixed order a
 
 from numba import cuda
 
-from cuda_kernels.add_up import SLOT_BYTES, make_finish
+from cuda_kernels.add_up import SLOT_BYTES, make_add_groups
 from cuda_kernels.forms import UNIT_BYTES, Form
 from cuda_kernels.ptx import (
     DECODE,
@@ -18,8 +18,6 @@ from cuda_kernels.ptx import (
     contract,
     f32,
     keep,
-    load_cluster,
-    load_shared,
     load_word_if,
     load_words_if,
     shared_address,
@@ -40,35 +38,6 @@ def tile_bytes(form: Form, columns: int) -> int:
     return 8 * columns * row_stride(form, STEP)
 
 
-def make_add_blocks(dtype: str, columns: int, split: bool):
-    """Make the device function that adds the sums of a cluster's blocks and stores them."""
-    finish = make_finish(dtype)
-
-    @cuda.jit(device=True, inline="always")
-    def add_blocks(slots, row_data, first_row, target):
-        """out = the fragments of all blocks, summed in the order of their slices of K."""
-        warps = u32(u32(cuda.blockDim.x) >> u32(5))
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        blocks = u32(cuda.gridDim.x)
-        fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
-        while fragment < u32(warps * u32(WARP_TILES * columns)):
-            at = u32(slots + fragment * u32(SLOT_BYTES) + lane * u32(16))
-            s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
-            r = u32(0)
-            while r < blocks:
-                part = load_cluster(at, r) if split else load_shared(at)
-                s0, s1 = f32(s0 + part[0]), f32(s1 + part[1])
-                s2, s3 = f32(s2 + part[2]), f32(s3 + part[3])
-                r = u32(r + u32(1))
-            tile = u32(fragment // u32(columns))
-            column = u32(u32(fragment - tile * u32(columns)) * u32(8))
-            row = u32(first_row + tile * u32(16))
-            finish((s0, s1, s2, s3), row, u32(row_data + tile * u32(128)), column, target)
-            fragment = u32(fragment + blocks * warps)
-
-    return add_blocks
-
-
 def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, split: bool):
     """Make the kernel of one form, output dtype and block shape.
 
@@ -82,7 +51,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
     stride = row_stride(form, STEP)
     multiply = contract(form.pairs, WARP_TILES, columns, 8 * stride)
     store_sums, stage_rows = store_fragments(WARP_TILES * columns), make_stage_rows()
-    add_blocks = make_add_blocks(dtype, columns, split)
+    add_blocks = make_add_groups(dtype, WARP_TILES * warps, columns, 1, split)
     has_tails, threads = form.has_tails, 32 * warps
     unit_weights, unit_bytes, piece_bytes = form.unit_weights, 16 * form.pairs, 4 * form.pairs
     piece_weights, buffer = form.piece_weights, tile_bytes(form, columns)
@@ -235,7 +204,8 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
             cluster_barrier()
         else:
             cuda.syncthreads()
-        add_blocks(slots, row_data, first_row, (rows, batch, x_scales, out))
+        tiles, target = u32(WARP_TILES * warps), (rows, batch, x_scales, out)
+        add_blocks(slots, tiles, row_data, first_row, target)
         if split:
             cluster_barrier()  # a block's shared memory must outlive its readers
 

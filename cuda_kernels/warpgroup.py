@@ -12,7 +12,7 @@ place of its own one round ahead, then brings it into the order in which tensor 
 
 from numba import cuda
 
-from cuda_kernels.add_up import SLOT_BYTES, make_finish
+from cuda_kernels.add_up import SLOT_BYTES, make_add_groups
 from cuda_kernels.forms import UNIT_BYTES, Form
 from cuda_kernels.ptx import (
     DECODE,
@@ -22,8 +22,6 @@ from cuda_kernels.ptx import (
     f32,
     finish_copies,
     keep,
-    load_cluster,
-    load_shared,
     load_word_if,
     load_words_if,
     publish,
@@ -112,38 +110,6 @@ def make_supply(form: Form, columns: int, warps: int, groups: int):
     return copy_round, arrange_round
 
 
-def make_add_groups(dtype: str, columns: int, mates: int, groups: int, split: bool):
-    """Make the device function that adds the sums of groups and blocks and stores them."""
-    finish = make_finish(dtype)
-    fragments = WARP_TILES * mates * columns
-
-    @cuda.jit(device=True, inline="always")
-    def add_groups(slots, tiles, row_data, first_row, target):
-        """out = the fragments of all groups and blocks, in the order of their slices of K."""
-        warps = u32(u32(cuda.blockDim.x) >> u32(5))
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        blocks = u32(cuda.gridDim.x)
-        fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
-        while fragment < u32(tiles * u32(columns)):
-            at = u32(slots + fragment * u32(SLOT_BYTES) + lane * u32(16))
-            s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
-            r = u32(0)
-            while r < blocks:
-                for g in range(groups):
-                    here = u32(at + u32(g * fragments * SLOT_BYTES))
-                    part = load_cluster(here, r) if split else load_shared(here)
-                    s0, s1 = f32(s0 + part[0]), f32(s1 + part[1])
-                    s2, s3 = f32(s2 + part[2]), f32(s3 + part[3])
-                r = u32(r + u32(1))
-            tile = u32(fragment // u32(columns))
-            column = u32(u32(fragment - tile * u32(columns)) * u32(8))
-            row = u32(first_row + tile * u32(16))
-            finish((s0, s1, s2, s3), row, u32(row_data + tile * u32(128)), column, target)
-            fragment = u32(fragment + blocks * warps)
-
-    return add_groups
-
-
 def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, groups: int,
                         split: bool):  # fmt: skip
     """Make the kernel of one form, output dtype and block shape.
@@ -161,7 +127,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
     stage_rows = make_stage_rows()
     store_sums = store_fragments(columns * (WARP_TILES if together else 1))
     mates = warps // groups
-    add_groups = make_add_groups(dtype, columns, mates, groups, split)
+    add_groups = make_add_groups(dtype, WARP_TILES * mates, columns, groups, split)
     has_tails, per_unit = form.has_tails, unit_bytes(form, columns)
     round_units, buffer = STEP * groups, round_bytes(form, columns, groups)
     raw_of_warp = 8 * raw_stride(form) * tasks_of(columns, warps, groups)
