@@ -196,9 +196,10 @@ def write(kernel: str, entries: list[dict], folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the public tables")
-    parser.add_argument("--kernel", action="append", help="fit only these kernels")
+    names = dict.fromkeys(spec.kernel for spec in SPECS)
+    parser.add_argument("--kernel", action="append", choices=names, help="fit only these kernels")
     args = parser.parse_args()
-    for kernel in dict.fromkeys(spec.kernel for spec in SPECS):
+    for kernel in names:
         if args.kernel and kernel not in args.kernel:
             continue
         tables = measured(args.data)  # anew: published ratios need the fitted baseline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -75,17 +76,28 @@ def problems(rows: list[tuple], reuse: np.ndarray | float = np.inf) -> Measureme
     return Measurements(m, k, b, bits, np.broadcast_to(reuse, m.shape), seconds)
 
 
+def table(path: Path, columns: set[str]) -> list[dict[str, str]]:
+    """Return the rows of a public table; without it or a column of it, the script ends."""
+    if not path.is_file():
+        sys.exit(f"{path} is missing: --data takes the folder of {LATENCIES} and {SPEEDUPS}")
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    missing = columns - set(rows[0] if rows else ())
+    if missing:
+        sys.exit(f"{path} has no column {', '.join(sorted(missing))}: see docs/SIMULATOR.md, Data")
+    return rows
+
+
 def latencies(folder: Path) -> dict[tuple[str, str], Measurements]:
     """Return measurements by (device, kernel) of the TensorRT-LLM tables."""
     rows = defaultdict(list)
-    with (folder / LATENCIES).open() as file:
-        for row in csv.DictReader(file):
-            batch, m, k = int(row["m"]), int(row["n"]), int(row["k"])
-            if min(m, k) < SMALLEST_SIDE:
-                continue
-            for column, (kernel, bits) in _COLUMNS.items():
-                key = (_DEVICES[row["gpu"]], kernel)
-                rows[key].append((m, k, batch, bits, float(row[column]) * 1e-3))
+    for row in table(folder / LATENCIES, {"gpu", "m", "n", "k", *_COLUMNS}):
+        batch, m, k = int(row["m"]), int(row["n"]), int(row["k"])
+        if min(m, k) < SMALLEST_SIDE:
+            continue
+        for column, (kernel, bits) in _COLUMNS.items():
+            key = (_DEVICES[row["gpu"]], kernel)
+            rows[key].append((m, k, batch, bits, float(row[column]) * 1e-3))
     found = {key: problems(value) for key, value in rows.items()}
     return {
         key: _with_copies(value) if key[1] == PUBLISHED_BASELINE else value
@@ -101,15 +113,13 @@ def _with_copies(measured: Measurements) -> Measurements:
 def speedups(folder: Path) -> dict[tuple[str, str], Speedups]:
     """Return published ratios by (device, kernel), for kernels with a descriptor."""
     rows = defaultdict(list)
-    with (folder / SPEEDUPS).open() as file:
-        for row in csv.DictReader(file):
-            kernel, device = _PUBLISHED.get(row["kernel"]), _DEVICES.get(row["gpu"])
-            if kernel is None or device is None:
-                continue
-            shape = (int(row["M(out)"]), int(row["K(in)"]), int(row["batch"]))
-            rows[device, kernel].append(
-                (*shape, float(row["bits_per_weight"]), float(row["speedup"]))
-            )
+    columns = {"kernel", "gpu", "M(out)", "K(in)", "batch", "bits_per_weight", "speedup"}
+    for row in table(folder / SPEEDUPS, columns):
+        kernel, device = _PUBLISHED.get(row["kernel"]), _DEVICES.get(row["gpu"])
+        if kernel is None or device is None:
+            continue
+        shape = (int(row["M(out)"]), int(row["K(in)"]), int(row["batch"]))
+        rows[device, kernel].append((*shape, float(row["bits_per_weight"]), float(row["speedup"])))
     return {key: _ratios(value) for key, value in rows.items()}
 
 
