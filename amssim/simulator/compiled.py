@@ -19,18 +19,19 @@ def functions() -> dict:
 
 def _compiled(module: ModuleType, known: dict) -> dict:
     """Return a module's namespace with its functions compiled, and those of ``known`` in it."""
+    inner = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time to compile
     namespace = {name: known.get(name, value) for name, value in vars(module).items()}
     for name, value in vars(module).items():
         if isinstance(value, FunctionType) and value.__module__ == module.__name__:
             rebound = FunctionType(value.__code__, namespace, name, value.__defaults__)
             rebound.__module__ = module.__name__
-            namespace[name] = jit(rebound)
+            namespace[name] = jit(rebound, **inner)
     return namespace
 
 
 @cache
 def _tiled():
-    latency, load_type = functions()["latency"], equations.Load
+    latency, load_type = functions()["tiled_latency"], equations.Load
 
     @jit
     def total_s(device, kernel, rows, columns, batch, bits, reuse_bytes, out):
@@ -81,6 +82,9 @@ def latencies(device, kernel, rows, columns, batch, bits, reuse_bytes) -> np.nda
         kernel: an `equations.Kernel`.
         rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
     """
+    if kernel.group:
+        ours = (kernel,) * 3  # whichever of them the plan takes
+        return planned_latencies(device, ours, rows, columns, batch, bits, reuse_bytes)[0]
     arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
     out = np.empty(arrays[0].size)
     _tiled()(device, kernel, *arrays, out)

@@ -199,11 +199,10 @@ def norm(a: float, b: float, c: float, d: float, p: float) -> float:
 def instruction_s(device: Device, kernel: Kernel, launch: Launch) -> float:
     """Seconds one SM needs for the instructions of one CTA: its slowest pipe, and bringing x."""
     issue = (kernel.issue + kernel.issue_per_batch * launch.columns) / device.issue_lanes
-    alu = kernel.alu / device.alu_lanes
-    imad = kernel.imad / device.imad_lanes
-    half = kernel.half / device.half_lanes
+    alu, imad = kernel.alu / device.alu_lanes, kernel.imad / device.imad_lanes
+    slowest = max(issue, alu, imad, kernel.half / device.half_lanes)
     for_x = launch.elements * kernel.issue_per_x / device.issue_lanes
-    return (launch.weights * max(issue, alu, imad, half) + for_x) / device.clock_hz
+    return (launch.weights * slowest + for_x) / device.clock_hz
 
 
 def tensor_s(device: Device, kernel: Kernel, launch: Launch) -> float:
@@ -264,9 +263,8 @@ def time_of(device: Device, kernel: Kernel, load: Load, launch: Launch) -> Terms
     hidden = 1.0 - kernel.early
     begin, fill = hidden * device.launch_s, hidden * device.latency_s
     total = begin + fill + fixed + waves + loop + body + reduce
-    resources = (dram * share, l2 * share, instructions * share, tensor * share)
-    costs = (begin, fill, fixed, waves, loop, reduce)
-    return Terms(*resources, body, tail, *costs, launch.split, total)
+    busy = (dram * share, l2 * share, instructions * share, tensor * share)
+    return Terms(*busy, body, tail, begin, fill, fixed, waves, loop, reduce, launch.split, total)
 
 
 def launch_of(device: Device, kernel: Kernel, load: Load, split: float) -> Launch:
@@ -281,15 +279,13 @@ def planned_latency(device: Device, kernel: Kernel, load: Load, found: Plan) -> 
     batch, n = min(load.batch, float(GEMM_BATCH)), float(ceil(load.batch / GEMM_BATCH))
     once = Load(load.rows, load.columns, batch, load.bits, load.reuse_bytes)
     t = time_of(device, kernel, once, planned(kernel, once, found))
-    resources = (n * t.dram, n * t.l2, n * t.instructions, n * t.tensor, n * t.body, n * t.tail)
+    body = (n * t.dram, n * t.l2, n * t.instructions, n * t.tensor, n * t.body, n * t.tail)
     costs = (n * t.launch, n * t.fill, n * t.fixed, n * t.waves, n * t.loop, n * t.reduce)
-    return Terms(*resources, *costs, t.split, n * t.total)
+    return Terms(*body, *costs, t.split, n * t.total)
 
 
-def latency(device: Device, kernel: Kernel, load: Load) -> Terms:
-    """Seconds as our plan cuts it, or with the best split along K of 1, 2, 4, ... `max_split`."""
-    if kernel.group > 0.0:
-        return planned_latency(device, kernel, load, plan_of(device, kernel, load))
+def tiled_latency(device: Device, kernel: Kernel, load: Load) -> Terms:
+    """Seconds with the best split along K of 1, 2, 4, ... `Kernel.max_split`."""
     best = time_of(device, kernel, load, tiled(device, kernel, load, 1.0))
     split = 2.0
     while split <= kernel.max_split:
@@ -298,3 +294,10 @@ def latency(device: Device, kernel: Kernel, load: Load) -> Terms:
             best = terms
         split *= 2.0
     return best
+
+
+def latency(device: Device, kernel: Kernel, load: Load) -> Terms:
+    """Seconds as our plan cuts the product, or in tiles."""
+    if kernel.group > 0.0:
+        return planned_latency(device, kernel, load, plan_of(device, kernel, load))
+    return tiled_latency(device, kernel, load)
