@@ -135,16 +135,9 @@ def tiled(device: Device, kernel: Kernel, load: Load, split: float) -> Launch:
     inflight = kernel.inflight_bytes
     if kernel.inflight_share > 0.0:
         inflight = kernel.inflight_share * device.shared_bytes / kernel.ctas_per_sm
-    return Launch(
-        tiles * split,
-        split,
-        device.sms * kernel.ctas_per_sm,
-        kernel.tile_rows * columns,
-        batch * columns,
-        ceil(batch / width) * width,
-        inflight,
-        passes,
-    )
+    ctas, slots = tiles * split, device.sms * kernel.ctas_per_sm
+    weights, multiplied = kernel.tile_rows * columns, ceil(batch / width) * width
+    return Launch(ctas, split, slots, weights, batch * columns, multiplied, inflight, passes)
 
 
 def plan_of(device: Device, kernel: Kernel, load: Load) -> Plan:
