@@ -10,6 +10,7 @@ from numba import cuda
 
 from cuda_kernels.add_up import SLOT_BYTES, make_add_groups
 from cuda_kernels.forms import UNIT_BYTES, Form
+from cuda_kernels.pairs import STEP, WARP_TILES, make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     LOAD_PIECE,
@@ -18,7 +19,6 @@ from cuda_kernels.ptx import (
     contract,
     f32,
     keep,
-    load_word_if,
     load_words_if,
     shared_address,
     start_next_grid,
@@ -29,36 +29,24 @@ from cuda_kernels.ptx import (
 )
 from cuda_kernels.stage import make_stage_rows, row_stride
 
-STEP = 4  # units of K between barriers
-WARP_TILES = 2
-
 
 def tile_bytes(form: Form, columns: int) -> int:
     """Bytes of one buffer of activations for ``columns`` column tiles."""
     return 8 * columns * row_stride(form, STEP)
 
 
-def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, split: bool):
-    """Make the kernel of one form, output dtype and block shape.
+def make_supply(form: Form, columns: int, warps: int):
+    """Make the device functions that bring activations to a buffer, a step of K at a time.
 
-    Args:
-        columns: column tiles of 8; the batch is at most 8 * columns.
-        warps: warps of a block.
-        early: it may start before the grid ahead of it ends (compute capability 9).
-        split: the blocks of a cluster share K (compute capability 9).
+    A thread brings one *piece* of the step after each of the first units that it multiplies, and
+    stores it as late as can be, when its load has ended.
     """
-    decode, load_piece, store_piece = DECODE[form], LOAD_PIECE[form], STORE_PIECE[form]
-    stride = row_stride(form, STEP)
-    multiply = contract(form.pairs, WARP_TILES, columns, 8 * stride)
-    store_sums, stage_rows = store_fragments(WARP_TILES * columns), make_stage_rows()
-    add_blocks = make_add_groups(dtype, WARP_TILES * warps, columns, 1, split)
-    has_tails, threads = form.has_tails, 32 * warps
-    unit_weights, unit_bytes, piece_bytes = form.unit_weights, 16 * form.pairs, 4 * form.pairs
-    piece_weights, buffer = form.piece_weights, tile_bytes(form, columns)
-    pieces = 8 * columns * STEP * 4
+    load_piece, store_piece = LOAD_PIECE[form], STORE_PIECE[form]
+    piece_weights, piece_bytes = form.piece_weights, 4 * form.pairs
+    stride, threads, pieces = row_stride(form, STEP), 32 * warps, 8 * columns * STEP * 4
     turns = -(-pieces // threads)  # pieces per thread and step
     lag = STEP - turns  # a piece is stored that many units after its load started
-    zeros = (f32(0),) * (4 * WARP_TILES * columns)
+    unit_weights = form.unit_weights
 
     @cuda.jit(device=True, inline="always")
     def piece_of(u, source, unit):
@@ -73,15 +61,8 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
         return address, valid, place, u32(i < u32(pieces))
 
     @cuda.jit(device=True, inline="always")
-    def first_words(u, at, below, inside, unit, end):
-        """Start the loads of unit ``u`` of the first step."""
-        more = u32(u32(unit + u32(u)) < end)
-        above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
-        return above, load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
-
-    @cuda.jit(device=True, inline="always")
     def fetch(u, source, unit):
-        """Start the load of this thread's piece ``u`` of the activations of a step."""
+        """Start the load of this thread's piece ``u`` of the step that begins at ``unit``."""
         address, valid, _, _ = piece_of(u, source, unit)
         return load_piece(address, u32(valid * u32(u < turns)))
 
@@ -92,17 +73,84 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
         store_piece(u32(buffer_at + place), piece, u32(wanted * u32(u < turns)))
 
     @cuda.jit(device=True, inline="always")
-    def turn(u, sums, above, under, tails, place, end, inside, unit, x_at):
-        """Multiply unit ``u`` of the step; fetch its successor one step ahead in its place."""
-        words, below = place
+    def put_due(u, pieces, source, unit, buffer_at):
+        """Store the piece whose load started ``lag`` units before unit ``u``."""
+        if u == lag:
+            put(0, pieces[0], source, unit, buffer_at)
+        if u == lag + 1:
+            put(1, pieces[1], source, unit, buffer_at)
+        if u == lag + 2:
+            put(2, pieces[2], source, unit, buffer_at)
+        if u == lag + 3:
+            put(3, pieces[3], source, unit, buffer_at)
+
+    @cuda.jit(device=True, inline="always")
+    def bring(source, unit, buffer_at):
+        """Bring a whole step at once."""
+        for u in range(turns):
+            put(u, fetch(u, source, unit), source, unit, buffer_at)
+
+    return fetch, put_due, bring
+
+
+def make_step(form: Form, columns: int, warps: int):
+    """Make the device functions that bring the first step, and multiply one and bring the next."""
+    decode, (fetch_units, fetch_tails, tail_of) = DECODE[form], make_pairs(form)
+    multiply = contract(form.pairs, WARP_TILES, columns, 8 * row_stride(form, STEP))
+    fetch, put_due, bring = make_supply(form, columns, warps)
+    unit_bytes = 16 * form.pairs
+
+    @cuda.jit(device=True, inline="always")
+    def turn(u, sums, words, tails, place, unit, x_at):
+        """Multiply unit ``u``; fetch its successor, one step ahead, in its place."""
+        (above, under), (at, below, end, inside) = words, place
         more = u32(u32(unit + u32(STEP + u)) < end)
-        left, right = u32(4 * u), u32((32 - 4 * u) % 32)
-        top = decode(above, u32((tails[0] >> left) | (tails[0] << right)))
-        above = load_words_if(u64(words + u64(u * UNIT_BYTES)), u32(more * inside[0]))
-        bottom = decode(under, u32((tails[1] >> left) | (tails[1] << right)))
-        under = load_words_if(u64(words + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
-        sums = multiply(sums, top, bottom, u32(x_at + u32(u * unit_bytes)))
-        return sums, above, under
+        top = decode(above, tail_of(u, tails[0]))
+        above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
+        bottom = decode(under, tail_of(u, tails[1]))
+        under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
+        return multiply(sums, top, bottom, u32(x_at + u32(u * unit_bytes))), (above, under)
+
+    @cuda.jit(device=True, inline="always")
+    def step(sums, words, tails, place, unit, x_at, source, after):
+        """Multiply units unit .. unit + 3 by the buffer at ``x_at``; bring the next to ``after``.
+
+        place: (address one step ahead, bytes to the lower row tile, end of the slice, inside)
+        """
+        w0, w1, w2, w3 = words
+        following = u32(unit + u32(STEP))
+        p0 = fetch(0, source, following)
+        sums, w0 = turn(0, sums, w0, tails, place, unit, x_at)
+        put_due(0, (p0, p0, p0, p0), source, following, after)
+        p1 = fetch(1, source, following)
+        sums, w1 = turn(1, sums, w1, tails, place, unit, x_at)
+        put_due(1, (p0, p1, p1, p1), source, following, after)
+        p2 = fetch(2, source, following)
+        sums, w2 = turn(2, sums, w2, tails, place, unit, x_at)
+        put_due(2, (p0, p1, p2, p2), source, following, after)
+        p3 = fetch(3, source, following)
+        sums, w3 = turn(3, sums, w3, tails, place, unit, x_at)
+        put_due(3, (p0, p1, p2, p3), source, following, after)
+        return sums, (w0, w1, w2, w3)
+
+    return step, bring, fetch_units, fetch_tails
+
+
+def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, split: bool):
+    """Make the kernel of one form, output dtype and block shape.
+
+    Args:
+        columns: column tiles of 8; the batch is at most 8 * columns.
+        warps: warps of a block.
+        early: it may start before the grid ahead of it ends (compute capability 9).
+        split: the blocks of a cluster share K (compute capability 9).
+    """
+    step, bring, fetch_units, fetch_tails = make_step(form, columns, warps)
+    store_sums, stage_rows = store_fragments(WARP_TILES * columns), make_stage_rows()
+    add_blocks = make_add_groups(dtype, WARP_TILES * warps, columns, 1, split)
+    stride, piece_bytes = row_stride(form, STEP), 4 * form.pairs
+    buffer, block_tiles = tile_bytes(form, columns), WARP_TILES * warps
+    zeros = (f32(0),) * (4 * WARP_TILES * columns)
 
     def gemm(
         weights, tails, scales, bias, x, x_scales, out,
@@ -119,93 +167,49 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
             start_next_grid()
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
-        tile = u32(u32(u32(cuda.blockIdx.y) * u32(warps) + warp) * u32(WARP_TILES))
+        first_tile = u32(u32(cuda.blockIdx.y) * u32(block_tiles))
+        tile, first_row = u32(first_tile + warp * u32(WARP_TILES)), u32(first_tile * u32(16))
         unit = u32(u32(cuda.blockIdx.x) * slice_units)
         end = u32(min(units, u32(unit + slice_units)))
-        in0, in1 = u32(tile < row_tiles), u32(u32(tile + u32(1)) < row_tiles)
+        inside = (u32(tile < row_tiles), u32(u32(tile + u32(1)) < row_tiles))
         at = u64((u64(tile) * u64(units) + u64(unit)) * u64(UNIT_BYTES))
         below = u64(u64(units) * u64(UNIT_BYTES))
         words = u64(weights + u64(lane) * u64(16))
         shared_bits = u64(tails + u64(lane) * u64(4))
-
-        tails01 = coming = (u32(0), u32(0))
-        if has_tails:
-            tails01 = (
-                load_word_if(u64(shared_bits + (at >> u64(4))), in0),
-                load_word_if(u64(shared_bits + (u64(at + below) >> u64(4))), in1),
-            )
-        inside, first = (in0, in1), u64(words + at)
-        v0, w0 = first_words(0, first, below, inside, unit, end)
-        v1, w1 = first_words(1, first, below, inside, unit, end)
-        v2, w2 = first_words(2, first, below, inside, unit, end)
-        v3, w3 = first_words(3, first, below, inside, unit, end)
+        tails_now = fetch_tails(shared_bits, at, below, u32(1), inside)
+        loaded = fetch_units(u64(words + at), below, unit, end, inside)
 
         row_data = keep(shared_address(cuda.shared.array(0, u32)))
-        first_row = u32(u32(cuda.blockIdx.y) * u32(warps * WARP_TILES * 16))
-        stage_rows(scales, bias, first_row, rows, u32(warps * WARP_TILES * 16), row_data)
-        now = u32(row_data + u32(warps * WARP_TILES * 128))
+        stage_rows(scales, bias, first_row, rows, u32(block_tiles * 16), row_data)
+        now = u32(row_data + u32(block_tiles * 128))
         slots, after = now, u32(now + u32(buffer))
         if early:
             wait_for_previous_grid()
         source = (x, x_columns, batch)
-        for u in range(turns):
-            put(u, fetch(u, source, unit), source, unit, now)
+        bring(source, unit, now)
         cuda.syncthreads()
 
         lane_x = u32(u32(lane >> u32(2)) * u32(stride) + u32(lane & u32(3)) * u32(piece_bytes))
         sums = zeros
         while unit < end:
             at = u64(at + u64(STEP * UNIT_BYTES))
-            if has_tails:
-                more = u32(u32(unit + u32(STEP)) < end)
-                coming = (
-                    load_word_if(u64(shared_bits + (at >> u64(4))), u32(more * in0)),
-                    load_word_if(u64(shared_bits + (u64(at + below) >> u64(4))), u32(more * in1)),
-                )
-            place, x_now = (u64(words + at), below), u32(now + lane_x)
-            following = u32(unit + u32(STEP))
-            p0 = fetch(0, source, following)
-            sums, v0, w0 = turn(0, sums, v0, w0, tails01, place, end, inside, unit, x_now)
-            if lag == 0:
-                put(0, p0, source, following, after)
-            p1 = fetch(1, source, following)
-            sums, v1, w1 = turn(1, sums, v1, w1, tails01, place, end, inside, unit, x_now)
-            if lag == 1:
-                put(0, p0, source, following, after)
-            if lag == 0:
-                put(1, p1, source, following, after)
-            p2 = fetch(2, source, following)
-            sums, v2, w2 = turn(2, sums, v2, w2, tails01, place, end, inside, unit, x_now)
-            if lag == 2:
-                put(0, p0, source, following, after)
-            if lag == 1:
-                put(1, p1, source, following, after)
-            if lag == 0:
-                put(2, p2, source, following, after)
-            p3 = fetch(3, source, following)
-            sums, v3, w3 = turn(3, sums, v3, w3, tails01, place, end, inside, unit, x_now)
-            if lag == 3:
-                put(0, p0, source, following, after)
-            if lag == 2:
-                put(1, p1, source, following, after)
-            if lag == 1:
-                put(2, p2, source, following, after)
-            if lag == 0:
-                put(3, p3, source, following, after)
-            tails01 = coming
+            more = u32(u32(unit + u32(STEP)) < end)
+            coming = fetch_tails(shared_bits, at, below, more, inside)
+            place, x_at = (u64(words + at), below, end, inside), u32(now + lane_x)
+            sums, loaded = step(sums, loaded, tails_now, place, unit, x_at, source, after)
+            tails_now = coming
             now, after = after, now
             unit = u32(unit + u32(STEP))
             cuda.syncthreads()
 
-        store_sums(
-            u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16)), sums
-        )
+        mine = u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16))
+        store_sums(mine, sums)
+        target = (rows, batch, x_scales, out)
         if split:
             cluster_barrier()
         else:
             cuda.syncthreads()
-        tiles, target = u32(WARP_TILES * warps), (rows, batch, x_scales, out)
-        add_blocks(slots, tiles, row_data, first_row, target)
+        add_blocks(slots, u32(block_tiles), row_data, first_row, target)
         if split:
             cluster_barrier()  # a block's shared memory must outlive its readers
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from cuda_kernels.add_up import SLOT_BYTES
 from cuda_kernels.feed import burst_bytes
 from cuda_kernels.forms import Form
-from cuda_kernels.gemm import STEP, WARP_TILES, tile_bytes
+from cuda_kernels.gemm import tile_bytes
+from cuda_kernels.pairs import STEP, WARP_TILES
 from cuda_kernels.stage import row_stride
 from cuda_kernels.warpgroup import raw_bytes, round_bytes
 
@@ -157,7 +158,13 @@ def try_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps
     shared = warps * 256 + max(2 * tile_bytes(form, column_tiles), fragments * SLOT_BYTES)
     blocks = ceil_div(form.tiles(rows), WARP_TILES * warps)
     pieces_fit = ceil_div(column_tiles * 4, warps) <= STEP
-    if n is None or shared > gpu.shared_bytes or not pieces_fit or blocks >= 2**16:
+    if (
+        n is None
+        or not gpu.blocks(splits)
+        or shared > gpu.shared_bytes
+        or not pieces_fit
+        or blocks >= 2**16
+    ):
         return None
     return GemmPlan(column_tiles, warps, (splits, blocks), n, shared)
 
@@ -173,10 +180,12 @@ def try_warpgroup(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, 
     shared = mates * 256 + max(work, 2 * warps * column_tiles * SLOT_BYTES)
     tiles, most = form.tiles(rows), WARP_TILES * mates
     clusters = gpu.blocks(splits) // splits
+    if n is None or not clusters:
+        return None
     rounds = ceil_div(tiles, most * clusters)
     block_tiles = min(most, ceil_div(tiles, rounds * clusters))
     blocks = ceil_div(tiles, block_tiles)
-    if n is None or shared > gpu.shared_bytes or blocks >= 2**16:
+    if shared > gpu.shared_bytes or blocks >= 2**16:
         return None
     grid = (splits, blocks)
     return WarpgroupPlan(column_tiles, warps, groups, grid, n, block_tiles, shared)

@@ -6,7 +6,6 @@ The rules and costs are fits to measurements on an H200 (docs/KERNELS.md).
 from functools import lru_cache
 
 from cuda_kernels.forms import Form
-from cuda_kernels.gemm import STEP
 from cuda_kernels.grids import (
     GemmPlan,
     GemvPlan,
@@ -18,6 +17,7 @@ from cuda_kernels.grids import (
     try_gemv,
     try_warpgroup,
 )
+from cuda_kernels.pairs import STEP
 
 GEMV_BATCH = 16
 GEMM_BATCH = 64

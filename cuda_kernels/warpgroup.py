@@ -14,6 +14,7 @@ from numba import cuda
 
 from cuda_kernels.add_up import SLOT_BYTES, make_add_groups
 from cuda_kernels.forms import UNIT_BYTES, Form
+from cuda_kernels.pairs import STEP, WARP_TILES, make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     arrange,
@@ -22,7 +23,6 @@ from cuda_kernels.ptx import (
     f32,
     finish_copies,
     keep,
-    load_word_if,
     load_words_if,
     publish,
     shared_address,
@@ -36,8 +36,6 @@ from cuda_kernels.ptx import (
 )
 from cuda_kernels.stage import make_stage_rows
 
-STEP = 4  # units of a group per round
-WARP_TILES = 2
 TOGETHER = 4  # column tiles up to which registers hold both row tiles of a unit at a time
 
 
@@ -110,6 +108,62 @@ def make_supply(form: Form, columns: int, warps: int, groups: int):
     return copy_round, arrange_round
 
 
+def make_round(form: Form, columns: int, groups: int):
+    """Make the device functions that multiply a round of a warpgroup, and leave its sums."""
+    together = columns <= TOGETHER  # the row tiles are multiplied at once
+    decode, (_, _, tail_of) = DECODE[form], make_pairs(form)
+    multiply = contract_by_warpgroup(form, columns, WARP_TILES if together else 1)
+    store = store_fragments(columns * (WARP_TILES if together else 1))
+    round_units, per_unit = STEP * groups, unit_bytes(form, columns)
+
+    @cuda.jit(device=True, inline="always")
+    def turn(u, sums, words, tails, place, unit, x_at):
+        """Multiply unit ``u``; start to load its successor, one round ahead, in its place."""
+        (above, under), (at, below, end, inside) = words, place
+        more = u32(u32(unit + u32(round_units + u)) < end)
+        activations = u32(x_at + u32(u * per_unit))
+        top = decode(above, tail_of(u, tails[0]))
+        above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
+        if together:
+            bottom = decode(under, tail_of(u, tails[1]))
+            under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
+            sums = multiply(sums, top, bottom, activations)
+        else:
+            first = multiply(sums[0], top, activations)
+            bottom = decode(under, tail_of(u, tails[1]))
+            under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
+            sums = first, multiply(sums[1], bottom, activations)
+        return sums, (above, under)
+
+    @cuda.jit(device=True, inline="always")
+    def multiply_round(sums, words, tails, place, unit, x_at):
+        """Multiply units unit .. unit + 3.
+
+        place: (address one round ahead, bytes to the lower row tile, end of the slice, inside)
+        """
+        w0, w1, w2, w3 = words
+        sums, w0 = turn(0, sums, w0, tails, place, unit, x_at)
+        sums, w1 = turn(1, sums, w1, tails, place, unit, x_at)
+        sums, w2 = turn(2, sums, w2, tails, place, unit, x_at)
+        sums, w3 = turn(3, sums, w3, tails, place, unit, x_at)
+        return sums, (w0, w1, w2, w3)
+
+    @cuda.jit(device=True, inline="always")
+    def leave(slots, sums):
+        """Put a warp's sums into its slots."""
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        mine = u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16))
+        if together:
+            store(mine, sums)
+        else:
+            store(mine, sums[0])
+            store(u32(mine + u32(columns * SLOT_BYTES)), sums[1])
+
+    zeros = (f32(0),) * (4 * columns * (WARP_TILES if together else 1))
+    return multiply_round, leave, zeros if together else (zeros, zeros)
+
+
 def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, groups: int,
                         split: bool):  # fmt: skip
     """Make the kernel of one form, output dtype and block shape.
@@ -120,45 +174,14 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         groups: how many parts of the block share K.
         split: the blocks of a cluster share K.
     """
-    together = columns <= TOGETHER  # the row tiles are multiplied at once
-    decode = DECODE[form]
-    multiply = contract_by_warpgroup(form, columns, WARP_TILES if together else 1)
     copy_round, arrange_round = make_supply(form, columns, warps, groups)
-    stage_rows = make_stage_rows()
-    store_sums = store_fragments(columns * (WARP_TILES if together else 1))
-    mates = warps // groups
+    multiply_round, leave, zeros = make_round(form, columns, groups)
+    fetch_units, fetch_tails, _ = make_pairs(form)
+    stage_rows, mates = make_stage_rows(), warps // groups
     add_groups = make_add_groups(dtype, WARP_TILES * mates, columns, groups, split)
-    has_tails, per_unit = form.has_tails, unit_bytes(form, columns)
     round_units, buffer = STEP * groups, round_bytes(form, columns, groups)
+    group_bytes = STEP * unit_bytes(form, columns)
     raw_of_warp = 8 * raw_stride(form) * tasks_of(columns, warps, groups)
-    zeros = (f32(0),) * (4 * columns * (WARP_TILES if together else 1))
-
-    @cuda.jit(device=True, inline="always")
-    def first_words(u, at, below, inside, unit, end):
-        """Start the loads of unit ``u`` of the first round."""
-        more = u32(u32(unit + u32(u)) < end)
-        above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
-        return above, load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
-
-    @cuda.jit(device=True, inline="always")
-    def turn(u, sums, words, tails, place, end, inside, unit, x_at):
-        """Multiply unit ``u``; start to load its successor, one round ahead, in its place."""
-        (above, under), (at, below) = words, place
-        more = u32(u32(unit + u32(round_units + u)) < end)
-        left, right = u32(4 * u), u32((32 - 4 * u) % 32)
-        activations = u32(x_at + u32(u * per_unit))
-        top = decode(above, u32((tails[0] >> left) | (tails[0] << right)))
-        above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
-        if together:
-            bottom = decode(under, u32((tails[1] >> left) | (tails[1] << right)))
-            under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
-            sums = multiply(sums, top, bottom, activations)
-        else:
-            first = multiply(sums[0], top, activations)
-            bottom = decode(under, u32((tails[1] >> left) | (tails[1] << right)))
-            under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
-            sums = first, multiply(sums[1], bottom, activations)
-        return sums, (above, under)
 
     def gemm(
         weights, tails, scales, bias, x, x_scales, out,
@@ -179,7 +202,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         mate = u32(warp - group * u32(mates))
         first_tile = u32(u32(cuda.blockIdx.y) * block_tiles)
         stop_tile = u32(min(row_tiles, u32(first_tile + block_tiles)))
-        tile = u32(first_tile + mate * u32(WARP_TILES))
+        tile, first_row = u32(first_tile + mate * u32(WARP_TILES)), u32(first_tile * u32(16))
         begin = u32(u32(cuda.blockIdx.x) * slice_units)
         end = u32(min(units, u32(begin + slice_units)))
         unit = u32(begin + group * u32(STEP))
@@ -188,22 +211,10 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         below = u64(u64(units) * u64(UNIT_BYTES))
         words = u64(weights + u64(lane) * u64(16))
         shared_bits = u64(tails + u64(lane) * u64(4))
-
-        tails01 = coming = (u32(0), u32(0))
-        if has_tails:
-            more = u32(unit < end)
-            tails01 = (
-                load_word_if(u64(shared_bits + (at >> u64(4))), u32(more * inside[0])),
-                load_word_if(u64(shared_bits + (u64(at + below) >> u64(4))), u32(more * inside[1])),
-            )
-        first = u64(words + at)
-        w0 = first_words(0, first, below, inside, unit, end)
-        w1 = first_words(1, first, below, inside, unit, end)
-        w2 = first_words(2, first, below, inside, unit, end)
-        w3 = first_words(3, first, below, inside, unit, end)
+        tails_now = fetch_tails(shared_bits, at, below, u32(unit < end), inside)
+        loaded = fetch_units(u64(words + at), below, unit, end, inside)
 
         row_data = keep(shared_address(cuda.shared.array(0, u32)))
-        first_row = u32(first_tile * u32(16))
         stage_rows(scales, bias, first_row, rows, u32(mates * WARP_TILES * 16), row_data)
         now = u32(row_data + u32(mates * WARP_TILES * 128))
         slots, after = now, u32(now + u32(buffer))
@@ -215,38 +226,23 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         copy_round(source, u32(begin + u32(round_units)), raw)
         cuda.syncthreads()
 
-        sums = zeros if together else (zeros, zeros)
-        x_offset = u32(group * u32(STEP * per_unit))
+        sums, x_offset = zeros, u32(group * u32(group_bytes))
         while begin < end:
             arrange_round(raw, after)
             copy_round(source, u32(begin + u32(2 * round_units)), raw)
             at = u64(at + u64(round_units * UNIT_BYTES))
-            if has_tails:
-                more = u32(u32(unit + u32(round_units)) < end)
-                coming = (
-                    load_word_if(u64(shared_bits + (at >> u64(4))), u32(more * inside[0])),
-                    load_word_if(
-                        u64(shared_bits + (u64(at + below) >> u64(4))), u32(more * inside[1])
-                    ),
-                )
-            place, x_now = (u64(words + at), below), u32(now + x_offset)
-            sums, w0 = turn(0, sums, w0, tails01, place, end, inside, unit, x_now)
-            sums, w1 = turn(1, sums, w1, tails01, place, end, inside, unit, x_now)
-            sums, w2 = turn(2, sums, w2, tails01, place, end, inside, unit, x_now)
-            sums, w3 = turn(3, sums, w3, tails01, place, end, inside, unit, x_now)
-            tails01 = coming
+            more = u32(u32(unit + u32(round_units)) < end)
+            coming = fetch_tails(shared_bits, at, below, more, inside)
+            place, x_at = (u64(words + at), below, end, inside), u32(now + x_offset)
+            sums, loaded = multiply_round(sums, loaded, tails_now, place, unit, x_at)
+            tails_now = coming
             now, after = after, now
             begin, unit = u32(begin + u32(round_units)), u32(unit + u32(round_units))
             cuda.syncthreads()
 
         finish_copies()  # of a round that does not come: sums take its place
         cuda.syncthreads()
-        mine = u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16))
-        if together:
-            store_sums(mine, sums)
-        else:
-            store_sums(mine, sums[0])
-            store_sums(u32(mine + u32(columns * SLOT_BYTES)), sums[1])
+        leave(slots, sums)
         if split:
             cluster_barrier()
         else:

@@ -1,0 +1,51 @@
+"""Weights of the GEMM kernels: a warp owns two row tiles, whose units it loads side by side."""
+
+from numba import cuda
+
+from cuda_kernels.forms import UNIT_BYTES, Form
+from cuda_kernels.ptx import load_word_if, load_words_if, u32, u64
+
+STEP = 4  # units of K that share a word of tails, and that pass between barriers
+WARP_TILES = 2
+
+
+def make_pairs(form: Form):
+    """Make the device functions that load units of both row tiles, and their shared bits.
+
+    ``at`` is the address or offset of the upper tile's unit 0, ``below`` the bytes from there to
+    the lower tile's, ``inside`` whether each of the tiles exists.
+    """
+    has_tails = form.has_tails
+
+    @cuda.jit(device=True, inline="always")
+    def fetch_unit(u, at, below, wanted, inside):
+        """Start the loads of unit ``u``: (upper words, lower words)."""
+        upper = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(wanted * inside[0]))
+        lower = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(wanted * inside[1]))
+        return upper, lower
+
+    @cuda.jit(device=True, inline="always")
+    def fetch_units(at, below, unit, end, inside):
+        """Start the loads of four units."""
+        return (
+            fetch_unit(0, at, below, u32(unit < end), inside),
+            fetch_unit(1, at, below, u32(u32(unit + u32(1)) < end), inside),
+            fetch_unit(2, at, below, u32(u32(unit + u32(2)) < end), inside),
+            fetch_unit(3, at, below, u32(u32(unit + u32(3)) < end), inside),
+        )
+
+    @cuda.jit(device=True, inline="always")
+    def fetch_tails(tails, at, below, wanted, inside):
+        """Start the loads of the shared bits of the four units from offset ``at`` on."""
+        if has_tails:
+            upper = load_word_if(u64(tails + (at >> u64(4))), u32(wanted * inside[0]))
+            lower = u64(tails + (u64(at + below) >> u64(4)))
+            return upper, load_word_if(lower, u32(wanted * inside[1]))
+        return u32(0), u32(0)
+
+    @cuda.jit(device=True, inline="always")
+    def tail_of(u, tail):
+        """The shared bits turned to where unit ``u`` is decoded with them."""
+        return u32((tail >> u32(4 * u)) | (tail << u32((32 - 4 * u) % 32)))
+
+    return fetch_units, fetch_tails, tail_of
