@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "gpu": [*CORE, "packed"],
     "bench": [*CORE, "packed", "codec", "cpu", "error", "checkpoint", "_threads"],
     "hardware": ["errors"],
-    "simulator": ["errors", "minifloat", "scheme", "hardware", "_jit"],
+    "simulator": ["errors", "minifloat", "scheme", "hardware", "_jit", "_threads"],
 }
 # The facade methods of PackedTensor and gpu.py import what does the work when they are called.
 INSIDE_FUNCTIONS = {"packed": ["codec", "cpu", "checkpoint", "gpu"], "gpu": ["cuda_kernels"]}

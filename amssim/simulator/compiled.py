@@ -8,13 +8,22 @@ from types import FunctionType, ModuleType
 import numpy as np
 
 from amssim._jit import jit
+from amssim._threads import over_rows, thread_count
 from amssim.simulator import equations, launch
+
+MANY = 2**15  # problems from which threads pay
 
 
 @cache
 def functions() -> dict:
     """Return the namespace of `equations` with every function compiled."""
-    return _compiled(equations, _compiled(launch, {}))
+    return _compiled(equations, launches())
+
+
+@cache
+def launches() -> dict:
+    """Return the namespace of `launch` with every function compiled."""
+    return _compiled(launch, {})
 
 
 def _compiled(module: ModuleType, known: dict) -> dict:
@@ -50,6 +59,7 @@ def _tiled():
 @cache
 def _planned():
     plan_of, latency = functions()["plan_of"], functions()["planned_latency"]
+    same_plan = launches()["same_plan"]
     load_type = equations.Load
 
     @jit
@@ -66,7 +76,8 @@ def _planned():
         for i in range(out.size):
             load = load_type(rows[i], columns[i], batch[i], bits[i], reuse_bytes[i])
             j = max(i - 1, 0)
-            if rows[i] != rows[j] or columns[i] != columns[j] or batch[i] != batch[j]:
+            layer = rows[i] == rows[j] and columns[i] == columns[j]
+            if not (layer and same_plan(int(batch[i]), int(batch[j]))):
                 plan = plan_of(device, kernels[0], load)  # else the last one serves again
             which[i] = plan.kernel
             out[i] = latency(device, kernels[plan.kernel - 1], load, plan).total
@@ -87,7 +98,7 @@ def latencies(device, kernel, rows, columns, batch, bits, reuse_bytes) -> np.nda
         return planned_latencies(device, ours, rows, columns, batch, bits, reuse_bytes)[0]
     arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
     out = np.empty(arrays[0].size)
-    _tiled()(device, kernel, *arrays, out)
+    _in_parts(_tiled(), (device, kernel), (*arrays, out))
     return out.reshape(shape)
 
 
@@ -103,9 +114,19 @@ def planned_latencies(
     """
     arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
     out, which = np.empty(arrays[0].size), np.empty(arrays[0].size, np.int64)
-    if out.size:
-        _planned()(device, kernels, *arrays, which, out)
+    _in_parts(_planned(), (device, kernels), (*arrays, which, out))
     return out.reshape(shape), which.reshape(shape)
+
+
+def _in_parts(total_s, numbers: tuple, arrays: tuple) -> None:
+    """Call a compiled loop on parts of the problems, one per thread where they are many."""
+
+    def work(start: int, stop: int) -> None:
+        total_s(*numbers, *(a[start:stop] for a in arrays))
+
+    problems = arrays[0].size
+    if problems:
+        over_rows(work, problems, thread_count() if problems >= MANY else 1)
 
 
 def _flat(*arrays) -> tuple[list[np.ndarray], tuple[int, ...]]:

@@ -176,6 +176,13 @@ def try_warpgroup(
     return Plan(WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP, True)
 
 
+def same_plan(batch: int, other: int) -> bool:
+    """Whether two batches of one layer certainly take the same plan: only GEMV counts columns."""
+    if batch <= GEMV_BATCH or other <= GEMV_BATCH:
+        return batch == other
+    return column_tiles(min(batch, GEMM_BATCH)) == column_tiles(min(other, GEMM_BATCH))
+
+
 def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     """The launch of a product with 1 to `GEMM_BATCH` columns of x."""
     found = NO_PLAN

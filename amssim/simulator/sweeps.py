@@ -12,7 +12,15 @@ import numpy as np
 from amssim.errors import InputError
 from amssim.hardware import Profile, names, profile
 from amssim.scheme import Scheme
-from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, check_bits, problem
+from amssim.simulator.inputs import (
+    DEFAULT_SHAPE,
+    MAX_BATCH,
+    Problem,
+    check_bits,
+    check_count,
+    check_shape,
+    problem,
+)
 from amssim.simulator.many import seconds
 
 _MAX_POINTS = 10**8
@@ -74,35 +82,36 @@ def sweep(
     ((2, 1, 2, 2), True)
     """
     widths = [check_bits(width) for width in _list(bits, "bits")]
-    shapes, batches = _list(shape, "shape"), _list(batch, "batch")
+    shapes = [check_shape(s) for s in _list(shape, "shape")]
+    batches = [check_count(n, "batch", MAX_BATCH) for n in _list(batch, "batch")]
     devices = _devices(gpu)
     points = len(widths) * len(shapes) * len(batches) * len(devices)
     if points > _MAX_POINTS:
         raise InputError(f"a sweep of {points} points is too large, at most {_MAX_POINTS}")
-    rest = (l2, graph)
+    first, sizes = (shapes[0], batches[0]), (np.array(shapes), np.array(batches))
     quantized, base = [], []
     for found in devices:
-        of = [problem(b, found, shapes[0], batches[0], kernel, *rest) for b in widths]
-        of_base = [problem(None, found, shapes[0], batches[0], baseline, *rest)]
-        sizes = [problem(widths[0], found, s, batches[0], kernel, *rest) for s in shapes]
-        counts = [problem(widths[0], found, shapes[0], n, kernel, *rest) for n in batches]
-        quantized.append(_grid(of, sizes, counts, l2))
-        base.append(_grid(of_base, sizes, counts, l2))
+        of = [problem(b, found, *first, kernel, l2, graph) for b in widths]
+        of_base = [problem(None, found, *first, baseline, l2, graph)]
+        quantized.append(_grid(of, *sizes, l2))
+        base.append(_grid(of_base, *sizes, l2))
     return Sweep(
         devices=tuple(found.name for found in devices),
-        shapes=tuple((p.rows, p.columns) for p in sizes),
-        batches=tuple(p.batch for p in counts),
+        shapes=tuple(shapes),
+        batches=tuple(batches),
         bits=tuple(p.bits for p in of),
         seconds=np.stack(quantized),
         baseline_seconds=np.stack(base),
     )
 
 
-def _grid(of: list[Problem], sizes: list[Problem], counts: list[Problem], l2) -> np.ndarray:
-    """float64[shapes, batches, bits] seconds of one device and kernel."""
-    rows = np.array([p.rows for p in sizes], dtype=np.float64)[:, None, None]
-    columns = np.array([p.columns for p in sizes], dtype=np.float64)[:, None, None]
-    batch = np.array([p.batch for p in counts], dtype=np.float64)[:, None]
+def _grid(of: list[Problem], shapes: np.ndarray, batches: np.ndarray, l2) -> np.ndarray:
+    """float64[shapes, batches, bits] seconds of one device and kernel.
+
+    of: a problem for each of the bits; shapes: int[n, 2]; batches: int[m]
+    """
+    rows, columns = shapes.astype(np.float64).T[:, :, None, None]
+    batch = batches.astype(np.float64)[:, None]
     width = np.array([p.bits for p in of])
     first = of[0]
     reuse = rows * columns * width / 8 if l2 == "hot" else first.reuse_bytes

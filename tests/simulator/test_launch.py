@@ -56,6 +56,14 @@ def theirs(form, rows, columns, batch, gpu) -> dict:
     }
 
 
+@given(st.sampled_from([3, 4]), SIDES, SIDES, BATCHES, BATCHES)
+def test_batches_that_share_a_plan(group, rows, columns, batch, other):
+    if launch.same_plan(batch, other):
+        gpu = launch.Gpu(132, 232_448, 90)
+        first, second = (launch.plan(gpu, group, rows, columns, b) for b in (batch, other))
+        assert first == second
+
+
 @settings(max_examples=400)
 @given(st.sampled_from([FP4_25, FP5_33]), SIDES, SIDES, BATCHES, st.sampled_from(GPUS))
 @example(FP4_25, 57344, 8192, 64, GPUS[0])
