@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import error_predictors
 import recorded
 import style
 
-from amssim.error.figures.formats import error_against_bits, perplexity_against_bits, tail_curves
+from amssim.error.figures.formats import (
+    divergence_against_error,
+    error_against_bits,
+    perplexity_against_bits,
+    tail_curves,
+)
 from amssim.error.figures.layers import layer_map, layer_tails
 from amssim.error.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 
@@ -47,6 +53,15 @@ def perplexity() -> None:
     stored = recorded.load("error_model")["stored"]["perplexity"]
     records = [r for r in model_records() if r["effective_bits"] < 16]
     style.save(perplexity_against_bits(records, stored), "error_perplexity")
+    every = [r for g in recorded.load("error_model")["groups"].values() for r in g]
+    style.save(divergence_against_error(error_predictors.quantised(every)), "error_divergence")
+
+
+def sensitivity() -> None:
+    found = recorded.load("error_model")["sensitivity"]
+    shares = {layer: 1e3 * felt for layer, felt in found.items()}
+    title = "KL divergence per unit share of noise in a matrix's output"
+    style.save(layer_map(shares, title, "thousandths of a nat"), "error_sensitivity")
 
 
 def model_records() -> list[dict]:
@@ -60,3 +75,4 @@ if __name__ == "__main__":
     study()
     formats()
     perplexity()
+    sensitivity()

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 import error_formats
-import numpy as np
 import recorded
 
 from amssim.bench.machine import processor
@@ -56,24 +55,25 @@ def main() -> None:
     name = "error_model_full" if args.full else "error_model"
     calibration = between_windows(tokens)[::4][:CALIBRATION_WINDOWS]
     moments = second_moments(model, calibration[:, :-1])
-    planned = partial(per_tensor, model, moments, calibration)
+    known = recorded.load(name) if (recorded.RESULTS / f"{name}.json").exists() else {}
+    results = {part: known.get(part, {}) for part in ("stored", "sensitivity", "groups")}
+    if PER_TENSOR in args.only:
+        few = calibration[:: len(calibration) // SENSITIVITY_WINDOWS]
+        results["sensitivity"] = sensitivities(model, get("fp4.25"), few, moments)
+    planned = partial(per_tensor, model, moments, results["sensitivity"])
     made: dict[str, Callable[[], list[Recipe]]] = error_formats.GROUPS | {PER_TENSOR: planned}
     for group in args.only:
         records = []
         for recipes in batched(made[group](), args.at_once):
             stored, *found = evaluate(model, recipes, windows, moments, say)
             records += [described(model, *pair) for pair in zip(found, recipes, strict=True)]
-            recorded.save(name, {
-                "stored": stored,
-                "groups": groups(name) | {group: records},
-            })  # fmt: skip
+            results["stored"], results["groups"][group] = stored, records
+            recorded.save(name, results)
 
 
-def per_tensor(model: Llama, moments: Mapping, calibration: np.ndarray) -> list[PerTensor]:
+def per_tensor(model: Llama, moments: Mapping, felt: Mapping[str, float]) -> list[PerTensor]:
     """A scheme per tensor in the bits of a published format, by noise and by measured KL."""
     forms, own = [get(name) for name in CHOICES], list(layers(model, moments))
-    windows = calibration[:: len(calibration) // SENSITIVITY_WINDOWS]
-    felt = sensitivities(model, get("fp4.25"), windows, moments)
     found = []
     for name in ("fp4.25", "fp5.33"):
         bits = restored_model(model, recipe(name))[1].effective_bits
@@ -95,12 +95,6 @@ def described(model: Llama, record: dict, made: Recipe) -> dict:
 def batched(recipes: list, size: int) -> list[list]:
     """Runs of at most ``size``."""
     return [recipes[i : i + size] for i in range(0, len(recipes), size)]
-
-
-def groups(name: str) -> dict[str, list[dict]]:
-    """What is recorded already, by group."""
-    known = (recorded.RESULTS / f"{name}.json").exists()
-    return recorded.load(name)["groups"] if known else {}
 
 
 def say(done: int, total: int, name: str) -> None:

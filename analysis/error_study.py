@@ -39,6 +39,8 @@ def theory(name: str, record: dict) -> dict:
         return {}
     columns = record["scale_block"] or COLUMNS
     named = scheme(record["scheme"])
+    if columns < COLUMNS and columns % named.k:
+        return {}  # groups that straddle two scales
     mse = expected_mse_absmax(density(name), named, columns, record["search"])
     return {"theory_db": -10 * math.log10(mse)}
 

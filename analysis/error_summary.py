@@ -2,77 +2,124 @@
 
 from __future__ import annotations
 
+import markers
+
 E2M3, E2M2 = "fp5.33-e2m3", "fp4.25-e2m2"
+#: Formats beside which an AMS scheme stands, by its name: the budget, and the rates that count.
+BUDGETS = {E2M2: ("4.25", 4.1, 4.31), E2M3: ("5.33", 5.0, 5.41)}
+#: What is added to the published format, in the order of the table.
+ADDED = {
+    "": "as published",
+    " mse": "scale mse",
+    " joint, calibrated": "joint scales, weighed by inputs",
+    " -0, calibrated": "value for negative zero",
+}
+FED = {
+    " joint, calibrated": "error feedback, joint scales",
+    " -0, calibrated": "error feedback, value for negative zero",
+}
 
 
 class Summary:
-    """Sentences about the records of the language model."""
+    """Sentences and tables about the records of the language model and of heavy tails."""
 
-    def __init__(self, model: list[dict]):
-        self.model = model
+    def __init__(self, model: list[dict], heavy: list[dict]):
+        self.model, self.heavy = model, heavy
         self.by_name = {r["name"]: r for r in model}
 
     def __str__(self) -> str:
-        sentences = (self.k, self.search, self.low, self.high, self.feedback, self.others)
-        return "\n".join(f"- {sentence()}" for sentence in sentences)
+        sentences = (self.k, self.search, self.standing, self.tails, self.feedback)
+        listed = "\n".join(f"- {sentence()}" for sentence in sentences)
+        return "\n\n".join([listed, *(self.table(scheme) for scheme in BUDGETS)])
 
     def k(self) -> str:
         """What sharing costs, and what the next smaller plain format would."""
         shared = [self.loss("fp6-e2m3", E2M3), self.loss("fp5-e2m2", E2M2)]
         dropped = [self.loss("fp6-e2m3", "fp5-e2m2"), self.loss("fp5-e2m2", "fp4-e2m1")]
         return (
-            f"Sharing costs {shared[0]} from FP6 to FP5.33 and {shared[1]} from FP5 to FP4.25 on "
-            f"the model. Dropping the bit, FP6 to FP5 and FP5 to FP4, costs {dropped[0]} and "
-            f"{dropped[1]}."
+            f"**Sharing a bit** costs {shared[0]} from FP6 to FP5.33 and {shared[1]} from FP5 to "
+            f"FP4.25 on the model's weights; dropping it costs {dropped[0]} (FP6 to FP5) and "
+            f"{dropped[1]} (FP5 to FP4)."
         )
 
     def search(self) -> str:
         """What the adaptive rule saves."""
-        losses = [
-            f"{scheme} loses {self.loss(scheme, f'{scheme} {rule}')} and has "
-            f"{self.ratio(f'{scheme} {rule}', scheme):.1f} times the KL divergence with `{rule}`"
-            for scheme in (E2M3, E2M2)
-            for rule in ("replace", "majority")
-        ]
-        return "The adaptive rule is what makes sharing worth it: " + "; ".join(losses) + "."
+        losses = []
+        for rule in ("replace", "majority"):
+            both = [
+                f"{self.loss(s, f'{s} {rule}')} and {self.ratio(f'{s} {rule}', s):.1f} times the "
+                f"KL divergence on FP{s[2:6]}"
+                for s in (E2M3, E2M2)
+            ]
+            losses.append(f"`{rule}` costs {', '.join(both)}")
+        return f"**The adaptive search** is what makes that so: {'; '.join(losses)}."
 
-    def low(self) -> str:
-        """Where AMS stands at 4.25 bits."""
-        return self.standing("4.25", E2M2, 4.1, 4.31)
+    def standing(self) -> str:
+        """Where the published formats stand among those that see no inputs."""
+        found = []
+        for scheme, (bits, low, high) in BUDGETS.items():
+            plain = [r for r in self.rivals(low, high) if not r["name"].endswith("calibrated")]
+            best = min(plain, key=lambda r: r["kl_mean"])
+            own = self.by_name[scheme]
+            more = own["effective_bits"] - best["effective_bits"]
+            found.append(
+                f"at {bits} bits its KL divergence is {own['kl_mean']:.4f}, that of the best other "
+                f"format without calibration, {best['name']}, {best['kl_mean']:.4f} with "
+                f"{more:.2f} bits less"
+            )
+        return f"**AMS as published** leads the formats that see no inputs: {'; '.join(found)}."
 
-    def high(self) -> str:
-        """Where AMS stands at 5.33 bits."""
-        return self.standing("5.33", E2M3, 5.0, 5.4)
+    def tails(self) -> str:
+        """Where the published formats stand on heavy tails, and what helps."""
+        by_name = {r["name"]: r for r in self.heavy}
+        found = []
+        for scheme, (bits, low, high) in BUDGETS.items():
+            plain = [r for r in self.heavy if low <= r["effective_bits"] <= high]
+            plain = [r for r in plain if not r["family"].startswith("AMS")]
+            best = max(plain, key=lambda r: r["sqnr_db"])
+            blocks = by_name[f"{scheme} mse g256"]
+            found.append(
+                f"at {bits} bits it has {by_name[scheme]['sqnr_db']:.1f} dB on Student-t5 weights "
+                f"and {best['name']} {best['sqnr_db']:.1f} dB; with a scale per 256 columns, "
+                f"searched, it has {blocks['sqnr_db']:.1f} dB at "
+                f"{blocks['effective_bits']:.2f} bits"
+            )
+        return f"**Heavy tails** are where a scale per row loses: {'; '.join(found)}."
 
     def feedback(self) -> str:
-        """What error feedback gains."""
-        names = [f"gptq {scheme}{more}" for scheme in (E2M2, E2M3) for more in ("", " -0")]
-        found = "; ".join(self.figures(f"{name}, calibrated") for name in names)
-        return f"Error feedback pays most, without a bit more: {found}."
+        """What error feedback gains, on AMS and on integers."""
+        found = []
+        for scheme, (bits, low, high) in BUDGETS.items():
+            fed = self.by_name[f"gptq {scheme} -0, calibrated"]["kl_mean"]
+            best = min(self.rivals(low, high), key=lambda r: r["kl_mean"])
+            found.append(
+                f"at {bits} bits with a value for negative zero it leaves {fed:.4f}, the best "
+                f"calibrated rival, {best['name'].removesuffix(', calibrated')}, "
+                f"{best['kl_mean']:.4f}"
+            )
+        return f"**Error feedback** pays most, without a bit more: {'; '.join(found)}."
 
-    def others(self) -> str:
-        """What the other extensions gain."""
-        names = [f"{s} {more}" for s in (E2M2, E2M3) for more in ("-0", "per tensor by KL")]
-        found = "; ".join(self.figures(f"{name}, calibrated") for name in names)
-        return f"Without feedback, a value for negative zero and a scheme per tensor: {found}."
+    def table(self, scheme: str) -> str:
+        """A scheme, what can be added to it, and the best other formats of its budget."""
+        names = {f"{scheme}{more}": title for more, title in ADDED.items()}
+        names |= {f"gptq {scheme}{more}": title for more, title in FED.items()}
+        rows = [self.row(f"AMS, {title}", self.by_name[name]) for name, title in names.items()]
+        _, low, high = BUDGETS[scheme]
+        best = sorted(self.rivals(low, high), key=lambda r: r["kl_mean"])[:5]
+        rows += [self.row(f"`{r['name'].removesuffix(', calibrated')}`", r) for r in best]
+        headings = [f"`{scheme}` and rivals", "sees inputs", "bits", "perplexity", "KL mean"]
+        return markers.table(headings, rows)
 
-    def standing(self, bits: str, scheme: str, low: float, high: float) -> str:
-        """A scheme beside the best other formats between two rates."""
+    def row(self, title: str, record: dict) -> list[str]:
+        """Cells of a record."""
+        seen = "yes" if record["name"].endswith("calibrated") else ""
+        figures = f"{record['perplexity']:.4f}", f"{record['kl_mean']:.5f}"
+        return [title, seen, f"{record['effective_bits']:.3f}", *figures]
+
+    def rivals(self, low: float, high: float) -> list[dict]:
+        """Records between two rates that share no bit."""
         own = [r for r in self.model if low <= r["effective_bits"] <= high]
-        own = [r for r in own if not r["family"].startswith("AMS")]
-        nearest = sorted(own, key=lambda r: r["kl_mean"])[:3]
-        return (
-            f"Near {bits} bits: {self.figures(scheme)}, and {self.figures(f'{scheme} mse')}. The "
-            f"best others: {'; '.join(self.figures(r['name']) for r in nearest)}."
-        )
-
-    def figures(self, name: str) -> str:
-        """Perplexity, KL divergence and bits of a record."""
-        r = self.by_name[name]
-        return (
-            f"{name} has perplexity {r['perplexity']:.3f} and KL {r['kl_mean']:.4f} "
-            f"at {r['effective_bits']:.2f} bits"
-        )
+        return [r for r in own if not r["family"].startswith("AMS")]
 
     def loss(self, a: str, b: str) -> str:
         """SQNR of one record less that of another."""

@@ -35,8 +35,8 @@ class FineQ(Format):
     formula: ClassVar[str] = "b + 1/3 + 16/cols"
     source: ClassVar[str] = "FineQ, arXiv 2504.19746"
     simplified: ClassVar[str] = (
-        "the abstract alone is public: 24 weights in 7 bytes as remembered, states by least error; "
-        "other b than 2 are an extension of ours"
+        "built from the abstract alone (2 bits, 3 for outliers, index and data in one): clusters "
+        "of 3 and 24 weights in 7 bytes are unconfirmed; states by least error; b above 2 is ours"
     )
     checked: ClassVar[str] = "brute force over the states in numpy"
     uses: ClassVar[str] = "diagonal"

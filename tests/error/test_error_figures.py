@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from amssim.error.density import density
-from amssim.error.figures.formats import error_against_bits, perplexity_against_bits, tail_curves
+from amssim.error.figures.formats import (
+    divergence_against_error,
+    error_against_bits,
+    perplexity_against_bits,
+    tail_curves,
+)
 from amssim.error.figures.layers import layer_map, layer_tails
 from amssim.error.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 from amssim.error.figures.style import svg
@@ -69,6 +74,18 @@ def test_formats_keep_their_places_and_bounds_stay_outside_the_limits():
     assert ax.get_ylim()[0] < 5.5
 
 
+def test_divergence_is_drawn_against_both_errors():
+    found = [r | {"output_sqnr_db": r["sqnr_db"] + 2, "kl_mean": 10 ** (-r["sqnr_db"] / 10)}
+             for r in FORMATS]  # fmt: skip
+    weights, outputs = divergence_against_error(found).axes
+    for ax in (weights, outputs):
+        line = lines(ax)["proportional to noise"]
+        for x, y in zip(*line.get_data(), strict=True):
+            shift = 0 if ax is weights else 2
+            assert y == pytest.approx(10 ** (-(x - shift) / 10))
+    assert lines(outputs)["integer"].get_xdata().tolist() == [23.0]
+
+
 def test_tails_are_drawn_by_shape():
     found = [r | {"shape": shape} for shape in (2.0, 0.6, 1.0) for r in FORMATS]
     (ax,) = tail_curves(found).axes
@@ -91,7 +108,7 @@ def test_layers_stand_by_their_shape_beside_the_closed_form():
     measured, expected = ax.get_lines()[:2]
     assert measured.get_xydata().tolist() == [[2, 21], [1, 18]]
     assert expected.get_xydata().tolist() == [[0.8, 17], [2.5, 22]]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "1.4", "2"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "1.2", "1.4", "1.7", "2", "2.4"]
 
 
 def test_the_best_and_the_ams_formats_are_named():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from matplotlib.figure import Figure
 
@@ -70,6 +72,34 @@ def tail_curves(records: Sequence[dict], title: str = "") -> Figure:
     ax.set(xlabel="shape of the density (2 normal, 1 Laplace, less: heavier tails)",
            ylabel="SQNR, dB", title=title)  # fmt: skip
     ax.legend(title="format (bits)", ncols=2)
+    return drawn
+
+
+#: What `divergence_against_error` draws, by the name of the recorded figure.
+ERRORS = {"sqnr_db": "SQNR of the weights, dB", "output_sqnr_db": "SQNR of the outputs, dB"}
+
+
+@styled
+def divergence_against_error(records: Sequence[dict]) -> Figure:
+    """KL divergence of each format against its error in the weights and in the outputs.
+
+    The line in each panel is proportional to the power of the noise, through the middle of the
+    records.
+    """
+    drawn, axes = figure(len(ERRORS), height=4.2)
+    families = list(dict.fromkeys(r["family"] for r in records))
+    for ax, (name, label) in zip(axes, ERRORS.items(), strict=True):
+        for i, family in enumerate(families):
+            own = [r for r in records if r["family"] == family]
+            look = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
+            xs, ys = [r[name] for r in own], [r["kl_mean"] for r in own]
+            ax.plot(xs, ys, label=family, linestyle="", **look)
+        middle = median(math.log10(r["kl_mean"]) + r[name] / 10 for r in records)
+        ends = [min(r[name] for r in records), max(r[name] for r in records)]
+        ax.plot(ends, [10 ** (middle - x / 10) for x in ends], "--", color=GREY, linewidth=1,
+                label="proportional to noise")  # fmt: skip
+        ax.set(xlabel=label, ylabel="mean KL divergence, nats", yscale="log")
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return drawn
 
 
