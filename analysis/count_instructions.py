@@ -33,8 +33,8 @@ CAPABILITY = (9, 0)
 #: A warp's share of one instruction is a 16 x 16 block of weights, 8 for each lane, times 8 columns
 #: of x with mma.m16n8k16, times all of them with wgmma.
 WEIGHTS_PER_MMA = 8
-#: Block shapes of cuda_kernels.plan: (threads, blocks per multiprocessor) of the GEMV, and warps of
-#: a block of the others in which each warp brings the least of x.
+#: Block shapes of amssim.launch.plan: (threads, blocks per multiprocessor) of the GEMV, and warps
+#: of a block of the others in which each warp brings the least of x.
 GEMV_BOUNDS, WARPS = (512, 2), 16
 #: Column tiles of 8 that are counted.
 TILES = {"gemv": (1, 2), "gemm": (1, 4), "warpgroup": (1,)}

@@ -2,6 +2,7 @@
 
 from numba import cuda
 
+from amssim.launch.grids import SLOT_BYTES
 from cuda_kernels.forms import VALUE_SCALE
 from cuda_kernels.ptx import (
     STORE,
@@ -15,7 +16,6 @@ from cuda_kernels.ptx import (
 )
 
 OUT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
-SLOT_BYTES = 512  # the sums of a row tile and a column tile: 16 x 8 float32
 
 
 def make_finish(dtype: str):

@@ -9,13 +9,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from cuda_kernels.forms import TILE_ROWS, Form
-from cuda_kernels.grids import GemvPlan, Gpu, try_gemv
-from cuda_kernels.plan import ONE
+from amssim.launch.grids import TILE_ROWS
+from amssim.launch.plan import ONE
+from cuda_kernels.forms import Form
+from cuda_kernels.launches import GemvLaunch, Gpu, try_gemv
 
 MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leave no more registers
 #: block shapes in the order of preference: the scales in flight take 12 to 16 registers more
-SHAPES = (ONE | {"threads": 768}, ONE)
+SHAPES = (ONE._replace(threads=768), ONE)
 
 
 def scale_units(form: Form | None, columns: int, scale_block: int | None) -> int:
@@ -48,11 +49,11 @@ def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> n
     return np.concatenate([np.ones(tiles * TILE_ROWS, np.float32), tiled.ravel()])
 
 
-def plan(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvPlan | None:
+def launch(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvLaunch | None:
     """The launch of a product with 1 to 8 rows of activations; None where they do not fit."""
     for splits in (1, 2) if gpu.hopper else (1,):
         for shape in SHAPES:
-            found = try_gemv(form, rows, columns, batch, gpu, splits=splits, **shape)
+            found = try_gemv(form, rows, columns, batch, gpu, shape, splits)
             if found:
                 return found
     return None
@@ -62,4 +63,4 @@ def plan(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvPlan 
 def widest(form: Form, rows: int, columns: int, gpu: Gpu) -> int:
     """The most rows of activations that one launch takes, 8 or fewer; 0 for none."""
     batches = range(MOST_ROWS, 0, -1)
-    return next((b for b in batches if plan(form, rows, columns, b, gpu)), 0)
+    return next((b for b in batches if launch(form, rows, columns, b, gpu)), 0)

@@ -6,8 +6,9 @@ column order and writes each row's run from there, 512 bytes (FP4.25) or 384 (FP
 
 from numba import cuda
 
+from amssim.launch.grids import UNIT_BYTES
 from cuda_kernels.add_up import OUT_BYTES
-from cuda_kernels.forms import UNIT_BYTES, Form
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     DECODE,
     SCATTER,

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 
 from amssim.errors import ResourceError
 from cuda_kernels.compile import entry_name
-from cuda_kernels.grids import Gpu
+from cuda_kernels.launches import Gpu
 
 CLUSTER, EARLY = 4, 6  # CUlaunchAttributeID
 MAX_SHARED = 8  # CUfunction_attribute

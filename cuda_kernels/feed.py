@@ -16,7 +16,8 @@ it alone reads, so that no barrier is needed. A feed is five device functions:
 
 from numba import cuda
 
-from cuda_kernels.forms import UNIT_BYTES, Form
+from amssim.launch.grids import BURST, UNIT_BYTES, burst_bytes
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     COPY_OWN,
     end_group,
@@ -30,14 +31,7 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_all_but,
 )
-from cuda_kernels.walk import BURST, make_steps
-
-TAIL_BYTES = 128  # the shared bits of a burst, where they lie apart
-
-
-def burst_bytes(form: Form) -> int:
-    """Bytes of a burst in the ring."""
-    return BURST * UNIT_BYTES + (TAIL_BYTES if form.has_tails else 0)
+from cuda_kernels.walk import make_steps
 
 
 def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
@@ -102,7 +96,7 @@ def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
 def make_ring_feed(form: Form, split: bool, team: int, depth: int):
     """Make the feed that keeps ``depth`` bursts under way in shared memory."""
     forward, inside, pass_others = make_steps(split, team)
-    has_tails, size, stride = form.has_tails, burst_bytes(form), u32(BURST * team)
+    has_tails, size, stride = form.has_tails, burst_bytes(form.group), u32(BURST * team)
     copy_words, copy_word, wait = COPY_OWN[16], COPY_OWN[4], wait_for_all_but(depth - 1)
 
     @cuda.jit(device=True, inline="always")

@@ -13,11 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
+from amssim.launch.grids import TILE_ROWS, UNIT_BYTES, unit_columns, units_of
 from amssim.minifloat import Minifloat
 from amssim.scheme import Scheme
 
-TILE_ROWS = 16
-UNIT_BYTES = 512
 #: what decoded weights must be multiplied by
 VALUE_SCALE = 2.0**14
 
@@ -46,7 +45,7 @@ class Form:
     @property
     def unit_weights(self) -> int:
         """Columns of a unit."""
-        return 8 * self.pairs
+        return unit_columns(self.group)
 
     @property
     def has_tails(self) -> bool:
@@ -65,7 +64,7 @@ class Form:
 
     def units(self, columns: int) -> int:
         """Units of a row, whole steps."""
-        return -(-columns // (self.unit_weights * self.step)) * self.step
+        return units_of(self.group, columns)
 
     def tiles(self, rows: int) -> int:
         """Row tiles."""

@@ -8,9 +8,17 @@ filled. The blocks of a cluster share K; their sums are added in a fixed order a
 
 from numba import cuda
 
-from cuda_kernels.add_up import SLOT_BYTES, make_add_groups
-from cuda_kernels.forms import UNIT_BYTES, Form
-from cuda_kernels.pairs import STEP, WARP_TILES, make_pairs
+from amssim.launch.grids import (
+    SLOT_BYTES,
+    STEP,
+    UNIT_BYTES,
+    WARP_TILES,
+    buffer_bytes,
+    row_stride,
+)
+from cuda_kernels.add_up import make_add_groups
+from cuda_kernels.forms import Form
+from cuda_kernels.pairs import make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     LOAD_PIECE,
@@ -27,12 +35,7 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_previous_grid,
 )
-from cuda_kernels.stage import make_stage_rows, row_stride
-
-
-def tile_bytes(form: Form, columns: int) -> int:
-    """Bytes of one buffer of activations for ``columns`` column tiles."""
-    return 8 * columns * row_stride(form, STEP)
+from cuda_kernels.stage import make_stage_rows
 
 
 def make_supply(form: Form, columns: int, warps: int):
@@ -43,7 +46,7 @@ def make_supply(form: Form, columns: int, warps: int):
     """
     load_piece, store_piece = LOAD_PIECE[form], STORE_PIECE[form]
     piece_weights, piece_bytes = form.piece_weights, 4 * form.pairs
-    stride, threads, pieces = row_stride(form, STEP), 32 * warps, 8 * columns * STEP * 4
+    stride, threads, pieces = row_stride(form.group, STEP), 32 * warps, 8 * columns * STEP * 4
     turns = -(-pieces // threads)  # pieces per thread and step
     lag = STEP - turns  # a piece is stored that many units after its load started
     unit_weights = form.unit_weights
@@ -96,7 +99,7 @@ def make_supply(form: Form, columns: int, warps: int):
 def make_step(form: Form, columns: int, warps: int):
     """Make the device functions that bring the first step, and multiply one and bring the next."""
     decode, (fetch_units, fetch_tails, tail_of) = DECODE[form], make_pairs(form)
-    multiply = contract(form.pairs, WARP_TILES, columns, 8 * row_stride(form, STEP))
+    multiply = contract(form.pairs, WARP_TILES, columns, 8 * row_stride(form.group, STEP))
     fetch, put_due, bring = make_supply(form, columns, warps)
     unit_bytes = 16 * form.pairs
 
@@ -148,8 +151,8 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
     step, bring, fetch_units, fetch_tails = make_step(form, columns, warps)
     store_sums, stage_rows = store_fragments(WARP_TILES * columns), make_stage_rows()
     add_blocks = make_add_groups(dtype, WARP_TILES * warps, columns, 1, split)
-    stride, piece_bytes = row_stride(form, STEP), 4 * form.pairs
-    buffer, block_tiles = tile_bytes(form, columns), WARP_TILES * warps
+    stride, piece_bytes = row_stride(form.group, STEP), 4 * form.pairs
+    buffer, block_tiles = buffer_bytes(form.group, columns), WARP_TILES * warps
     zeros = (f32(0),) * (4 * WARP_TILES * columns)
 
     def gemm(

@@ -9,9 +9,10 @@ deterministic.
 
 from numba import cuda
 
-from cuda_kernels.add_up import SLOT_BYTES, make_add_up
-from cuda_kernels.feed import burst_bytes, make_register_feed, make_ring_feed
-from cuda_kernels.forms import UNIT_BYTES, Form
+from amssim.launch.grids import BURST, SLOT_BYTES, UNIT_BYTES, burst_bytes
+from cuda_kernels.add_up import make_add_up
+from cuda_kernels.feed import make_register_feed, make_ring_feed
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     DECODE,
     cluster_barrier,
@@ -26,7 +27,7 @@ from cuda_kernels.ptx import (
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage, make_stage_rows
-from cuda_kernels.walk import BURST, make_partition
+from cuda_kernels.walk import make_partition
 
 ZEROS = (f32(0), f32(0), f32(0), f32(0))
 
@@ -199,7 +200,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
     multiply_range = make_loop(form, feed, team, columns, depth, scale_units)
     bring, lane_x = make_bring(form, early), make_lane_x(form, columns)
     close = make_close(dtype, split, team, columns)
-    slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form))
+    slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form.group))
 
     def gemv(
         weights, tails, scales, bias, x, x_scales, out, per_tile,

@@ -5,16 +5,17 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim.errors import InputError
+from amssim.launch.plan import GEMM_BATCH
 from amssim.scheme import Scheme
 from cuda_kernels import block_scales, driver, kernels, repack
 from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
 from cuda_kernels.dequantize import blocks_of, run_bytes
 from cuda_kernels.driver import Launch
 from cuda_kernels.forms import form_of
-from cuda_kernels.grids import GemmPlan, GemvPlan
+from cuda_kernels.launches import GemmLaunch, GemvLaunch
+from cuda_kernels.launches import launch as launch_for
 from cuda_kernels.normalize import THREADS
 from cuda_kernels.plain import Plain
-from cuda_kernels.plan import GEMM_BATCH, plan
 from cuda_kernels.unpack import unpack
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -191,7 +192,7 @@ class Matrix:
     def _make_launch(self, dtype: str, batch: int, length: int) -> Launch:
         rows, columns = self.shape
         gpu, form = driver.gpu(self.device), self.form
-        choose = block_scales.plan if self._together else plan
+        choose = block_scales.launch if self._together else launch_for
         found = choose(form, rows, columns, batch, gpu)
         split, early = found.grid[0] > 1, gpu.hopper
         shared = {"shared_bytes": found.shared_bytes, "cluster": found.grid[0], "early": early}
@@ -199,11 +200,11 @@ class Matrix:
         arrays = (self._words, self._tails, self._kernel_scales)
         pointers = (*(address(a) for a in arrays), bias)
         sizes = (rows, length, batch, form.units(columns), form.tiles(rows))
-        if isinstance(found, GemvPlan):
+        if isinstance(found, GemvLaunch):
             function = kernels.gemv(self.device, form, dtype, *found.options, self._together)
             launch = Launch(function, found.grid, found.threads, **shared)
             launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *found.sizes)
-        elif isinstance(found, GemmPlan):
+        elif isinstance(found, GemmLaunch):
             function = kernels.gemm(self.device, form, dtype, found.columns, found.warps, split)
             launch = Launch(function, found.grid, 32 * found.warps, **shared)
             launch.set(*pointers, 0, 0, 0, *sizes, found.slice_units)

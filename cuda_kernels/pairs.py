@@ -2,11 +2,9 @@
 
 from numba import cuda
 
-from cuda_kernels.forms import UNIT_BYTES, Form
+from amssim.launch.grids import UNIT_BYTES
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx import load_word_if, load_words_if, u32, u64
-
-STEP = 4  # units of K that share a word of tails, and that pass between barriers
-WARP_TILES = 2
 
 
 def make_pairs(form: Form):

@@ -6,12 +6,6 @@ from cuda_kernels.forms import Form
 from cuda_kernels.ptx import LOAD_PIECE, STORE_PIECE, f32, load_f32, store_shared_f32, u32, u64
 
 
-def row_stride(form: Form, units: int) -> int:
-    """Bytes between rows of activations in shared memory such that lanes meet no bank twice."""
-    payload = 16 * form.pairs * units
-    return -(-payload // 128) * 128 + (16 if form.group == 4 else 32)
-
-
 def make_stage(form: Form):
     """Make the device function that brings a slice of the activations to shared memory."""
     load_piece, store_piece = LOAD_PIECE[form], STORE_PIECE[form]

@@ -7,10 +7,8 @@ a unit lies: (offset in memory, unit in the row).
 
 from numba import cuda
 
-from cuda_kernels.forms import UNIT_BYTES
+from amssim.launch.grids import BURST, UNIT_BYTES
 from cuda_kernels.ptx import u32, u64
-
-BURST = 4  # units that a warp takes at a time
 
 
 def make_partition(split: bool, team: int):

@@ -12,9 +12,18 @@ place of its own one round ahead, then brings it into the order in which tensor 
 
 from numba import cuda
 
-from cuda_kernels.add_up import SLOT_BYTES, make_add_groups
-from cuda_kernels.forms import UNIT_BYTES, Form
-from cuda_kernels.pairs import STEP, WARP_TILES, make_pairs
+from amssim.launch.grids import (
+    SLOT_BYTES,
+    STEP,
+    UNIT_BYTES,
+    WARP_TILES,
+    raw_stride,
+    round_bytes,
+    tasks_of,
+)
+from cuda_kernels.add_up import make_add_groups
+from cuda_kernels.forms import Form
+from cuda_kernels.pairs import make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     arrange,
@@ -39,31 +48,11 @@ from cuda_kernels.stage import make_stage_rows
 TOGETHER = 4  # column tiles up to which registers hold both row tiles of a unit at a time
 
 
-def raw_stride(form: Form) -> int:
-    """Bytes between the rows of copied activations such that lanes meet no bank twice."""
-    return 2 * form.unit_weights + (16 if form.group == 4 else 0)
-
-
-def tasks_of(columns: int, warps: int, groups: int) -> int:
-    """Pieces of activations per warp and round: a task is one unit of eight rows of x."""
-    return -(-columns * STEP * groups // warps)
-
-
-def raw_bytes(form: Form, columns: int, warps: int, groups: int) -> int:
-    """Bytes where the warps of a block put activations as they come."""
-    return 8 * raw_stride(form) * tasks_of(columns, warps, groups) * warps
-
-
-def round_bytes(form: Form, columns: int, groups: int) -> int:
-    """Bytes of one buffer of activations."""
-    return STEP * groups * unit_bytes(form, columns)
-
-
 def make_supply(form: Form, columns: int, warps: int, groups: int):
     """Make the device functions that copy a round of activations, and arrange it."""
     put = arrange(form, columns)
     unit_weights, units = form.unit_weights, STEP * groups
-    stride, pieces = raw_stride(form), 2 * form.unit_weights // 16  # of 16 bytes, per row
+    stride, pieces = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
     turns, per_unit = tasks_of(columns, warps, groups), unit_bytes(form, columns)
     exact = columns * units % warps == 0
     piece_bytes = 4 * form.pairs
@@ -179,9 +168,9 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
     fetch_units, fetch_tails, _ = make_pairs(form)
     stage_rows, mates = make_stage_rows(), warps // groups
     add_groups = make_add_groups(dtype, WARP_TILES * mates, columns, groups, split)
-    round_units, buffer = STEP * groups, round_bytes(form, columns, groups)
+    round_units, buffer = STEP * groups, round_bytes(form.group, columns, groups)
     group_bytes = STEP * unit_bytes(form, columns)
-    raw_of_warp = 8 * raw_stride(form) * tasks_of(columns, warps, groups)
+    raw_of_warp = 8 * raw_stride(form.group) * tasks_of(columns, warps, groups)
 
     def gemm(
         weights, tails, scales, bias, x, x_scales, out,

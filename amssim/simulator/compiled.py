@@ -9,7 +9,8 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim._threads import over_rows, thread_count
-from amssim.simulator import equations, launch
+from amssim.launch import grids, plan
+from amssim.simulator import equations
 
 MANY = 2**15  # problems from which threads pay
 
@@ -22,8 +23,9 @@ def functions() -> dict:
 
 @cache
 def launches() -> dict:
-    """Return the namespace of `launch` with every function compiled."""
-    return _compiled(launch, {})
+    """Return the namespace of the launch plan with every function compiled."""
+    sizes = _compiled(grids, {})
+    return sizes | _compiled(plan, sizes)
 
 
 def _compiled(module: ModuleType, known: dict) -> dict:

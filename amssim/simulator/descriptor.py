@@ -11,8 +11,8 @@ from pathlib import Path
 
 from amssim.errors import InputError
 from amssim.hardware import Profile
+from amssim.launch.grids import GEMM, GEMV, WARPGROUP
 from amssim.simulator.equations import Device, Kernel, Load, plan_of
-from amssim.simulator.launch import GEMM, GEMV, WARPGROUP
 
 _KERNELS = Path(__file__).parent / "kernels"
 _FITS = Path(__file__).parent / "fits"

@@ -10,17 +10,8 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import NamedTuple
 
-from amssim.simulator.launch import (
-    GEMM_BATCH,
-    GEMV,
-    STATIC_BYTES,
-    TILE_ROWS,
-    UNIT_BYTES,
-    Gpu,
-    Plan,
-    plan,
-    unit_columns,
-)
+from amssim.launch.grids import GEMV, STATIC_BYTES, TILE_ROWS, UNIT_BYTES, Gpu, Plan, unit_columns
+from amssim.launch.plan import GEMM_BATCH, plan
 
 #: Length of the main loop that `Kernel.loop_s` is stated for, in weights of one row.
 LOOP_COLUMNS = 4096.0

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from amssim.hardware import Profile
+from amssim.launch.grids import GEMM, GEMV, WARPGROUP
 from amssim.simulator.compiled import latencies, planned_latencies
 from amssim.simulator.descriptor import Descriptor, Variant, device
 from amssim.simulator.equations import Kernel
-from amssim.simulator.launch import GEMM, GEMV, WARPGROUP
 
 
 def seconds(

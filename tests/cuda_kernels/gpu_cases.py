@@ -6,7 +6,7 @@ from cuda_kernels import words
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.gemm import make_gemm
 from cuda_kernels.gemv import make_gemv
-from cuda_kernels.grids import GemmPlan, GemvPlan, Gpu
+from cuda_kernels.launches import GemmLaunch, GemvLaunch, Gpu
 from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 SMALL_GPU = Gpu(multiprocessors=4, shared_bytes=120_000, capability=(9, 0))
@@ -42,13 +42,13 @@ class Case:
         pointers = [*packed, device.put(self.scales), bias, device.put(self.x), 0, out]
         sizes = [rows, columns, self.batch, self.form.units(columns), self.form.tiles(rows)]
         split = plan.grid[0] > 1
-        if isinstance(plan, GemvPlan):
+        if isinstance(plan, GemvLaunch):
             options = {"team": plan.team, "columns": plan.columns, "depth": plan.depth}
             kernel = make_gemv(self.form, dtype, early=early, split=split, **options)
             pointers.append(plan.per_tile)
             sizes += plan.sizes
             threads = plan.threads
-        elif isinstance(plan, GemmPlan):
+        elif isinstance(plan, GemmLaunch):
             options = {"columns": plan.columns, "warps": plan.warps, "early": early}
             kernel = make_gemm(self.form, dtype, split=split, **options)
             sizes.append(plan.slice_units)

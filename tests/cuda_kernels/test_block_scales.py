@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, random_codes
 
+from amssim.launch.plan import ONE
 from cuda_kernels import block_scales, words
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.forms import FORMS, FP4_25, FP5_33
 from cuda_kernels.gemv import make_gemv
-from cuda_kernels.grids import try_gemv
-from cuda_kernels.plan import ONE
+from cuda_kernels.launches import try_gemv
 
 CASES = [(FP4_25, block) for block in (64, 128, 192, 256)]
 CASES += [(FP5_33, block) for block in (48, 96, 144, 192)]
@@ -45,7 +45,7 @@ def product_error(form, block, rows, columns, batch, plan):
 @each_block
 def test_products_with_scales_per_block(form, block):
     rows, columns, batch = 37, 776, 3
-    plan = block_scales.plan(form, rows, columns, batch, SMALL_GPU)
+    plan = block_scales.launch(form, rows, columns, batch, SMALL_GPU)
     assert product_error(form, block, rows, columns, batch, plan) < 5e-7
 
 
@@ -53,12 +53,12 @@ def test_products_with_scales_per_block(form, block):
 @pytest.mark.parametrize(("batch", "splits"), [(1, 2), (8, 1)])
 def test_products_in_slices_and_of_eight_columns(form, batch, splits):
     rows, columns, block = 20, 1032, 2 * form.unit_weights
-    shape = ONE | {"threads": 128, "splits": splits}
-    plan = try_gemv(form, rows, columns, batch, SMALL_GPU, **shape)
+    shape = ONE._replace(threads=128)
+    plan = try_gemv(form, rows, columns, batch, SMALL_GPU, shape, splits)
     assert product_error(form, block, rows, columns, batch, plan) < 5e-7
 
 
 def test_what_does_not_fit_is_said():
-    assert block_scales.plan(FP4_25, 64, 200_000, 8, SMALL_GPU) is None
+    assert block_scales.launch(FP4_25, 64, 200_000, 8, SMALL_GPU) is None
     assert block_scales.widest(FP4_25, 64, 4096, SMALL_GPU) == 8
     assert 0 < block_scales.widest(FP4_25, 64, 16384, SMALL_GPU) < 8

@@ -5,28 +5,28 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
+from amssim.launch.plan import ONE
 from cuda_kernels import words
 from cuda_kernels.dequantize import blocks_of, make_dequantize, run_bytes
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.forms import FORMS
-from cuda_kernels.grids import try_gemm, try_gemv, try_warpgroup
+from cuda_kernels.launches import launch, try_gemm, try_gemv, try_warpgroup
 from cuda_kernels.normalize import THREADS, make_normalize
-from cuda_kernels.plan import ONE, plan
 
 EXACT_ENOUGH = 5e-7
 each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 
 
-def gemv_plan(case, **choices):
-    choices = ONE | {"threads": 128} | choices
-    return try_gemv(case.form, *case.shape, case.batch, SMALL_GPU, **choices)
+def gemv_launch(case, splits=1, **choices):
+    shape = ONE._replace(**({"threads": 128} | choices))
+    return try_gemv(case.form, *case.shape, case.batch, SMALL_GPU, shape, splits)
 
 
 @each_form
 @pytest.mark.parametrize("batch", range(1, 17))
 def test_gemv_of_every_batch(form, batch):
     case = Case(form, 40, 520, batch)
-    assert case.error(gemv_plan(case, depth=batch % 3)) < EXACT_ENOUGH
+    assert case.error(gemv_launch(case, depth=batch % 3)) < EXACT_ENOUGH
 
 
 @each_form
@@ -34,7 +34,7 @@ def test_gemv_of_every_batch(form, batch):
 @pytest.mark.parametrize("shape", [(1, 8), (15, 48), (16, 64), (17, 72), (33, 1544)])
 def test_gemv_of_every_tail(form, shape, depth):
     case = Case(form, *shape, 2, bias=False)
-    assert case.error(gemv_plan(case, depth=depth)) < EXACT_ENOUGH
+    assert case.error(gemv_launch(case, depth=depth)) < EXACT_ENOUGH
 
 
 @each_form
@@ -42,7 +42,7 @@ def test_gemv_of_every_tail(form, shape, depth):
 def test_blocks_with_a_row_tile_less(form, rows):
     """4 multiprocessors: 9 row tiles are 3, 2, 2 and 2."""
     case = Case(form, rows, 200, 1)
-    assert case.error(gemv_plan(case)) < EXACT_ENOUGH
+    assert case.error(gemv_launch(case)) < EXACT_ENOUGH
 
 
 @each_form
@@ -50,7 +50,7 @@ def test_blocks_with_a_row_tile_less(form, rows):
 @pytest.mark.parametrize(("team", "splits"), [(2, 1), (4, 1), (1, 2), (2, 2)])
 def test_gemv_of_teams_and_slices(form, team, splits, depth):
     case = Case(form, 70, 2056, 3)
-    found = gemv_plan(case, team=team, splits=splits, depth=depth)
+    found = gemv_launch(case, team=team, splits=splits, depth=depth)
     assert case.error(found) < EXACT_ENOUGH
 
 
@@ -61,7 +61,7 @@ def test_an_infinity_stays_one(form):
     exponent, sign = 1 << form.element.mantissa_bits, 1 << (form.element.bits - 1)
     case.codes = (case.codes | np.uint8(exponent)) & np.uint8(sign - 1)  # no weight is 0 or less
     case.x[1, 7] = np.inf
-    found = case.emulate(gemv_plan(case))
+    found = case.emulate(gemv_launch(case))
     assert np.isfinite(found[0]).all()
     assert (found[1] == np.inf).all()
 
@@ -98,15 +98,15 @@ def test_warpgroups_of_every_width(form, rows, columns, batch, warps, groups, sp
 )
 def test_results_are_rounded_once(form, dtype, numpy_type):
     case = Case(form, 20, 136, 2)
-    wide = case.emulate(gemv_plan(case))
-    narrow = case.emulate(gemv_plan(case), dtype=dtype, numpy_type=numpy_type)
+    wide = case.emulate(gemv_launch(case))
+    narrow = case.emulate(gemv_launch(case), dtype=dtype, numpy_type=numpy_type)
     assert (narrow == wide.astype(numpy_type)).all()
 
 
 @each_form
 def test_without_early_launch(form):
     case = Case(form, 20, 136, 1)
-    assert case.error(gemv_plan(case), early=False) < EXACT_ENOUGH
+    assert case.error(gemv_launch(case), early=False) < EXACT_ENOUGH
 
 
 @each_form
@@ -153,6 +153,6 @@ def test_bfloat16_rows_keep_their_values(power):
 def test_the_emulator_sees_a_missing_word(form):
     """A launch with too few row tiles leaves outputs unwritten: the test above can fail."""
     case = Case(form, 40, 520, 1)
-    good = plan(form, *case.shape, 1, SMALL_GPU)
+    good = launch(form, *case.shape, 1, SMALL_GPU)
     short = type(good)(**(good.__dict__ | {"grid": (1, good.grid[1] - 1)}))
     assert not case.error(short) < EXACT_ENOUGH

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amssim.launch.plan import GEMM_BATCH
 from cuda_kernels.forms import FORMS
-from cuda_kernels.grids import GemmPlan, GemvPlan, Gpu, try_warpgroup
-from cuda_kernels.plan import GEMM_BATCH, plan
+from cuda_kernels.launches import GemmLaunch, GemvLaunch, Gpu, launch, try_warpgroup
 
 H200 = Gpu(132, 232_448, (9, 0))
 A100 = Gpu(108, 166_912, (8, 0))
@@ -17,14 +17,14 @@ sizes = st.one_of(st.integers(1, 300), st.integers(1, 200_000))
 @given(st.sampled_from(FORMS), sizes, sizes, st.integers(1, GEMM_BATCH),
        st.sampled_from([H200, A100, RTX]))  # fmt: skip
 def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
-    found = plan(form, rows, columns, batch, gpu)
+    found = launch(form, rows, columns, batch, gpu)
     splits, blocks = found.grid
     units, tiles = form.units(columns), form.tiles(rows)
     assert found.shared_bytes <= gpu.shared_bytes
     assert splits == 1 or gpu.hopper
     assert (splits - 1) * found.slice_units < units <= splits * found.slice_units
     assert blocks < 2**16
-    if isinstance(found, GemvPlan):
+    if isinstance(found, GemvLaunch):
         assert batch <= 8 * found.columns
         fewer = blocks - found.full
         assert 0 < found.full <= blocks
@@ -34,7 +34,7 @@ def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
         most = found.cluster_tiles * found.slice_units
         for i in (0, most - 1):
             assert i * found.per_tile >> 32 == i // found.slice_units
-    elif isinstance(found, GemmPlan):
+    elif isinstance(found, GemmLaunch):
         assert batch <= 8 * found.columns
         assert blocks * 2 * found.warps >= tiles
     else:
@@ -64,5 +64,5 @@ def test_every_shape_of_warpgroups_fits_and_covers(form, rows, columns, batch, s
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 def test_large_layers_fill_the_gpu(form):
     for rows, columns in ((57344, 8192), (28672, 4096), (16384, 16384), (8192, 28672)):
-        found = plan(form, rows, columns, 1, H200)
+        found = launch(form, rows, columns, 1, H200)
         assert found.grid[1] % 132 == 0, "every multiprocessor has the same number of blocks"

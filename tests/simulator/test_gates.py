@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from amssim.hardware import profile
+from amssim.launch.grids import GEMM, GEMV, WARPGROUP
 from amssim.simulator.descriptor import _FITS, descriptor, kernels
-from amssim.simulator.launch import GEMM, GEMV, WARPGROUP
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "analysis" / "results" / "simulator_validation.json").read_text())

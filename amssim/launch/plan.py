@@ -1,0 +1,173 @@
+"""Which kernel with which grid serves a product of a given shape.
+
+The rules and costs are fits to measurements on an H200, and on an H100 where it is said
+(docs/KERNELS.md).
+"""
+
+from __future__ import annotations
+
+from amssim.launch.grids import (
+    NO_PLAN,
+    STEP,
+    TILE_ROWS,
+    Gpu,
+    Plan,
+    Shape,
+    ceil_div,
+    column_tiles,
+    running,
+    try_gemm,
+    try_gemv,
+    try_warpgroup,
+)
+
+GEMV_BATCH, GEMM_BATCH = 16, 64
+#: Block shapes of the GEMV.
+ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0)
+TWO = Shape(threads=512, resident=2, blocks=2, team=1, depth=0)
+WIDE = Shape(threads=1024, resident=1, blocks=1, team=1, depth=0)
+SMALL = Shape(threads=384, resident=2, blocks=2, team=1, depth=0)
+WIDE_IN_TEAMS = Shape(threads=1024, resident=1, blocks=1, team=4, depth=0)
+TWO_RINGS = Shape(threads=512, resident=2, blocks=2, team=4, depth=2)
+RING = Shape(threads=512, resident=1, blocks=1, team=1, depth=3)
+#: One block per multiprocessor, with room for one of the next grid, which starts to load early.
+PAIRED_RING = Shape(threads=512, resident=2, blocks=1, team=1, depth=2)
+#: Warps of a block of the GEMM, and with 64 columns; (warps, groups) of the warpgroups.
+GEMM_WARPS, WIDE_GEMM_WARPS = (16, 14, 12, 10, 8, 6), (12, 8)
+WARPGROUP_SHAPES = ((8, 1), (8, 2), (12, 1), (12, 3), (16, 1), (16, 2), (16, 4))
+
+
+def same_plan(batch: int, other: int) -> bool:
+    """Whether two batches of one layer certainly take the same plan: only GEMV counts columns."""
+    if batch <= GEMV_BATCH or other <= GEMV_BATCH:
+        return batch == other
+    return column_tiles(min(batch, GEMM_BATCH)) == column_tiles(min(other, GEMM_BATCH))
+
+
+def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """The launch of a product with 1 to `GEMM_BATCH` columns of x."""
+    found = NO_PLAN
+    if better_by_warpgroup(gpu, group, rows, columns, batch):
+        found = best_warpgroup(gpu, group, rows, columns, batch)
+    elif batch <= GEMV_BATCH and not better_by_gemm(gpu, group, rows, columns, batch):
+        found = best_gemv(gpu, group, rows, columns, batch)
+    return found if found.kernel > 0 else best_gemm(gpu, group, rows, columns, batch)
+
+
+def better_by_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
+    """Whether warpgroups pay: above 16 columns but for few rows, below in large layers."""
+    if gpu.capability != 90 or batch <= 4:
+        return False
+    if batch > 16:
+        return rows > 5120
+    if rows * columns < 2**27 or rows < 8192:
+        return False
+    if batch > 8:
+        return group == 3 or columns > 8192
+    return columns > (20000 if group == 4 else 16000)
+
+
+def better_by_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
+    """Whether staging all activations in every block costs more than sharing K.
+
+    FP5.33's pieces of 24 bytes are slower to stage than FP4.25's of 32.
+    """
+    if gpu.capability < 90 or batch <= 4:
+        return batch > 8
+    if batch > 8:
+        return group == 3 or rows < 8192 or columns > 8192
+    return columns > 20000 if group == 4 else not 16384 < rows <= 32768
+
+
+def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """The first block shape, with the fewest slices, that is good, or else that fits."""
+    first, splits = NO_PLAN, 1
+    while splits <= (4 if gpu.capability >= 90 else 1):
+        for shape in gemv_shapes(gpu, group, rows, columns, batch):
+            found = try_gemv(gpu, group, rows, columns, batch, shape, splits)
+            if found.good:
+                return found
+            if first.kernel == 0:
+                first = found
+        splits *= 2
+    return first
+
+
+def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tuple:
+    """Block shapes in the order of preference, four of them; the last may come again."""
+    tiles, long = ceil_div(rows, TILE_ROWS), columns > 16000
+    if batch > 2:
+        few = tiles <= 8 * gpu.sms and not (long and tiles >= 512)
+        narrow = group == 4 and (few or batch > 8)
+        return (ONE, WIDE, WIDE, WIDE) if narrow else (WIDE, ONE, ONE, ONE)
+    slots = 2 * gpu.sms
+    if rows * columns < 2**25:
+        first = SMALL if tiles <= slots else ONE if group == 4 else TWO
+        return first, WIDE, ONE, ONE
+    if group == 4:
+        return (RING, ONE, WIDE, WIDE) if long else (PAIRED_RING, RING, ONE, WIDE)
+    if long or tiles < 0.9 * slots * ceil_div(tiles, slots):  # pairs of blocks would be uneven
+        return WIDE_IN_TEAMS if long else WIDE, ONE, ONE, ONE
+    return (TWO_RINGS, TWO, WIDE, ONE) if tiles >= 1000 else (TWO, WIDE, ONE, ONE)
+
+
+def best_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """The launch by warpgroup that the least time is expected of."""
+    best, least = NO_PLAN, 0.0
+    for splits in (1, 2, 4):
+        for shape in WARPGROUP_SHAPES:
+            found = try_warpgroup(gpu, group, rows, columns, batch, shape, splits)
+            if found.kernel > 0:
+                cost = warpgroup_cost(gpu, found, shape[1])
+                tied = cost == least and found.warps < best.warps
+                if best.kernel == 0 or cost < least or tied:
+                    best, least = found, cost
+    return best
+
+
+def warpgroup_cost(gpu: Gpu, found: Plan, groups: int) -> float:
+    """Relative time: waves of blocks times their rounds; to start and to add up cost 5 rounds.
+
+    More groups mean more rows of blocks that each bring all activations, which counts most in wide
+    kernels. Within 0.5 % of the best measured shape on average, 6 % at worst, over 38 products.
+    """
+    waves = ceil_div(found.splits * found.blocks, running(gpu, found.splits))
+    rounds = ceil_div(found.slice_units, STEP * groups)
+    per_round = 6.0 * groups if found.columns == 64 else 2.0 * groups + 0.5
+    work = rounds * (found.warps + per_round)
+    return waves * (work + 5.0 + 5.0 * (found.splits > 1))
+
+
+def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """The launch by warp that the least time is expected of."""
+    best, least = NO_PLAN, 0
+    splits = 1
+    while splits <= (8 if gpu.capability >= 90 else 1):
+        for warps in GEMM_WARPS:
+            found = try_gemm(gpu, group, rows, columns, batch, warps, splits)
+            allowed = column_tiles(batch) < 8 or warps in WIDE_GEMM_WARPS
+            if found.kernel > 0 and allowed:
+                cost = gemm_cost(gpu, found)
+                tied = cost == least and warps > best.warps
+                if best.kernel == 0 or cost < least or tied:
+                    best, least = found, cost
+        splits *= 2
+    return best if best.kernel > 0 else without_limits(gpu, group, rows, columns, batch)
+
+
+def gemm_cost(gpu: Gpu, found: Plan) -> int:
+    """Relative time: waves of blocks times their units, and adding up a cluster of n blocks.
+
+    That costs 200 with 64 columns, else 100 + 10 n. Fewer than 8 warps do not hide how long a step
+    takes. Up to 32 columns it is within 0.4 % of the best measured shape on average, 7 % at worst,
+    over 84 products (H100).
+    """
+    waves = ceil_div(found.splits * found.blocks, running(gpu, found.splits))
+    together = 200 if found.columns == 64 else 100 + 10 * found.splits
+    return waves * (found.slice_units * max(8, found.warps) + together * (found.splits > 1))
+
+
+def without_limits(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """What a GPU whose shared memory is too small for any launch would have to run."""
+    boundless = Gpu(max(1, gpu.sms), 2**30, 80)
+    return try_gemm(boundless, group, rows, columns, batch, 16, 1)

@@ -1,0 +1,136 @@
+"""Launches of kernels, as `amssim.launch` plans them: their grids, options and arguments."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from amssim.launch import grids, plan
+from amssim.launch.grids import GEMM, GEMV, Plan, Shape
+from cuda_kernels.forms import Form
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What a launch needs to know of a GPU."""
+
+    multiprocessors: int
+    shared_bytes: int
+    capability: tuple[int, int]
+
+    @property
+    def hopper(self) -> bool:
+        """Whether it has clusters and early launch."""
+        return self.capability >= (9, 0)
+
+    @property
+    def plain(self) -> grids.Gpu:
+        """The same, as plans take it."""
+        major, minor = self.capability
+        return grids.Gpu(self.multiprocessors, self.shared_bytes, 10 * major + minor)
+
+
+@dataclass(frozen=True)
+class GemvLaunch:
+    """A launch of `cuda_kernels.gemv`; its fields are that kernel's arguments and options."""
+
+    threads: int
+    resident: int
+    team: int
+    grid: tuple[int, int]
+    cluster_tiles: int
+    full: int
+    slice_units: int
+    share: int
+    stride: int
+    shared_bytes: int
+    columns: int
+    depth: int
+
+    @property
+    def options(self) -> tuple[int, int, int, int, int, bool]:
+        """What the kernel is compiled for: threads, resident, team, columns, depth, split."""
+        return self.threads, self.resident, self.team, self.columns, self.depth, self.grid[0] > 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The kernel's last arguments."""
+        shift = (4 * self.slice_units - 1).bit_length()
+        return (self.cluster_tiles, self.full, self.slice_units, self.share, self.stride, shift)
+
+    @property
+    def per_tile(self) -> int:
+        """2^32 / slice_units, rounded up: the kernel divides by multiplying."""
+        return -(-(2**32) // self.slice_units)
+
+
+@dataclass(frozen=True)
+class GemmLaunch:
+    """A launch of `cuda_kernels.gemm`; its fields are that kernel's arguments and options."""
+
+    columns: int
+    warps: int
+    grid: tuple[int, int]
+    slice_units: int
+    shared_bytes: int
+
+
+@dataclass(frozen=True)
+class WarpgroupLaunch:
+    """A launch of `cuda_kernels.warpgroup`; its fields are that kernel's arguments and options."""
+
+    columns: int
+    warps: int
+    groups: int
+    grid: tuple[int, int]
+    slice_units: int
+    block_tiles: int
+    shared_bytes: int
+
+
+def launch_of(found: Plan, form: Form, rows: int):
+    """The launch that a plan stands for, None where it is none."""
+    grid, columns = (found.splits, found.blocks), found.columns // 8
+    n, shared = found.slice_units, found.shared_bytes
+    if not found.kernel:
+        return None
+    if found.kernel == GEMM:
+        return GemmLaunch(columns, found.warps, grid, n, shared)
+    if found.kernel != GEMV:
+        tiles = found.block_tiles
+        return WarpgroupLaunch(columns, found.warps, found.groups, grid, n, tiles, shared)
+    full = form.tiles(rows) - found.blocks * (found.block_tiles - 1)
+    share = found.units // (found.warps // found.team)
+    return GemvLaunch(
+        32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n, share,
+        grids.row_stride(form.group, n), shared, columns, found.depth,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def launch(
+    form: Form, rows: int, columns: int, batch: int, gpu: Gpu
+) -> GemvLaunch | GemmLaunch | WarpgroupLaunch:
+    """Choose the launch of a product with 1 to `plan.GEMM_BATCH` rows of activations."""
+    found = plan.plan(gpu.plain, form.group, rows, columns, batch)
+    return launch_of(found, form, rows)
+
+
+def try_gemv(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, shape: Shape,
+             splits: int = 1) -> GemvLaunch | None:  # fmt: skip
+    """Return the GEMV with these choices, or None where it does not fit."""
+    found = grids.try_gemv(gpu.plain, form.group, rows, columns, batch, shape, splits)
+    return launch_of(found, form, rows)
+
+
+def try_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,
+             splits: int) -> GemmLaunch | None:  # fmt: skip
+    """Return the GEMM with these choices, or None where it does not fit."""
+    found = grids.try_gemm(gpu.plain, form.group, rows, columns, batch, warps, splits)
+    return launch_of(found, form, rows)
+
+
+def try_warpgroup(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,
+                  groups: int, splits: int) -> WarpgroupLaunch | None:  # fmt: skip
+    """Return the GEMM by warpgroup with these choices, or None where it does not fit."""
+    shape = (warps, groups)
+    found = grids.try_warpgroup(gpu.plain, form.group, rows, columns, batch, shape, splits)
+    return launch_of(found, form, rows)
