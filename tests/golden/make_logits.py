@@ -13,8 +13,6 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "error"))
 
@@ -24,6 +22,7 @@ from llama_variants import TOKENS, VARIANTS  # noqa: E402
 
 def logits(changed: dict) -> list[list[float]]:
     """float[sequences, vocabulary] after the last token."""
+    import torch
     from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory() as folder:
