@@ -1,5 +1,6 @@
 """PTX for every GPU since Ampere, assembled and disassembled without one."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -94,7 +95,10 @@ def test_registers_and_no_spills(name, form, registers, tmp_path):
 def loop_instructions(cubin: Path) -> int:
     """Instructions between the loop's start and its backward branch, rare paths included."""
     command = [tool("cuobjdump"), "-sass", cubin]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    path = os.pathsep.join([os.environ.get("PATH", ""), str(TOOLS)])  # it calls nvdisasm
+    environment = os.environ | {"PATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    listing = done.stdout
     lines = re.findall(r"^\s*/\*([0-9a-f]{4,5})\*/\s+(.*?);", listing, re.M)
     code = [(int(at, 16), text) for at, text in lines]
     jumps = [(int(m[1], 16), at) for at, text in code if (m := re.search(r"BRA.* (0x\w+)", text))]
