@@ -45,14 +45,16 @@ def cached(key: tuple, build: Callable[[], str]) -> str:
         key: all that the PTX depends on beside sources and versions; equal keys, equal ``repr``.
         build: compiles it.
     """
+    path = None
     with suppress(OSError, RuntimeError, UnicodeDecodeError):  # RuntimeError: no home directory
         path = folder() / f"{hashlib.sha256(f'{stamp()} {key!r}'.encode()).hexdigest()}.ptx"
         text = path.read_text()
         if ".visible .entry" in text and text.rstrip().endswith("}"):
             return text
     text = build()
-    with suppress(OSError, RuntimeError, UnboundLocalError):
-        _write(path, text)
+    if path:
+        with suppress(OSError):
+            _write(path, text)
     return text
 
 
