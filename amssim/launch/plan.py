@@ -118,22 +118,22 @@ def best_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) ->
         for shape in WARPGROUP_SHAPES:
             found = try_warpgroup(gpu, group, rows, columns, batch, shape, splits)
             if found.kernel > 0:
-                cost = warpgroup_cost(gpu, found, shape[1])
+                cost = warpgroup_cost(gpu, found)
                 tied = cost == least and found.warps < best.warps
                 if best.kernel == 0 or cost < least or tied:
                     best, least = found, cost
     return best
 
 
-def warpgroup_cost(gpu: Gpu, found: Plan, groups: int) -> float:
+def warpgroup_cost(gpu: Gpu, found: Plan) -> float:
     """Relative time: waves of blocks times their rounds; to start and to add up cost 5 rounds.
 
     More groups mean more rows of blocks that each bring all activations, which counts most in wide
     kernels. Within 0.5 % of the best measured shape on average, 6 % at worst, over 38 products.
     """
     waves = ceil_div(found.splits * found.blocks, running(gpu, found.splits))
-    rounds = ceil_div(found.slice_units, STEP * groups)
-    per_round = 6.0 * groups if found.columns == 64 else 2.0 * groups + 0.5
+    rounds = ceil_div(found.slice_units, STEP * found.groups)
+    per_round = 6.0 * found.groups if found.columns == 64 else 2.0 * found.groups + 0.5
     work = rounds * (found.warps + per_round)
     return waves * (work + 5.0 + 5.0 * (found.splits > 1))
 
