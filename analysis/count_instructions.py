@@ -20,11 +20,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from amssim.launch.plan import STREAM_DEPTH
 from cuda_kernels import kernels
 from cuda_kernels.compile import compile_ptx
 from cuda_kernels.forms import FP4_25, FP5_33
 from cuda_kernels.gemm import make_gemm
 from cuda_kernels.gemv import make_gemv
+from cuda_kernels.stream import make_stream
 from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 OUTPUT = Path(__file__).parent / "results" / "instructions.json"
@@ -35,9 +37,9 @@ CAPABILITY = (9, 0)
 WEIGHTS_PER_MMA = 8
 #: Block shapes of amssim.launch.plan: (threads, blocks per multiprocessor) of the GEMV, and warps
 #: of a block of the others in which each warp brings the least of x.
-GEMV_BOUNDS, WARPS = (512, 2), 16
+GEMV_BOUNDS, WARPS, STREAM_TEAM = (512, 2), 16, 2
 #: Column tiles of 8 that are counted.
-TILES = {"gemv": (1, 2), "gemm": (1, 4), "warpgroup": (1,)}
+TILES = {"gemv": (1, 2), "stream": (1, 2), "gemm": (1, 4), "warpgroup": (1,)}
 _ALU = {
     *("LOP3", "PLOP3", "SHF", "PRMT", "SEL", "MOV", "LEA", "IABS"),
     *("IADD", "IADD3", "VIADD", "ISETP", "IMNMX", "FMNMX", "VIMNMX"),
@@ -115,7 +117,10 @@ def made(form, kernel: str, tiles: int) -> tuple:
     if kernel == "gemv":
         gemv = make_gemv(form, "float16", early=True, split=False, team=1, columns=tiles)
         return gemv, kernels.GEMV, GEMV_BOUNDS
-    options = {"columns": tiles, "warps": WARPS, "split": False}
+    options = {"columns": tiles, "warps": WARPS, "split": kernel == "stream"}
+    if kernel == "stream":
+        stream = make_stream(form, "float16", team=STREAM_TEAM, depth=STREAM_DEPTH, **options)
+        return stream, kernels.STREAM, (32 * WARPS, 1)
     if kernel == "gemm":
         gemm = make_gemm(form, "float16", early=True, **options)
         return gemm, kernels.GEMM, (32 * WARPS, 1)

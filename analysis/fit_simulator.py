@@ -33,9 +33,15 @@ OWN = {
     "gemv": ["fixed_s", "overlap", "stage_s", "reduce_s"],
     "gemm": ["fixed_s", "overlap", "issue_per_x", "reduce_s"],
     "warpgroup": ["fixed_s", "overlap", "issue_per_x"],
+    "stream": ["fixed_s", "overlap", "reduce_s"],
 }
 #: The share of DRAM's rate is one device's, and not fitted of all. Warpgroups gain nothing by it.
-DEVICE_ONLY = {"gemv": ["efficiency"], "gemm": ["efficiency"], "warpgroup": []}
+DEVICE_ONLY = {
+    "gemv": ["efficiency"],
+    "gemm": ["efficiency"],
+    "warpgroup": [],
+    "stream": ["efficiency"],
+}
 BLAS = ["fixed_s", "efficiency"]
 OWN_CPU = ["fixed_s", "issue"]
 #: Every column of x costs a tensor-core kernel instructions, and reads of shared memory.

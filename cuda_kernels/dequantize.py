@@ -18,8 +18,10 @@ from cuda_kernels.ptx import (
     load_word_if,
     load_words_if,
     shared_address,
+    start_next_grid,
     u32,
     u64,
+    wait_for_previous_grid,
 )
 
 UNITS = 4  # that a warp takes at a time
@@ -116,8 +118,11 @@ def blocks_of(form: Form, rows: int, columns: int, warps: int) -> int:
     return -(-form.tiles(rows) * -(-form.units(columns) // UNITS) // warps)
 
 
-def make_dequantize(form: Form, dtype: str):
-    """Make the kernel of one form and output dtype."""
+def make_dequantize(form: Form, dtype: str, *, early: bool):
+    """Make the kernel of one form and output dtype.
+
+    ``early``: it may start before the grid ahead of it ends (compute capability 9).
+    """
     fetch, put, write = make_fetch(form), make_put(form, dtype), make_write(form, dtype)
     pitch = run_bytes(form, dtype)
 
@@ -127,6 +132,8 @@ def make_dequantize(form: Form, dtype: str):
         weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
         scales: float32[rows]; out: dtype[rows, columns]
         """
+        if early:
+            start_next_grid()
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
         groups = u32(u32(units + u32(UNITS - 1)) // u32(UNITS))
@@ -136,6 +143,8 @@ def make_dequantize(form: Form, dtype: str):
             group = fetch((weights, tails, scales), (rows, units, groups), i)
             put(group, buffer)
             cuda.syncwarp()
+            if early:
+                wait_for_previous_grid()  # which may still read or write what this one writes
             write(group[3], buffer, (out, rows, columns))
 
     return dequantize

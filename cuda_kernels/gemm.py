@@ -27,12 +27,14 @@ from cuda_kernels.ptx import (
     contract,
     f32,
     keep,
+    leave_cluster,
     load_words_if,
     shared_address,
     start_next_grid,
     store_fragments,
     u32,
     u64,
+    wait_for_cluster,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage_rows
@@ -150,7 +152,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
     """
     step, bring, fetch_units, fetch_tails = make_step(form, columns, warps)
     store_sums, stage_rows = store_fragments(WARP_TILES * columns), make_stage_rows()
-    add_blocks = make_add_groups(dtype, WARP_TILES * warps, columns, 1, split)
+    add_blocks = make_add_groups(dtype, columns, 1, (columns * SLOT_BYTES, 0), split)
     stride, piece_bytes = row_stride(form.group, STEP), 4 * form.pairs
     buffer, block_tiles = buffer_bytes(form.group, columns), WARP_TILES * warps
     zeros = (f32(0),) * (4 * WARP_TILES * columns)
@@ -214,6 +216,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
             cuda.syncthreads()
         add_blocks(slots, u32(block_tiles), row_data, first_row, target)
         if split:
-            cluster_barrier()  # a block's shared memory must outlive its readers
+            leave_cluster()  # a block's shared memory must outlive its readers
+            wait_for_cluster()
 
     return gemm

@@ -19,11 +19,13 @@ from cuda_kernels.ptx import (
     contract,
     f32,
     keep,
+    leave_cluster,
     shared_address,
     start_next_grid,
     store_shared,
     u32,
     u64,
+    wait_for_cluster,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage, make_stage_rows
@@ -173,13 +175,14 @@ def make_close(dtype: str, split: bool, team: int, columns: int):
             cuda.syncthreads()
         add_up(work, target)
         if split:
-            cluster_barrier()
+            leave_cluster()
+            wait_for_cluster()
 
     return close
 
 
 def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, columns=1, depth=0,
-              scale_units=0):  # fmt: skip
+              scale_units=0, late=False):  # fmt: skip
     """Make the kernel of one form and output dtype.
 
     Args:
@@ -190,6 +193,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         depth: bursts in a warp's ring in shared memory, 0 for a burst in registers.
         scale_units: units that share stored scales, 0 for rows; see `cuda_kernels.block_scales`.
             They come with a burst in registers.
+        late: the next grid may start only when this one has its activations: in small layers
+            the weights that it loads would be ahead of them.
     """
     partition, tile_of, slot_of = make_partition(split, team)
     if depth:
@@ -218,7 +223,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         stride: bytes between rows of activations in shared memory
         shift: 2^shift is at least 4 slice_units, the pieces of a row of activations
         """
-        if early:
+        if early and not late:
             start_next_grid()
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
@@ -240,6 +245,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         row_data = u32(x_at + batch * stride)
         slots = u32(row_data + cluster_tiles * u32(128))
         bring((scales, bias, rows), (x, columns, batch, shift, stride), block, (x_at, row_data))
+        if early and late:
+            start_next_grid()
         x_places = lane_x(x_at, batch, stride)
         mine = u32(slots + slot * u32(slot_bytes) + lane * u32(16))
         span = (i, unit, end)

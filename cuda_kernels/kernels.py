@@ -12,12 +12,14 @@ from cuda_kernels.narrow import THREADS as NARROW_THREADS
 from cuda_kernels.narrow import make_narrow
 from cuda_kernels.normalize import THREADS, make_normalize
 from cuda_kernels.ptx_cache import cached
+from cuda_kernels.stream import make_stream
 from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 ADDRESS, COUNT = "uint64", "uint32"
 GEMV = (ADDRESS,) * 8 + (COUNT,) * 11
 GEMM = (ADDRESS,) * 7 + (COUNT,) * 6
 WARPGROUP = (ADDRESS,) * 7 + (COUNT,) * 7
+STREAM = (ADDRESS,) * 7 + (COUNT,) * 7
 DEQUANTIZE = (ADDRESS,) * 4 + (COUNT,) * 4
 NORMALIZE = (ADDRESS,) * 3 + (COUNT,) * 2
 NARROW = (ADDRESS,) * 3 + (COUNT,)
@@ -40,12 +42,12 @@ def _load(device: int, make, form: Form | None, dtype: str, options: dict, signa
 @lru_cache
 def gemv(
     device: int, form: Form, dtype: str,
-    threads: int, resident: int, team: int, columns: int, depth: int, split: bool,
+    threads: int, resident: int, team: int, columns: int, depth: int, split: bool, late: bool,
     scale_units: int = 0,
 ):  # fmt: skip
     """The loaded kernel of `cuda_kernels.gemv`."""
     options = {"team": team, "columns": columns, "depth": depth, "scale_units": scale_units}
-    options |= {"early": gpu(device).hopper, "split": split}
+    options |= {"early": gpu(device).hopper, "split": split, "late": late}
     return _load(device, make_gemv, form, dtype, options, GEMV, (threads, resident))
 
 
@@ -66,9 +68,17 @@ def warpgroup(
 
 
 @lru_cache
+def stream(device: int, form: Form, dtype: str, **options):
+    """The loaded kernel of `cuda_kernels.stream`."""
+    bounds = (32 * options["warps"], 1)
+    return _load(device, make_stream, form, dtype, options, STREAM, bounds)
+
+
+@lru_cache
 def dequantize(device: int, form: Form, dtype: str):
     """The loaded kernel of `cuda_kernels.dequantize`."""
-    return _load(device, make_dequantize, form, dtype, {}, DEQUANTIZE, (DEQUANTIZE_THREADS, 2))
+    options, bounds = {"early": gpu(device).hopper}, (DEQUANTIZE_THREADS, 2)
+    return _load(device, make_dequantize, form, dtype, options, DEQUANTIZE, bounds)
 
 
 @lru_cache

@@ -39,12 +39,41 @@ def lanes(value, dtype) -> Lanes:
     return np.broadcast_to(array.astype(dtype), (LANES,)).copy().view(Lanes)
 
 
+class PhaseBarrier:
+    """A barrier in shared memory whose phases end after ``count`` arrivals."""
+
+    def __init__(self, count: int):
+        self._count, self._left, self._phase = count, count, 0
+        self._changed = threading.Condition()
+
+    def arrive(self) -> None:
+        """One arrival; the last of a phase begins the next."""
+        with self._changed:
+            self._left -= 1
+            if self._left == 0:
+                self._left, self._phase = self._count, self._phase + 1
+                self._changed.notify_all()
+
+    def wait(self, parity: int) -> None:
+        """Wait until the phase of that parity, the current or the one before, has ended."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._phase & 1 != parity, 60):
+                raise AssertionError("a phase of a barrier in shared memory never ends")
+
+
 class Memory:
     """Bytes at ``base``; every access must be aligned and inside."""
 
     def __init__(self, size: int, base: int, fill: int = 0xFF):
         self.bytes = np.full(size, fill, np.uint8)
         self.base = base
+        self.barriers: dict[int, PhaseBarrier] = {}
+
+    def make_barrier(self, place: int, count: int) -> None:
+        """Make the barrier at ``place``, 8 bytes that hold nothing else."""
+        if place % 8 or not 0 <= place - self.base <= self.bytes.size - 8:
+            raise AssertionError(f"no room for a barrier at {place}")
+        self.barriers[place] = PhaseBarrier(count)
 
     def _places(self, address, width: int, active) -> np.ndarray:
         start = np.asarray(lanes(address, np.uint64)).astype(np.int64) - self.base

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from amssim.launch import grids, plan
-from amssim.launch.grids import GEMM, GEMV, Plan, Shape
+from amssim.launch.grids import GEMM, GEMV, STREAM, Plan, Shape
 from cuda_kernels.forms import Form
 
 
@@ -44,11 +44,13 @@ class GemvLaunch:
     shared_bytes: int
     columns: int
     depth: int
+    late: bool
 
     @property
-    def options(self) -> tuple[int, int, int, int, int, bool]:
-        """What the kernel is compiled for: threads, resident, team, columns, depth, split."""
-        return self.threads, self.resident, self.team, self.columns, self.depth, self.grid[0] > 1
+    def options(self) -> tuple[int, int, int, int, int, bool, bool]:
+        """What the kernel is compiled for: threads, resident, team, columns, depth, split, late."""
+        shape = (self.threads, self.resident, self.team, self.columns, self.depth)
+        return (*shape, self.grid[0] > 1, self.late)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -86,6 +88,26 @@ class WarpgroupLaunch:
     shared_bytes: int
 
 
+@dataclass(frozen=True)
+class StreamLaunch:
+    """A launch of `cuda_kernels.stream`; its fields are that kernel's arguments and options."""
+
+    columns: int
+    warps: int
+    team: int
+    depth: int
+    grid: tuple[int, int]
+    full: int
+    slice_units: int
+    shared_bytes: int
+
+    @property
+    def options(self) -> dict:
+        """What the kernel is compiled for."""
+        names = ("warps", "team", "columns", "depth")
+        return {name: getattr(self, name) for name in names} | {"split": self.grid[0] > 1}
+
+
 def launch_of(found: Plan, form: Form, rows: int):
     """The launch that a plan stands for, None where it is none."""
     grid, columns = (found.splits, found.blocks), found.columns // 8
@@ -94,21 +116,24 @@ def launch_of(found: Plan, form: Form, rows: int):
         return None
     if found.kernel == GEMM:
         return GemmLaunch(columns, found.warps, grid, n, shared)
+    full = form.tiles(rows) - found.blocks * (found.block_tiles - 1)
+    if found.kernel == STREAM:
+        options = (columns, found.warps, found.team, found.depth)
+        return StreamLaunch(*options, grid, full, n, shared)
     if found.kernel != GEMV:
         tiles = found.block_tiles
         return WarpgroupLaunch(columns, found.warps, found.groups, grid, n, tiles, shared)
-    full = form.tiles(rows) - found.blocks * (found.block_tiles - 1)
     share = found.units // (found.warps // found.team)
     return GemvLaunch(
         32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n, share,
-        grids.row_stride(form.group, n), shared, columns, found.depth,
+        grids.row_stride(form.group, n), shared, columns, found.depth, found.late,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
 def launch(
     form: Form, rows: int, columns: int, batch: int, gpu: Gpu
-) -> GemvLaunch | GemmLaunch | WarpgroupLaunch:
+) -> GemvLaunch | GemmLaunch | WarpgroupLaunch | StreamLaunch:
     """Choose the launch of a product with 1 to `plan.GEMM_BATCH` rows of activations."""
     found = plan.plan(gpu.plain, form.group, rows, columns, batch)
     return launch_of(found, form, rows)
@@ -133,4 +158,12 @@ def try_warpgroup(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, 
     """Return the GEMM by warpgroup with these choices, or None where it does not fit."""
     shape = (warps, groups)
     found = grids.try_warpgroup(gpu.plain, form.group, rows, columns, batch, shape, splits)
+    return launch_of(found, form, rows)
+
+
+def try_stream(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,
+               depth: int, splits: int) -> StreamLaunch | None:  # fmt: skip
+    """Return the stream with these choices, or None where it does not fit."""
+    choices = (warps, depth, splits)
+    found = grids.try_stream(gpu.plain, form.group, rows, columns, batch, *choices)
     return launch_of(found, form, rows)

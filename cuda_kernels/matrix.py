@@ -12,7 +12,7 @@ from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
 from cuda_kernels.dequantize import blocks_of, run_bytes
 from cuda_kernels.driver import Launch
 from cuda_kernels.forms import form_of
-from cuda_kernels.launches import GemmLaunch, GemvLaunch
+from cuda_kernels.launches import GemmLaunch, GemvLaunch, StreamLaunch
 from cuda_kernels.launches import launch as launch_for
 from cuda_kernels.normalize import THREADS
 from cuda_kernels.plain import Plain
@@ -208,6 +208,10 @@ class Matrix:
             function = kernels.gemm(self.device, form, dtype, found.columns, found.warps, split)
             launch = Launch(function, found.grid, 32 * found.warps, **shared)
             launch.set(*pointers, 0, 0, 0, *sizes, found.slice_units)
+        elif isinstance(found, StreamLaunch):
+            function = kernels.stream(self.device, form, dtype, **found.options)
+            launch = Launch(function, found.grid, 32 * found.warps, **shared)
+            launch.set(*pointers, 0, 0, 0, *sizes, found.full, found.slice_units)
         else:
             options = (found.columns, found.warps, found.groups, split)
             function = kernels.warpgroup(self.device, form, dtype, *options)
@@ -263,7 +267,8 @@ class Matrix:
             shared = warps * 16 * run_bytes(self.form, out.dtype)
             rows, columns = self.shape
             blocks = blocks_of(self.form, rows, columns, warps)
-            launch = Launch(function, (blocks, 1), 32 * warps, shared_bytes=shared)
+            early = driver.gpu(self.device).hopper
+            launch = Launch(function, (blocks, 1), 32 * warps, shared_bytes=shared, early=early)
             sizes = (rows, columns, self.form.units(columns), self.form.tiles(rows))
             arrays = (self._words, self._tails, self._scales)
             launch.set(*(address(a) for a in arrays), 0, *sizes)

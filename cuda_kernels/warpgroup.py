@@ -32,6 +32,7 @@ from cuda_kernels.ptx import (
     f32,
     finish_copies,
     keep,
+    leave_cluster,
     load_words_if,
     publish,
     shared_address,
@@ -41,6 +42,7 @@ from cuda_kernels.ptx import (
     u32,
     u64,
     unit_bytes,
+    wait_for_cluster,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage_rows
@@ -167,7 +169,9 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
     multiply_round, leave, zeros = make_round(form, columns, groups)
     fetch_units, fetch_tails, _ = make_pairs(form)
     stage_rows, mates = make_stage_rows(), warps // groups
-    add_groups = make_add_groups(dtype, WARP_TILES * mates, columns, groups, split)
+    tile_bytes = columns * SLOT_BYTES
+    strides = tile_bytes, WARP_TILES * mates * tile_bytes
+    add_groups = make_add_groups(dtype, columns, groups, strides, split)
     round_units, buffer = STEP * groups, round_bytes(form.group, columns, groups)
     group_bytes = STEP * unit_bytes(form, columns)
     raw_of_warp = 8 * raw_stride(form.group) * tasks_of(columns, warps, groups)
@@ -239,6 +243,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         target = (rows, batch, x_scales, out)
         add_groups(slots, u32(stop_tile - first_tile), row_data, first_row, target)
         if split:
-            cluster_barrier()  # a block's shared memory must outlive its readers
+            leave_cluster()  # a block's shared memory must outlive its readers
+            wait_for_cluster()
 
     return gemm

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 #: What `Plan.kernel` may be; 0 is no launch at all.
-GEMV, GEMM, WARPGROUP = 1, 2, 3
+GEMV, GEMM, WARPGROUP, STREAM = 1, 2, 3, 4
 TILE_ROWS, UNIT_BYTES = 16, 512
 BURST, TAIL_BYTES = 4, 128  # units that a warp of the GEMV takes at a time; FP4.25's shared bits
 STEP, WARP_TILES = 4, 2  # of the others: units between barriers, row tiles of a warp
+STREAM_BUFFERS, BARRIER_BYTES = 3, 8  # of the stream, each buffer with a barrier
 SLOT_BYTES = 512  # the sums of a row tile and a column tile: 16 x 8 float32
 ROW_BYTES = 8 * TILE_ROWS  # scales and bias of a row tile
 STATIC_BYTES = 1024  # of shared memory that each block takes for itself
@@ -35,6 +36,7 @@ class Shape(NamedTuple):
     blocks: int  # blocks of a grid for each multiprocessor
     team: int  # warps that take turns
     depth: int  # bursts in a ring in shared memory, 0 for one burst in registers
+    late: bool  # whether the next grid may start only when this one has its activations
 
 
 class Plan(NamedTuple):
@@ -56,9 +58,10 @@ class Plan(NamedTuple):
     resident: int
     team: int
     depth: int
+    late: bool
 
 
-NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0)
+NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0, False)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -143,6 +146,30 @@ def round_bytes(group: int, tiles: int, groups: int) -> int:
     return STEP * groups * 16 * unit_columns(group) * tiles
 
 
+def chunk_bytes(group: int, team: int, tiles: int) -> int:
+    """Bytes of one of the stream's buffers of activations, for ``tiles`` column tiles."""
+    return 8 * tiles * row_stride(group, BURST * team)
+
+
+def parts_of(warps: int, team: int) -> int:
+    """Units of a chunk whose activations a warp of the stream brings."""
+    return ceil_div(BURST * team, warps)
+
+
+def raw_bytes_of_warp(group: int, tiles: int, warps: int, team: int) -> int:
+    """Bytes where a warp of the stream puts its part of a chunk as it comes."""
+    return 8 * tiles * raw_stride(group) * parts_of(warps, team)
+
+
+def stream_bytes(group: int, tiles: int, warps: int, team: int, depth: int) -> int:
+    """Bytes of shared memory of a block of the stream."""
+    per_warp = raw_bytes_of_warp(group, tiles, warps, team)
+    carriers = min(warps, BURST * team)
+    buffers = STREAM_BUFFERS * (chunk_bytes(group, team, tiles) + BARRIER_BYTES)
+    rings = depth * (warps * burst_bytes(group) + carriers * per_warp)
+    return rings + buffers + warps // team * ROW_BYTES
+
+
 def try_gemv(
     gpu: Gpu, group: int, rows: int, columns: int, batch: int, shape: Shape, splits: int
 ) -> Plan:
@@ -177,7 +204,7 @@ def try_gemv(
     shared = fixed_bytes + block_tiles * (ROW_BYTES + team * slot_bytes)
     return Plan(
         GEMV, splits, blocks, shape.threads // 32, slots, units, n, 8 * x_tiles, loads, good,
-        shared, block_tiles, 1, shape.resident, team, shape.depth,
+        shared, block_tiles, 1, shape.resident, team, shape.depth, shape.late,
     )  # fmt: skip
 
 
@@ -197,7 +224,7 @@ def try_gemm(
         return NO_PLAN
     return Plan(
         GEMM, splits, blocks, warps, slots, block_tiles * n, n, 8 * tiles, 2 * STEP, False,
-        shared, block_tiles, 1, 1, 1, 0,
+        shared, block_tiles, 1, 1, 1, 0, False,
     )  # fmt: skip
 
 
@@ -222,5 +249,30 @@ def try_warpgroup(
     units, slots = most * ceil_div(n, round_units) * round_units, running(gpu, splits)
     return Plan(
         WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP, False,
-        shared, block_tiles, groups, 1, 1, 0,
+        shared, block_tiles, groups, 1, 1, 0, False,
+    )  # fmt: skip
+
+
+def try_stream(
+    gpu: Gpu, group: int, rows: int, columns: int, batch: int, warps: int, depth: int, splits: int
+) -> Plan:
+    """A stream whose blocks have at most so many warps, in teams as large as fit."""
+    tiles, clusters = ceil_div(rows, TILE_ROWS), running(gpu, splits) // splits
+    x_tiles, n = column_tiles(batch), slice_of(units_of(group, columns), splits, unit_step(group))
+    if n == 0 or clusters == 0 or x_tiles > 2:
+        return NO_PLAN
+    blocks = min(tiles, clusters * ceil_div(tiles, clusters * warps))
+    block_tiles = ceil_div(tiles, blocks)
+    team = warps // block_tiles
+    room = gpu.shared_bytes
+    while team > 1 and stream_bytes(group, x_tiles, team * block_tiles, team, depth) > room:
+        team -= 1
+    warps, slots = team * block_tiles, running(gpu, splits)
+    shared = stream_bytes(group, x_tiles, warps, team, depth)
+    if shared > room or blocks >= 2**16:
+        return NO_PLAN
+    units = ceil_div(n, BURST * team) * BURST * warps
+    return Plan(
+        STREAM, splits, blocks, warps, slots, units, n, 8 * x_tiles, BURST * depth, False,
+        shared, block_tiles, 1, 1, team, depth, False,
     )  # fmt: skip

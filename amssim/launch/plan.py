@@ -18,20 +18,27 @@ from amssim.launch.grids import (
     running,
     try_gemm,
     try_gemv,
+    try_stream,
     try_warpgroup,
 )
 
 GEMV_BATCH, GEMM_BATCH = 16, 64
 #: Block shapes of the GEMV.
-ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0)
-TWO = Shape(threads=512, resident=2, blocks=2, team=1, depth=0)
-WIDE = Shape(threads=1024, resident=1, blocks=1, team=1, depth=0)
-SMALL = Shape(threads=384, resident=2, blocks=2, team=1, depth=0)
-WIDE_IN_TEAMS = Shape(threads=1024, resident=1, blocks=1, team=4, depth=0)
-TWO_RINGS = Shape(threads=512, resident=2, blocks=2, team=4, depth=2)
-RING = Shape(threads=512, resident=1, blocks=1, team=1, depth=3)
+ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0, late=False)
+TWO = Shape(threads=512, resident=2, blocks=2, team=1, depth=0, late=False)
+WIDE = Shape(threads=1024, resident=1, blocks=1, team=1, depth=0, late=False)
+WIDE_IN_TEAMS = Shape(threads=1024, resident=1, blocks=1, team=4, depth=0, late=False)
+TWO_RINGS = Shape(threads=512, resident=2, blocks=2, team=4, depth=2, late=False)
+RING = Shape(threads=512, resident=1, blocks=1, team=1, depth=3, late=False)
 #: One block per multiprocessor, with room for one of the next grid, which starts to load early.
-PAIRED_RING = Shape(threads=512, resident=2, blocks=1, team=1, depth=2)
+PAIRED_RING = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, late=False)
+#: The same for small layers: the next grid's loads are not to delay this one's activations.
+LATE = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, late=True)
+LATE_LARGE = Shape(threads=640, resident=2, blocks=1, team=1, depth=2, late=True)
+LATE_SMALL = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, late=True)
+LATE_DEEP = Shape(threads=256, resident=2, blocks=1, team=1, depth=4, late=True)
+#: Most warps of the stream's blocks, and where teams of two would leave half of them out.
+STREAM_WARPS, STREAM_MOST_WARPS, STREAM_DEPTH = 16, 20, 2
 #: Warps of a block of the GEMM, and with 64 columns; (warps, groups) of the warpgroups.
 GEMM_WARPS, WIDE_GEMM_WARPS = (16, 14, 12, 10, 8, 6), (12, 8)
 WARPGROUP_SHAPES = ((8, 1), (8, 2), (12, 1), (12, 3), (16, 1), (16, 2), (16, 4))
@@ -47,19 +54,49 @@ def same_plan(batch: int, other: int) -> bool:
 def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     """The launch of a product with 1 to `GEMM_BATCH` columns of x."""
     found = NO_PLAN
-    if better_by_warpgroup(gpu, group, rows, columns, batch):
+    if better_by_stream(gpu, group, rows, columns, batch):
+        found = best_stream(gpu, group, rows, columns, batch)
+    if found.kernel == 0 and better_by_warpgroup(gpu, group, rows, columns, batch):
         found = best_warpgroup(gpu, group, rows, columns, batch)
-    elif batch <= GEMV_BATCH and not better_by_gemm(gpu, group, rows, columns, batch):
+    by_gemm = batch > GEMV_BATCH or better_by_gemm(gpu, group, rows, columns, batch)
+    if found.kernel == 0 and not by_gemm:
         found = best_gemv(gpu, group, rows, columns, batch)
     return found if found.kernel > 0 else best_gemm(gpu, group, rows, columns, batch)
 
 
+def better_by_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
+    """Whether a stream of activations pays: where a block would wait for them for long.
+
+    FP5.33 takes longer per byte of activations, which counts with 9 columns and more.
+    """
+    if gpu.capability < 90 or not 3 <= batch <= GEMV_BATCH:
+        return False
+    tiles = stream_tiles(gpu, rows)
+    if group == 4:
+        return columns >= 5120 and tiles <= 16
+    if batch > 8:
+        return 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8)
+    return (columns >= 5120 and tiles <= 8) or 16384 <= rows <= 32768
+
+
+def stream_tiles(gpu: Gpu, rows: int) -> int:
+    """Row tiles of a cluster of two where all clusters run at a time."""
+    return ceil_div(ceil_div(rows, TILE_ROWS), running(gpu, 2) // 2)
+
+
+def best_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """The launch with K in halves."""
+    uneven = 9 <= stream_tiles(gpu, rows) <= 10
+    warps = STREAM_MOST_WARPS if uneven else STREAM_WARPS
+    return try_stream(gpu, group, rows, columns, batch, warps, STREAM_DEPTH, 2)
+
+
 def better_by_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
-    """Whether warpgroups pay: above 16 columns but for few rows, below in large layers."""
+    """Whether warpgroups pay: above 16 columns, and below in large layers."""
     if gpu.capability != 90 or batch <= 4:
         return False
     if batch > 16:
-        return rows > 5120
+        return rows >= 4096
     if rows * columns < 2**27 or rows < 8192:
         return False
     if batch > 8:
@@ -102,10 +139,13 @@ def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tu
         return (ONE, WIDE, WIDE, WIDE) if narrow else (WIDE, ONE, ONE, ONE)
     slots = 2 * gpu.sms
     if rows * columns < 2**25:
-        first = SMALL if tiles <= slots else ONE if group == 4 else TWO
-        return first, WIDE, ONE, ONE
+        few = tiles <= slots
+        if group == 4:
+            return (LATE_SMALL if few else LATE_DEEP), ONE, WIDE, ONE
+        return (LATE if few else LATE_LARGE), TWO, WIDE, ONE
     if group == 4:
-        return (RING, ONE, WIDE, WIDE) if long else (PAIRED_RING, RING, ONE, WIDE)
+        paired = LATE if tiles <= slots else PAIRED_RING
+        return (RING, ONE, WIDE, WIDE) if long else (paired, RING, ONE, WIDE)
     if long or tiles < 0.9 * slots * ceil_div(tiles, slots):  # pairs of blocks would be uneven
         return WIDE_IN_TEAMS if long else WIDE, ONE, ONE, ONE
     return (TWO_RINGS, TWO, WIDE, ONE) if tiles >= 1000 else (TWO, WIDE, ONE, ONE)
@@ -114,7 +154,7 @@ def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tu
 def best_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     """The launch by warpgroup that the least time is expected of."""
     best, least = NO_PLAN, 0.0
-    for splits in (1, 2, 4):
+    for splits in (1, 2, 4, 8):
         for shape in WARPGROUP_SHAPES:
             found = try_warpgroup(gpu, group, rows, columns, batch, shape, splits)
             if found.kernel > 0:

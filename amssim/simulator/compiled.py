@@ -68,7 +68,7 @@ def _planned():
     def total_s(device, kernels, rows, columns, batch, bits, reuse_bytes, which, out):
         """out[i] = T(device, kernels[which[i] - 1], problem i), seconds.
 
-        kernels: the three of ours in the order of their numbers
+        kernels: the four of ours in the order of their numbers
         rows, columns, batch, bits, reuse_bytes: float64[n] the problems
         which: int64[n] number of the kernel that the plan takes
         out: float64[n] seconds
@@ -96,7 +96,7 @@ def latencies(device, kernel, rows, columns, batch, bits, reuse_bytes) -> np.nda
         rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
     """
     if kernel.group:
-        ours = (kernel,) * 3  # whichever of them the plan takes
+        ours = (kernel,) * 4  # whichever of them the plan takes
         return planned_latencies(device, ours, rows, columns, batch, bits, reuse_bytes)[0]
     arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
     out = np.empty(arrays[0].size)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from amssim.errors import InputError
 from amssim.hardware import Profile
-from amssim.launch.grids import GEMM, GEMV, WARPGROUP
+from amssim.launch.grids import GEMM, GEMV, STREAM, WARPGROUP
 from amssim.simulator.equations import Device, Kernel, Load, plan_of
 
 _KERNELS = Path(__file__).parent / "kernels"
@@ -117,7 +117,7 @@ DEFAULTS = {
     "tail": 0.3,
 }
 #: Kernels of our own launch plan by the names they have in a descriptor.
-PLANNED = {None: 0, "gemv": GEMV, "gemm": GEMM, "warpgroup": WARPGROUP}
+PLANNED = {None: 0, "gemv": GEMV, "gemm": GEMM, "warpgroup": WARPGROUP, "stream": STREAM}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,16 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import NamedTuple
 
-from amssim.launch.grids import GEMV, STATIC_BYTES, TILE_ROWS, UNIT_BYTES, Gpu, Plan, unit_columns
+from amssim.launch.grids import (
+    GEMV,
+    STATIC_BYTES,
+    STREAM,
+    TILE_ROWS,
+    UNIT_BYTES,
+    Gpu,
+    Plan,
+    unit_columns,
+)
 from amssim.launch.plan import GEMM_BATCH, plan
 
 #: Length of the main loop that `Kernel.loop_s` is stated for, in weights of one row.
@@ -142,7 +151,8 @@ def plan_of(device: Device, kernel: Kernel, load: Load) -> Plan:
 def planned(kernel: Kernel, load: Load, found: Plan) -> Launch:
     """The launch of a plan."""
     columns = unit_columns(int(kernel.group))
-    brought = min(load.batch, GEMM_BATCH) if found.kernel == GEMV else float(found.columns)
+    exact = found.kernel == GEMV or found.kernel == STREAM  # no columns past the batch are brought
+    brought = min(load.batch, GEMM_BATCH) if exact else float(found.columns)
     return Launch(
         float(found.splits * found.blocks),
         float(found.splits),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from amssim.hardware import Profile
-from amssim.launch.grids import GEMM, GEMV, WARPGROUP
+from amssim.launch.grids import GEMM, GEMV, STREAM, WARPGROUP
 from amssim.simulator.compiled import latencies, planned_latencies
 from amssim.simulator.descriptor import Descriptor, Variant, device
 from amssim.simulator.equations import Kernel
@@ -97,7 +97,7 @@ def _planned(descriptor: Descriptor, width: float) -> list[Variant]:
     """Return our kernels for a bit width in the order of their numbers; none in other families."""
     if not descriptor.variant(width, 1).planned:
         return []
-    return [descriptor.variant(width, 1, number) for number in (GEMV, GEMM, WARPGROUP)]
+    return [descriptor.variant(width, 1, number) for number in (GEMV, GEMM, WARPGROUP, STREAM)]
 
 
 def _by_batch(

@@ -5,6 +5,7 @@ A function's body is what its instructions compute, on 32-lane numpy registers; 
 """
 
 from cuda_kernels.inline import f32, u32, u64
+from cuda_kernels.ptx.barriers import BARRIER_BYTES, arrive, make_barrier, wait_for_phase
 from cuda_kernels.ptx.copies import (
     COPY_OWN,
     end_group,
@@ -25,6 +26,7 @@ from cuda_kernels.ptx.memory import (
     STORE,
     cluster_barrier,
     keep,
+    leave_cluster,
     load_cluster,
     load_f32,
     load_pair_if,
@@ -38,20 +40,24 @@ from cuda_kernels.ptx.memory import (
     start_next_grid,
     store_shared,
     store_shared_f32,
+    wait_for_cluster,
     wait_for_previous_grid,
 )
-from cuda_kernels.ptx.pieces import LOAD_PIECE, STORE_PIECE
+from cuda_kernels.ptx.pieces import LOAD_PIECE, ORDER_PIECE, STORE_PIECE
 from cuda_kernels.ptx.tensor import contract, store_fragments
 from cuda_kernels.ptx.warpgroup import arrange, contract_by_warpgroup, unit_bytes
 
 __all__ = [
+    "BARRIER_BYTES",
     "COPY_OWN",
     "DECODE",
     "LOAD_PIECE",
+    "ORDER_PIECE",
     "SCATTER",
     "STORE",
     "STORE_PIECE",
     "arrange",
+    "arrive",
     "as_f32",
     "cluster_barrier",
     "contract",
@@ -61,6 +67,7 @@ __all__ = [
     "f32",
     "finish_copies",
     "keep",
+    "leave_cluster",
     "load_cluster",
     "load_f32",
     "load_half_if",
@@ -71,6 +78,7 @@ __all__ = [
     "load_shared_words",
     "load_word_if",
     "load_words_if",
+    "make_barrier",
     "publish",
     "shared_address",
     "start_copy",
@@ -83,5 +91,7 @@ __all__ = [
     "u64",
     "unit_bytes",
     "wait_for_all_but",
+    "wait_for_cluster",
+    "wait_for_phase",
     "wait_for_previous_grid",
 ]

@@ -177,6 +177,17 @@ def cluster_barrier():
     WARP.cluster_barrier.wait(60)
 
 
+@ptx("barrier.cluster.arrive.relaxed.aligned;", ordered=True, collective=True)
+def leave_cluster():
+    """Tell the cluster that this warp has read what it needs of other blocks' shared memory."""
+
+
+@ptx("barrier.cluster.wait.aligned;", ordered=True, collective=True)
+def wait_for_cluster():
+    """Wait until all warps of the cluster have left: this block's shared memory may then go."""
+    WARP.cluster_barrier.wait(60)
+
+
 # --- programmatic dependent launch: this grid may start while the one before it still runs --------
 
 

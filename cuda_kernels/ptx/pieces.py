@@ -60,6 +60,14 @@ def _load(form: Form):
     return load_piece
 
 
+def _in_pair_order(form: Form, piece: tuple) -> tuple:
+    """Registers of a piece -> those of the same columns in pair order."""
+    bits = np.stack([np.asarray(w, np.uint32) for w in piece], axis=1)
+    halves = np.ascontiguousarray(bits).view(np.uint16)
+    ordered = np.ascontiguousarray(halves[:, np.array(pair_order(form)).ravel()])
+    return tuple(ordered.view(np.uint32).T)
+
+
 def _store(form: Form):
     width = 4 if form.group == 4 else 2
     lines = [f"{{ .reg .b32 {', '.join(f'p{q}' for q in range(form.pairs))}; .reg .pred p;"]
@@ -73,10 +81,7 @@ def _store(form: Form):
     def store_piece(address: u32, piece: Vector(u32, form.pairs), wanted: u32):
         """A piece to shared memory where ``wanted``, its columns in pair order."""
         active = lanes(wanted, np.uint32) != 0
-        bits = np.stack([np.asarray(w, np.uint32) for w in piece], axis=1)
-        halves = np.ascontiguousarray(bits).view(np.uint16)
-        ordered = np.ascontiguousarray(halves[:, np.array(pair_order(form)).ravel()])
-        registers = tuple(ordered.view(np.uint32).T)
+        registers = _in_pair_order(form, piece)
         for q in range(0, form.pairs, width):
             block = registers[q : q + width]
             WARP.shared.store(address + np.uint32(4 * q), block, active=active)
@@ -84,5 +89,31 @@ def _store(form: Form):
     return store_piece
 
 
+def _order(form: Form):
+    width = 4 if form.group == 4 else 2
+    names = [f"{name}{q}" for name in "ap" for q in range(form.pairs)]
+    lines = [f"{{ .reg .b32 {', '.join(names)};"]
+    for q in range(0, form.pairs, width):
+        block = ", ".join(f"a{q + i}" for i in range(width))
+        lines.append(f"ld.shared.v{width}.u32 {{{block}}}, [$source + {4 * q}];")
+    lines += [text.format(f"p{q}") for q, text in enumerate(order_text(form, "a"))]
+    for q in range(0, form.pairs, width):
+        block = ", ".join(f"p{q + i}" for i in range(width))
+        lines.append(f"st.shared.v{width}.u32 [$to + {4 * q}], {{{block}}};")
+
+    @ptx("\n\t".join(lines) + " }", ordered=True)
+    def order_piece(source: u32, to: u32):
+        """A piece in column order at ``source`` in shared memory -> in pair order at ``to``."""
+        piece = ()
+        for q in range(0, form.pairs, width):
+            piece += WARP.shared.load(source + np.uint32(4 * q), width)
+        registers = _in_pair_order(form, piece)
+        for q in range(0, form.pairs, width):
+            WARP.shared.store(to + np.uint32(4 * q), registers[q : q + width])
+
+    return order_piece
+
+
 LOAD_PIECE = {form: _load(form) for form in (FP4_25, FP5_33)}
 STORE_PIECE = {form: _store(form) for form in (FP4_25, FP5_33)}
+ORDER_PIECE = {form: _order(form) for form in (FP4_25, FP5_33)}

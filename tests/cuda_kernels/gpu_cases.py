@@ -6,7 +6,8 @@ from cuda_kernels import words
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.gemm import make_gemm
 from cuda_kernels.gemv import make_gemv
-from cuda_kernels.launches import GemmLaunch, GemvLaunch, Gpu
+from cuda_kernels.launches import GemmLaunch, GemvLaunch, Gpu, StreamLaunch
+from cuda_kernels.stream import make_stream
 from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 SMALL_GPU = Gpu(multiprocessors=4, shared_bytes=120_000, capability=(9, 0))
@@ -44,10 +45,15 @@ class Case:
         split = plan.grid[0] > 1
         if isinstance(plan, GemvLaunch):
             options = {"team": plan.team, "columns": plan.columns, "depth": plan.depth}
+            options["late"] = plan.late
             kernel = make_gemv(self.form, dtype, early=early, split=split, **options)
             pointers.append(plan.per_tile)
             sizes += plan.sizes
             threads = plan.threads
+        elif isinstance(plan, StreamLaunch):
+            kernel = make_stream(self.form, dtype, **plan.options)
+            sizes += [plan.full, plan.slice_units]
+            threads = 32 * plan.warps
         elif isinstance(plan, GemmLaunch):
             options = {"columns": plan.columns, "warps": plan.warps, "early": early}
             kernel = make_gemm(self.form, dtype, split=split, **options)

@@ -10,7 +10,7 @@ from cuda_kernels import words
 from cuda_kernels.dequantize import blocks_of, make_dequantize, run_bytes
 from cuda_kernels.emulator import Device, run
 from cuda_kernels.forms import FORMS
-from cuda_kernels.launches import launch, try_gemm, try_gemv, try_warpgroup
+from cuda_kernels.launches import launch, try_gemm, try_gemv, try_stream, try_warpgroup
 from cuda_kernels.normalize import THREADS, make_normalize
 
 EXACT_ENOUGH = 5e-7
@@ -27,6 +27,13 @@ def gemv_launch(case, splits=1, **choices):
 def test_gemv_of_every_batch(form, batch):
     case = Case(form, 40, 520, batch)
     assert case.error(gemv_launch(case, depth=batch % 3)) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize("shape", [(40, 520), (15, 48)])
+def test_gemv_whose_successor_starts_late(form, shape):
+    case = Case(form, *shape, 2)
+    assert case.error(gemv_launch(case, depth=2, late=True)) < EXACT_ENOUGH
 
 
 @each_form
@@ -93,6 +100,19 @@ def test_warpgroups_of_every_width(form, rows, columns, batch, warps, groups, sp
 
 
 @each_form
+@pytest.mark.parametrize("batch", [3, 8, 13])
+@pytest.mark.parametrize(
+    ("rows", "columns", "warps", "depth", "splits"),
+    [(40, 392, 3, 2, 1), (130, 1544, 8, 1, 1), (70, 2056, 6, 3, 2), (17, 8, 3, 2, 1)],
+)
+def test_streams_of_every_shape(form, rows, columns, warps, depth, splits, batch):
+    case = Case(form, rows, columns, batch)
+    options = {"warps": warps, "depth": depth, "splits": splits}
+    found = try_stream(form, rows, columns, batch, SMALL_GPU, **options)
+    assert case.error(found) < EXACT_ENOUGH
+
+
+@each_form
 @pytest.mark.parametrize(
     ("dtype", "numpy_type"), [("float16", np.float16), ("bfloat16", ml_dtypes.bfloat16)]
 )
@@ -123,7 +143,7 @@ def test_dequantize_is_exact(form, dtype):
     arguments += [np.uint32(s) for s in sizes]
     shared = 2 * 16 * run_bytes(form, dtype)
     grid = (blocks_of(form, rows, columns, 2), 1)
-    run(make_dequantize(form, dtype), device, grid, 64, arguments, shared)
+    run(make_dequantize(form, dtype, early=True), device, grid, 64, arguments, shared)
     expected = form.element.decode(case.codes) * case.scales[:, None]
     assert (device.get(out, case.shape, kind) == expected.astype(kind)).all()
 

@@ -20,10 +20,12 @@ from cuda_kernels.compile import compile_ptx  # noqa: E402
 from cuda_kernels.dequantize import make_dequantize  # noqa: E402
 from cuda_kernels.gemm import make_gemm  # noqa: E402
 from cuda_kernels.gemv import make_gemv  # noqa: E402
+from cuda_kernels.stream import make_stream  # noqa: E402
 
 TOOLS = Path(sysconfig.get_paths()["purelib"]) / "nvidia" / "cu13" / "bin"
 #: instructions per weight of the main loop, decode included; docs/KERNELS.md
 BUDGET = {"gemv": {FP4_25: 2.0, FP5_33: 2.75}, "gemv ring": {FP4_25: 2.0, FP5_33: 3.0}}
+BUDGET |= {"stream": {FP4_25: 2.35, FP5_33: 2.75}}
 
 
 def tool(name: str) -> str:
@@ -40,7 +42,8 @@ def product_ptx(form, capability):
 
 
 def dense_ptx(form, capability):
-    return compile_ptx(make_dequantize(form, "float16"), kernels.DEQUANTIZE, capability, (256, 2))
+    kernel = make_dequantize(form, "float16", early=capability >= (9, 0))
+    return compile_ptx(kernel, kernels.DEQUANTIZE, capability, (256, 2))
 
 
 def assemble(text: str, capability, folder: Path) -> tuple[str, Path]:
@@ -65,6 +68,7 @@ def test_all_architectures(tmp_path):
 
 KERNELS = [("gemv", FP4_25, 64), ("gemv", FP5_33, 64), ("gemm", FP5_33, 128)]
 KERNELS += [("gemv ring", FP4_25, 64), ("gemv ring", FP5_33, 64)]
+KERNELS += [("stream", FP4_25, 80), ("stream", FP5_33, 80)]
 KERNELS += [("dequantize", FP5_33, 128), ("block scales", FP4_25, 80)]
 
 
@@ -72,7 +76,12 @@ KERNELS += [("dequantize", FP5_33, 128), ("block scales", FP4_25, 80)]
     ("name", "form", "registers"), KERNELS, ids=lambda v: getattr(v, "name", str(v))
 )
 def test_registers_and_no_spills(name, form, registers, tmp_path):
-    if name in BUDGET:
+    if name == "stream":
+        options = {"warps": 16, "team": 2, "columns": 1, "depth": 2, "split": True}
+        text = compile_ptx(
+            make_stream(form, "float16", **options), kernels.STREAM, (9, 0), (512, 1)
+        )
+    elif name in BUDGET:
         depth = 2 * (name == "gemv ring")
         kernel = make_gemv(form, "float16", early=True, split=False, team=1, depth=depth)
         text = compile_ptx(kernel, kernels.GEMV, (9, 0), (512, 2))
@@ -83,7 +92,7 @@ def test_registers_and_no_spills(name, form, registers, tmp_path):
         kernel = make_gemm(form, "float16", columns=2, warps=16, early=True, split=False)
         text = compile_ptx(kernel, kernels.GEMM, (9, 0), (512, 1))
     else:
-        kernel = make_dequantize(form, "float16")
+        kernel = make_dequantize(form, "float16", early=True)
         text = compile_ptx(kernel, kernels.DEQUANTIZE, (9, 0), (256, 2))
     report, cubin = assemble(text, (9, 0), tmp_path)
     assert "0 bytes spill stores, 0 bytes spill loads" in report

@@ -86,6 +86,15 @@ def test_every_tail(torch, scheme, shape):
 
 
 @pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25"])
+@pytest.mark.parametrize("shape", [(16, 5120), (4104, 5128), (8200, 5216)])
+@pytest.mark.parametrize("batch", [3, 8, 9, 16])
+def test_streams_of_activations(torch, scheme, shape, batch):
+    """Blocks of 1 to 8 row tiles, some with one less, and rows that end inside a round."""
+    packed = adversarial(*shape, scheme)
+    assert product_error(torch, packed, batch, out_dtype="float32") < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("out_dtype", ["float16", "bfloat16", "float32"])
 def test_dtypes_and_bias(torch, scheme, dtype, out_dtype):

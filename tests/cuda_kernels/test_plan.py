@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amssim.launch.plan import GEMM_BATCH
+from amssim.launch.plan import GEMM_BATCH, GEMV_BATCH
 from cuda_kernels.forms import FORMS
-from cuda_kernels.launches import GemmLaunch, GemvLaunch, Gpu, launch, try_warpgroup
+from cuda_kernels.launches import (
+    GemmLaunch,
+    GemvLaunch,
+    Gpu,
+    StreamLaunch,
+    launch,
+    try_stream,
+    try_warpgroup,
+)
 
 H200 = Gpu(132, 232_448, (9, 0))
 A100 = Gpu(108, 166_912, (8, 0))
@@ -37,8 +45,18 @@ def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
     elif isinstance(found, GemmLaunch):
         assert batch <= 8 * found.columns
         assert blocks * 2 * found.warps >= tiles
+    elif isinstance(found, StreamLaunch):
+        assert_streams_cover(found, batch, tiles)
     else:
         assert_warpgroups_cover(found, batch, tiles)
+
+
+def assert_streams_cover(found, batch, tiles):
+    blocks, most = found.grid[1], found.warps // found.team
+    assert batch <= 8 * found.columns
+    assert found.warps == found.team * most, "each row tile has a team"
+    assert 0 < found.full <= blocks
+    assert found.full * most + (blocks - found.full) * (most - 1) == tiles
 
 
 def assert_warpgroups_cover(found, batch, tiles):
@@ -59,6 +77,17 @@ def test_every_shape_of_warpgroups_fits_and_covers(form, rows, columns, batch, s
     if found:
         assert found.shared_bytes <= H200.shared_bytes
         assert_warpgroups_cover(found, batch, form.tiles(rows))
+
+
+@given(st.sampled_from(FORMS), sizes, sizes, st.integers(1, GEMV_BATCH), st.sampled_from((1, 2, 4)),
+       st.integers(1, 32), st.integers(1, 4))  # fmt: skip
+def test_every_shape_of_streams_fits_and_covers(form, rows, columns, batch, splits, warps, depth):
+    options = {"warps": warps, "depth": depth, "splits": splits}
+    found = try_stream(form, rows, columns, batch, H200, **options)
+    if found:
+        assert found.shared_bytes <= H200.shared_bytes
+        assert found.warps <= warps
+        assert_streams_cover(found, batch, form.tiles(rows))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)

@@ -1,0 +1,339 @@
+"""GEMV with a stream of activations: out[n, m] = scale[m] * sum_k W[m, k] x[n, k] + bias[m].
+
+For a batch of up to 16 whose activations are too many to stage before the first product. Each row
+tile of a block has a *team* of warps that take turns along K, a burst of four units each; a round
+of all teams needs the activations of one *chunk* of K. Chunks pass through three buffers in shared
+memory: each warp copies its part of a chunk asynchronously, with the weights of the round before,
+puts it in order when it has come, and arrives at the barrier of the buffer. No barrier stops the
+block as a whole, so that warps may be a round apart.
+
+Sums are added as in the other kernels: the warps of a team, then the blocks of a cluster, which
+share K, in a fixed order.
+"""
+
+from numba import cuda
+
+from amssim.launch.grids import (
+    BURST,
+    SLOT_BYTES,
+    STREAM_BUFFERS,
+    UNIT_BYTES,
+    burst_bytes,
+    chunk_bytes,
+    parts_of,
+    raw_bytes_of_warp,
+    raw_stride,
+    row_stride,
+)
+from cuda_kernels.add_up import make_add_groups
+from cuda_kernels.forms import Form
+from cuda_kernels.gemv import ZEROS, make_add_unit, make_lane_x
+from cuda_kernels.ptx import (
+    BARRIER_BYTES,
+    COPY_OWN,
+    DECODE,
+    ORDER_PIECE,
+    arrive,
+    cluster_barrier,
+    end_group,
+    f32,
+    finish_copies,
+    keep,
+    leave_cluster,
+    load_shared_word,
+    load_shared_words,
+    make_barrier,
+    shared_address,
+    start_copy,
+    start_next_grid,
+    store_shared,
+    u32,
+    u64,
+    wait_for_all_but,
+    wait_for_cluster,
+    wait_for_phase,
+    wait_for_previous_grid,
+)
+from cuda_kernels.stage import make_stage_rows
+
+
+def make_supply(form: Form, team: int, columns: int, warps: int):
+    """Make the device functions that copy a warp's part of a chunk, and put it in order.
+
+    A *task* is a unit of all rows of activations; its warp copies it to a place of its own, four
+    rows at a time.
+    """
+    order_piece = ORDER_PIECE[form]
+    unit_weights, units, piece_bytes = form.unit_weights, BURST * team, 4 * form.pairs
+    raw, pieces = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
+    turns, stride = parts_of(warps, team), row_stride(form.group, units)
+
+    @cuda.jit(device=True, inline="always")
+    def find(source, first, place):
+        """((address, column) of what this lane copies first, (row, rows, bytes of four rows)).
+
+        Lanes without a part have a row past the last.
+        """
+        x, x_columns, _ = source
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        row = u32(lane // u32(pieces))
+        part = u32(lane - row * u32(pieces))
+        k = u32(u32(first + warp) * u32(unit_weights) + part * u32(8))
+        at = u64(x + u64(2) * (u64(row) * u64(x_columns) + u64(k)))
+        to = u32(place + row * u32(raw) + part * u32(16))
+        if pieces < 8:
+            row = u32(row + u32(64) * u32(row > u32(3)))
+        return (at, k), (row, to)
+
+    @cuda.jit(device=True, inline="always")
+    def copy_chunk(source, now, lane_part, possible, place):
+        """Start to copy this warp's part of a chunk where ``possible``, to ``place`` bytes on."""
+        (at, k), (row, to) = now, lane_part
+        _, x_columns, batch = source
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        four_rows = u64(u64(8) * u64(x_columns))
+        for i in range(turns):
+            here = u64(at + u64(2 * i * warps * unit_weights))
+            column = u32(k + u32(i * warps * unit_weights))
+            mine = u32(possible * u32(u32(warp + u32(i * warps)) < u32(units)))
+            for j in range(2 * columns):
+                there = u32(to + place + u32((i * columns * 8 + 4 * j) * raw))
+                needed = u32(mine * u32(u32(row + u32(4 * j)) < batch))
+                start_copy(there, here, u32(column < x_columns), needed)
+                here = u64(here + four_rows)
+        return u64(at + u64(2 * units * unit_weights)), u32(k + u32(units * unit_weights))
+
+    @cuda.jit(device=True, inline="always")
+    def order_chunk(place, buffer):
+        """Bring what was copied into a buffer."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        g, t = u32(lane >> u32(2)), u32(lane & u32(3))
+        mine = u32(place + g * u32(raw) + t * u32(piece_bytes))
+        to = u32(buffer + g * u32(stride) + u32(warp * u32(4) + t) * u32(piece_bytes))
+        for i in range(turns):
+            if u32(warp + u32(i * warps)) < u32(units):
+                for column in range(columns):
+                    order_piece(
+                        u32(mine + u32(8 * raw * (columns * i + column))),
+                        u32(to + u32(4 * i * warps * piece_bytes + 8 * stride * column)),
+                    )
+
+    return find, copy_chunk, order_chunk
+
+
+def make_ring(form: Form):
+    """Make the device functions that copy a burst to a slot in shared memory, and read it there.
+
+    What a lane copies it alone reads, so that no barrier is needed.
+    """
+    has_tails, copy_words, copy_word = form.has_tails, COPY_OWN[16], COPY_OWN[4]
+
+    @cuda.jit(device=True, inline="always")
+    def fetch_burst(sources, at, unit, end, slot):
+        """Start to copy the burst at offset ``at``, those of its units before ``end``."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        words, tails = sources
+        for u in range(BURST):
+            wanted = u32(u32(unit + u32(0 if has_tails else u)) < end)
+            to = u32(slot + lane * u32(16) + u32(u * UNIT_BYTES))
+            copy_words(to, u64(words + at + u64(u * UNIT_BYTES)), wanted)
+        if has_tails:
+            to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
+            copy_word(to, u64(tails + (at >> u64(4))), u32(unit < end))
+
+    @cuda.jit(device=True, inline="always")
+    def tail_at(slot):
+        """The shared bits of a burst."""
+        if has_tails:
+            lane = u32(u32(cuda.threadIdx.x) & u32(31))
+            return load_shared_word(u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4)))
+        return u32(0)
+
+    @cuda.jit(device=True, inline="always")
+    def words_at(u, slot):
+        """Unit ``u`` of a burst."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        return load_shared_words(u32(slot + u32(u * UNIT_BYTES) + lane * u32(16)))
+
+    return fetch_burst, tail_at, words_at
+
+
+def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
+    """Make the device functions that begin both streams, and multiply all rounds."""
+    find, copy_chunk, order_chunk = make_supply(form, team, columns, warps)
+    fetch_burst, tail_at, words_at = make_ring(form)
+    decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
+    wait, zeros, one = wait_for_all_but(depth - 1), (ZEROS,) * columns, (f32(1), f32(1))
+    has_tails, unit_bytes, units = form.has_tails, u32(16 * form.pairs), BURST * team
+    raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
+    slot_bytes, round_bytes = burst_bytes(form.group), u64(units * UNIT_BYTES)
+    buffer_bytes = u32(chunk_bytes(form.group, team, columns))
+
+    @cuda.jit(device=True, inline="always")
+    def following(place, size):
+        """The next of ``depth`` places of ``size`` bytes, counted from the first."""
+        place = u32(place + u32(size))
+        return u32(place * u32(place < u32(depth * size)))
+
+    @cuda.jit(device=True, inline="always")
+    def hand_over(raw, buffer, barrier):
+        """Put a part of a chunk in order and say that it is there."""
+        order_chunk(raw, buffer)
+        cuda.syncwarp()
+        arrive(barrier, u32(u32(u32(cuda.threadIdx.x) & u32(31)) == u32(0)))
+
+    @cuda.jit(device=True, inline="always")
+    def start_weights(sources, at, unit, end, ring):
+        """Start to copy the first ``depth`` bursts of this warp; returns the offset of the next."""
+        for d in range(depth):
+            slot = u32(ring + u32(d * slot_bytes))
+            fetch_burst(sources, at, u32(unit + u32(d * units)), end, slot)
+            end_group()
+            at = u64(at + round_bytes)
+        return at
+
+    @cuda.jit(device=True, inline="always")
+    def start_activations(source, first, n, raw, buffers, barriers):
+        """Copy the first chunks and hand over the first; returns what to copy next, and where."""
+        now, lane_part = find(source, first, raw)
+        for d in range(depth):
+            now = copy_chunk(source, now, lane_part, u32(u32(d * units) < n), u32(d * raw_bytes))
+            end_group()
+        wait()
+        cuda.syncwarp()
+        hand_over(raw, buffers, barriers)
+        now = copy_chunk(source, now, lane_part, u32(u32(depth * units) < n), u32(0))
+        end_group()
+        return now, lane_part, following(u32(0), raw_bytes)
+
+    @cuda.jit(device=True, inline="always")
+    def multiply_rounds(sources, at, turns, x_places, source, ready, rings):
+        """Sums of this warp over its turns: units unit, unit + 4 team, ... before ``end``.
+
+        at: the offset of the first burst that is not on its way
+        turns: (unit, end, units of the slice)
+        ready: what `start_activations` has returned
+        rings: the warp's weights, its raw activations; the buffers and their barriers
+        """
+        unit, end, n = turns
+        lane_at, beside = x_places  # the lane's in the first buffer
+        now, lane_part, raw_at = ready
+        ring, raw, buffers, barriers = rings
+        stop = u32(buffers + u32(STREAM_BUFFERS) * buffer_bytes)
+        buffer, barrier, parity = buffers, barriers, u32(0)
+        sums, slot, done = zeros, u32(0), u32(0)
+        lane_offset = u32(lane_at - buffers)
+        while done < n:
+            wait()  # for weights of this round, and for activations of the next
+            wait_for_phase(barrier, parity)
+            cuda.syncwarp()
+            x_at = u32(buffer + lane_offset)
+            buffer, barrier = u32(buffer + buffer_bytes), u32(barrier + u32(BARRIER_BYTES))
+            if buffer == stop:
+                buffer, barrier, parity = buffers, barriers, u32(parity ^ u32(1))
+            hand_over(u32(raw + raw_at), buffer, barrier)
+            possible = u32(u32(done + u32((1 + depth) * units)) < n)
+            now = copy_chunk(source, now, lane_part, possible, raw_at)
+            here = u32(ring + slot)
+            if unit < end:
+                tail = tail_at(here)
+                for u in range(BURST):
+                    fragments = decode(words_at(u, here), tail)
+                    tail = u32((tail >> u32(4)) | (tail << u32(28)))
+                    if has_tails or u32(unit + u32(u)) < end:
+                        x_now = u32(x_at + u32(u) * unit_bytes)
+                        sums = add_unit(sums, fragments, x_now, beside, one)
+            fetch_burst(sources, at, u32(unit + u32(depth * units)), end, here)
+            end_group()
+            at, raw_at = u64(at + round_bytes), following(raw_at, raw_bytes)
+            slot, unit = following(slot, slot_bytes), u32(unit + u32(units))
+            done = u32(done + u32(units))
+        return sums
+
+    return start_weights, start_activations, multiply_rounds
+
+
+def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, depth: int,
+                split: bool):  # fmt: skip
+    """Make the kernel of one form, output dtype and block shape.
+
+    Args:
+        warps: of a block, a team for each row tile.
+        team: warps that take turns along K.
+        columns: column tiles of 8: 1 for a batch of 1 to 8, 2 for 9 to 16.
+        depth: bursts of weights, and parts of chunks, that a warp keeps on their way.
+        split: the blocks of a cluster share K.
+    """
+    rounds = make_rounds(form, team, columns, warps, depth)
+    start_weights, start_activations, multiply_rounds = rounds
+    lane_x, stage_rows = make_lane_x(form, columns), make_stage_rows()
+    ring_bytes, wide, most_tiles = depth * burst_bytes(form.group), columns == 2, warps // team
+    add_groups = make_add_groups(dtype, columns, team, (team * ring_bytes, ring_bytes), split)
+    raw_bytes = depth * raw_bytes_of_warp(form.group, columns, warps, team)
+    buffers_at = warps * ring_bytes + min(warps, BURST * team) * raw_bytes
+    rows_at = buffers_at + STREAM_BUFFERS * chunk_bytes(form.group, team, columns)
+    stride, mate_bytes = row_stride(form.group, BURST * team), BURST * 16 * form.pairs
+
+    def stream(
+        weights, tails, scales, bias, x, x_scales, out,
+        rows, x_columns, batch, units, row_tiles, full, slice_units,
+    ):  # fmt: skip
+        """out[n, m] = scale[m] sum_k W[m, k] x[n, k] + bias[m].
+
+        weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
+        scales, bias: float32[rows], bias 0 for none; x: float16[batch, x_columns]
+        x_scales: float32[batch] or 0; out: dtype[batch, rows]
+        full: clusters with a row tile for each team; others have one less
+        slice_units: units of a block's slice of K
+        """
+        start_next_grid()
+        thread = u32(cuda.threadIdx.x)
+        lane, warp = u32(thread & u32(31)), u32(thread >> u32(5))
+        number = u32(warp // u32(team))
+        mate, cluster = u32(warp - number * u32(team)), u32(cuda.blockIdx.y)
+        less = u32(cluster - min(cluster, full))  # clusters ahead with a row tile less
+        first_tile = u32(cluster * u32(most_tiles) - less)
+        tiles = u32(u32(most_tiles) - u32(cluster >= full))
+        first = u32(u32(cuda.blockIdx.x) * slice_units)
+        n = u32(min(slice_units, u32(units - first)))
+        unit, end = u32(mate * u32(BURST)), u32(n * u32(number < tiles))
+        # the first loads leave before anything else: weights do not depend on the grid before
+        at = u64(u64(u32(first_tile + number)) * u64(units) + u64(u32(first + unit)))
+        sources = (u64(weights + u64(lane) * u64(16)), u64(tails + u64(lane) * u64(4)))
+        base = keep(shared_address(cuda.shared.array(0, u32)))
+        ring = u32(base + warp * u32(ring_bytes))
+        at = start_weights(sources, u64(at * u64(UNIT_BYTES)), unit, end, ring)
+
+        raw = u32(base + u32(warps * ring_bytes) + warp * u32(raw_bytes))
+        buffers, row_data = u32(base + u32(buffers_at)), u32(base + u32(rows_at))
+        barriers = u32(row_data + u32(most_tiles * 128))
+        for i in range(STREAM_BUFFERS):
+            barrier = u32(barriers + u32(i * BARRIER_BYTES))
+            make_barrier(barrier, u32(warps), u32(thread == u32(0)))
+        first_row = u32(first_tile * u32(16))
+        stage_rows(scales, bias, first_row, rows, u32(tiles * u32(16)), row_data)
+        cuda.syncthreads()
+        wait_for_previous_grid()
+        source = (x, x_columns, batch)
+        ready = start_activations(source, first, n, raw, buffers, barriers)
+        lane_at, beside = lane_x(buffers, batch, u32(stride))
+        x_places, turns = (u32(lane_at + mate * u32(mate_bytes)), beside), (unit, end, n)
+        rings = (ring, raw, buffers, barriers)
+        sums = multiply_rounds(sources, at, turns, x_places, source, ready, rings)
+
+        finish_copies()  # sums take the place of weights
+        store_shared(u32(ring + lane * u32(16)), sums[0])
+        if wide:
+            store_shared(u32(ring + lane * u32(16) + u32(SLOT_BYTES)), sums[1])
+        if split:
+            cluster_barrier()
+        else:
+            cuda.syncthreads()
+        add_groups(base, tiles, row_data, first_row, (rows, batch, x_scales, out))
+        if split:
+            leave_cluster()  # a block's shared memory must outlive its readers
+            wait_for_cluster()
+
+    return stream
