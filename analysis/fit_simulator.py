@@ -52,30 +52,32 @@ WEIGHT_ONLY = ["fixed_s", "loop_s", "reduce_s", "issue", "inflight_bytes", "effi
 
 
 class Spec(NamedTuple):
-    """What is fitted of one variant: on a device that was measured, and on all of them at once."""
+    """What is fitted of variants: on a device that was measured, and on all of them at once."""
 
     kernel: str
-    variant: str
+    variants: tuple[str, ...]  # that share their parameters
     free: list[str]
     pooled: list[str]
 
 
 #: The pooled fits keep to what carries over between devices: cycles and instruction counts.
 SPECS = [
-    *(Spec(name, "gemm", GEMM, GEMM) for name in (data.BASELINE, data.PUBLISHED_BASELINE)),
-    *(Spec(name, "gemv", GEMV, TRT_GEMV) for name in ("trtllm_int8", "trtllm_int4")),
-    *(Spec(name, "gemm", WEIGHT_ONLY, TRT_GEMM) for name in ("trtllm_int8", "trtllm_int4")),
-    Spec("fp6_llm", "gemm", [*PER_COLUMN, "efficiency", "tail", "overlap"], PER_COLUMN),
-    Spec("marlin", "gemm", [*PER_COLUMN, "efficiency"], PER_COLUMN),
-    Spec("gemlite", "gemv", ["fixed_s", "issue"], ["fixed_s", "issue"]),
-    Spec("gemlite", "gemm", [*PER_COLUMN, "efficiency"], PER_COLUMN),
+    *(Spec(name, ("gemm",), GEMM, GEMM) for name in (data.BASELINE, data.PUBLISHED_BASELINE)),
+    *(Spec(name, ("gemv",), GEMV, TRT_GEMV) for name in ("trtllm_int8", "trtllm_int4")),
+    *(Spec(name, ("gemm",), WEIGHT_ONLY, TRT_GEMM) for name in ("trtllm_int8", "trtllm_int4")),
+    Spec("fp6_llm", ("gemm",), [*PER_COLUMN, "efficiency", "tail", "overlap"], PER_COLUMN),
+    Spec("marlin", ("gemm",), [*PER_COLUMN, "efficiency"], PER_COLUMN),
+    Spec("gemlite", ("gemv",), ["fixed_s", "issue"], ["fixed_s", "issue"]),
+    Spec("gemlite", ("gemm",), [*PER_COLUMN, "efficiency"], PER_COLUMN),
     *(
-        Spec("ams", v.name, [*OWN[kind], *DEVICE_ONLY[kind]], OWN[kind])
-        for v in descriptor("ams").variants
-        for kind in [v.name.partition("-")[0]]
+        Spec("ams", variants, [*OWN[kind], *DEVICE_ONLY[kind]], OWN[kind])
+        for kind in ("gemv", "stream", "warpgroup")
+        for variants in [(f"{kind}-fp5.33",), (f"{kind}-fp4.25",)]
     ),
-    Spec("blas_f32", "gemv", BLAS, BLAS),
-    Spec("ams_cpu", "gemv", OWN_CPU, OWN_CPU),
+    # the plan leaves it too few products of FP4.25 for a fit of their own
+    Spec("ams", ("gemm-fp5.33", "gemm-fp4.25"), [*OWN["gemm"], *DEVICE_ONLY["gemm"]], OWN["gemm"]),
+    Spec("blas_f32", ("gemv",), BLAS, BLAS),
+    Spec("ams_cpu", ("gemv",), OWN_CPU, OWN_CPU),
 ]
 
 
@@ -150,36 +152,44 @@ def joined(parts: dict[str, list[Group]]) -> list[Group]:
     return found
 
 
-def left_out(free: list[str], fitted: dict, rest: dict) -> dict | None:
+def left_out(free: list[str], fitted: dict, judged: dict) -> dict | None:
     """Return the errors on each device of parameters that were fitted on the others."""
     if len(fitted) < 2:
         return None
     found = []
-    for name in fitted:
+    for name in judged:
         others = {key: value for key, value in fitted.items() if key != name}
-        parameters = rounded(fit(joined(others), free))
-        found.append(errors(fitted[name] + rest[name], parameters))
+        found.append(errors(judged[name], rounded(fit(joined(others), free))))
     points = sum(e["points"] for e in found)
     mean = sum(e["points"] * e["mean"] for e in found) / points
     return {"points": points, "mean": round(mean, 4), "p90": max(e["p90"] for e in found)}
 
 
 def fits(spec: Spec, by_device: dict[str, list[Measurements]]) -> Iterator[dict]:
-    """Yield the entries of one variant: every device of its own, then all of them pooled."""
-    (variant,) = [v for v in descriptor(spec.kernel).variants if v.name == spec.variant]
-    fitted, rest = {}, {}
+    """Yield the entries of a spec: every device of its own, then all of them pooled."""
+    known = {v.name: v for v in descriptor(spec.kernel).variants}
+    parts: dict[str, dict[str, tuple]] = {name: {} for name in spec.variants}
+    fitted: dict[str, list[Group]] = {}
     for name, sets in by_device.items():
-        halved = halves(spec.kernel, variant, name, sets)
-        if not halved[0]:
-            continue
-        fitted[name], rest[name] = halved
-        found = fit(fitted[name], spec.free)
-        yield record(name, spec.variant, found, fitted[name], errors(rest[name], rounded(found)))
+        for variant in spec.variants:
+            halved = halves(spec.kernel, known[variant], name, sets)
+            if halved[0]:
+                parts[variant][name] = halved
+                fitted.setdefault(name, []).extend(halved[0])
+    for name, groups in fitted.items():
+        found = fit(groups, spec.free)
+        for variant in spec.variants:
+            own, rest = parts[variant].get(name, ([], []))
+            if own:
+                yield record(name, variant, found, own, errors(rest, rounded(found)))
     if not fitted:
         return
     pooled = fit(joined(fitted), spec.pooled)
-    strangers = left_out(spec.pooled, fitted, rest)
-    yield record(ANY_DEVICE, spec.variant, pooled, joined(fitted), strangers)
+    for variant, halved in parts.items():
+        own = {name: of for name, (of, _) in halved.items()}
+        judged = {name: of + rest for name, (of, rest) in halved.items()}
+        strangers = left_out(spec.pooled, fitted, judged)
+        yield record(ANY_DEVICE, variant, pooled, joined(own), strangers)
 
 
 def provenance(folder: Path) -> dict:

@@ -64,13 +64,14 @@ def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) 
     """Return the model of one kernel on one device, fitted on every other device."""
     family, found = descriptor(kernel), {}
     for spec in (s for s in fitting.SPECS if s.kernel == kernel):
-        (variant,) = [v for v in family.variants if v.name == spec.variant]
+        several = [v for v in family.variants if v.name in spec.variants]
         others = {
-            name: fitting.halves(kernel, variant, name, sets)[0]
+            name: [g for v in several for g in fitting.halves(kernel, v, name, sets)[0]]
             for name, sets in by_device.items()
             if name != device
         }
-        found[spec.variant] = fit(fitting.joined(others), spec.pooled).parameters
+        parameters = fit(fitting.joined(others), spec.pooled).parameters
+        found |= dict.fromkeys(spec.variants, parameters)
 
     def numbers(variant, bits):
         return variant.unfitted(profile(device), bits)._replace(**found[variant.name])

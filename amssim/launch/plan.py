@@ -169,13 +169,15 @@ def warpgroup_cost(gpu: Gpu, found: Plan) -> float:
     """Relative time: waves of blocks times their rounds; to start and to add up cost 5 rounds.
 
     More groups mean more rows of blocks that each bring all activations, which counts most in wide
-    kernels. Within 0.5 % of the best measured shape on average, 6 % at worst, over 38 products.
+    kernels. Within 0.5 % of the best measured shape on average, 6 % at worst, over 38 products of
+    up to four blocks; for eight to add up 64 columns costs 17.
     """
     waves = ceil_div(found.splits * found.blocks, running(gpu, found.splits))
     rounds = ceil_div(found.slice_units, STEP * found.groups)
     per_round = 6.0 * found.groups if found.columns == 64 else 2.0 * found.groups + 0.5
     work = rounds * (found.warps + per_round)
-    return waves * (work + 5.0 + 5.0 * (found.splits > 1))
+    together = 17.0 if found.splits == 8 and found.columns == 64 else 5.0 * (found.splits > 1)
+    return waves * (work + 5.0 + together)
 
 
 def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
