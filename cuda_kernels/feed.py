@@ -10,6 +10,9 @@ it alone reads, so that no barrier is needed. A feed is five device functions:
     state, place = refill(u, state, sources, place, slice_end, more)    when u is decoded
     state, place = close_burst(state, place, slice_end)
 
+The stream has `make_burst_copies` instead: whole bursts, each fetched when the one before it in its
+slot has been multiplied.
+
 ``place`` is of the unit to fetch next, ``more`` whether the warp's range has it, and ``sources``
 (words, tails, scales) are this lane's addresses. Units are fetched in the order of use.
 """
@@ -160,3 +163,40 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int):
         return (slot, ring), pass_others(place, slice_end)
 
     return start, open_burst, take, refill, close_burst
+
+
+def make_burst_copies(form: Form):
+    """Make the device functions that copy a burst to a slot in shared memory, and read it there.
+
+    What a lane copies it alone reads, so that no barrier is needed.
+    """
+    has_tails, copy_words, copy_word = form.has_tails, COPY_OWN[16], COPY_OWN[4]
+
+    @cuda.jit(device=True, inline="always")
+    def fetch_burst(sources, at, unit, end, slot):
+        """Start to copy the burst at offset ``at``, those of its units before ``end``."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        words, tails = sources
+        for u in range(BURST):
+            wanted = u32(u32(unit + u32(0 if has_tails else u)) < end)
+            to = u32(slot + lane * u32(16) + u32(u * UNIT_BYTES))
+            copy_words(to, u64(words + at + u64(u * UNIT_BYTES)), wanted)
+        if has_tails:
+            to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
+            copy_word(to, u64(tails + (at >> u64(4))), u32(unit < end))
+
+    @cuda.jit(device=True, inline="always")
+    def tail_at(slot):
+        """The shared bits of a burst."""
+        if has_tails:
+            lane = u32(u32(cuda.threadIdx.x) & u32(31))
+            return load_shared_word(u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4)))
+        return u32(0)
+
+    @cuda.jit(device=True, inline="always")
+    def words_at(u, slot):
+        """Unit ``u`` of a burst."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        return load_shared_words(u32(slot + u32(u * UNIT_BYTES) + lane * u32(16)))
+
+    return fetch_burst, tail_at, words_at

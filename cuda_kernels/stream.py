@@ -20,31 +20,25 @@ from amssim.launch.grids import (
     UNIT_BYTES,
     burst_bytes,
     chunk_bytes,
-    parts_of,
     raw_bytes_of_warp,
-    raw_stride,
     row_stride,
 )
 from cuda_kernels.add_up import make_add_groups
+from cuda_kernels.chunks import make_supply
+from cuda_kernels.feed import make_burst_copies
 from cuda_kernels.forms import Form
 from cuda_kernels.gemv import ZEROS, make_add_unit, make_lane_x
 from cuda_kernels.ptx import (
     BARRIER_BYTES,
-    COPY_OWN,
     DECODE,
-    ORDER_PIECE,
-    arrive,
     cluster_barrier,
     end_group,
     f32,
     finish_copies,
     keep,
     leave_cluster,
-    load_shared_word,
-    load_shared_words,
     make_barrier,
     shared_address,
-    start_copy,
     start_next_grid,
     store_shared,
     u32,
@@ -57,113 +51,10 @@ from cuda_kernels.ptx import (
 from cuda_kernels.stage import make_stage_rows
 
 
-def make_supply(form: Form, team: int, columns: int, warps: int):
-    """Make the device functions that copy a warp's part of a chunk, and put it in order.
-
-    A *task* is a unit of all rows of activations; its warp copies it to a place of its own, four
-    rows at a time.
-    """
-    order_piece = ORDER_PIECE[form]
-    unit_weights, units, piece_bytes = form.unit_weights, BURST * team, 4 * form.pairs
-    raw, pieces = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
-    turns, stride = parts_of(warps, team), row_stride(form.group, units)
-
-    @cuda.jit(device=True, inline="always")
-    def find(source, first, place):
-        """((address, column) of what this lane copies first, (row, rows, bytes of four rows)).
-
-        Lanes without a part have a row past the last.
-        """
-        x, x_columns, _ = source
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
-        row = u32(lane // u32(pieces))
-        part = u32(lane - row * u32(pieces))
-        k = u32(u32(first + warp) * u32(unit_weights) + part * u32(8))
-        at = u64(x + u64(2) * (u64(row) * u64(x_columns) + u64(k)))
-        to = u32(place + row * u32(raw) + part * u32(16))
-        if pieces < 8:
-            row = u32(row + u32(64) * u32(row > u32(3)))
-        return (at, k), (row, to)
-
-    @cuda.jit(device=True, inline="always")
-    def copy_chunk(source, now, lane_part, possible, place):
-        """Start to copy this warp's part of a chunk where ``possible``, to ``place`` bytes on."""
-        (at, k), (row, to) = now, lane_part
-        _, x_columns, batch = source
-        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
-        four_rows = u64(u64(8) * u64(x_columns))
-        for i in range(turns):
-            here = u64(at + u64(2 * i * warps * unit_weights))
-            column = u32(k + u32(i * warps * unit_weights))
-            mine = u32(possible * u32(u32(warp + u32(i * warps)) < u32(units)))
-            for j in range(2 * columns):
-                there = u32(to + place + u32((i * columns * 8 + 4 * j) * raw))
-                needed = u32(mine * u32(u32(row + u32(4 * j)) < batch))
-                start_copy(there, here, u32(column < x_columns), needed)
-                here = u64(here + four_rows)
-        return u64(at + u64(2 * units * unit_weights)), u32(k + u32(units * unit_weights))
-
-    @cuda.jit(device=True, inline="always")
-    def order_chunk(place, buffer):
-        """Bring what was copied into a buffer."""
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
-        g, t = u32(lane >> u32(2)), u32(lane & u32(3))
-        mine = u32(place + g * u32(raw) + t * u32(piece_bytes))
-        to = u32(buffer + g * u32(stride) + u32(warp * u32(4) + t) * u32(piece_bytes))
-        for i in range(turns):
-            if u32(warp + u32(i * warps)) < u32(units):
-                for column in range(columns):
-                    order_piece(
-                        u32(mine + u32(8 * raw * (columns * i + column))),
-                        u32(to + u32(4 * i * warps * piece_bytes + 8 * stride * column)),
-                    )
-
-    return find, copy_chunk, order_chunk
-
-
-def make_ring(form: Form):
-    """Make the device functions that copy a burst to a slot in shared memory, and read it there.
-
-    What a lane copies it alone reads, so that no barrier is needed.
-    """
-    has_tails, copy_words, copy_word = form.has_tails, COPY_OWN[16], COPY_OWN[4]
-
-    @cuda.jit(device=True, inline="always")
-    def fetch_burst(sources, at, unit, end, slot):
-        """Start to copy the burst at offset ``at``, those of its units before ``end``."""
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        words, tails = sources
-        for u in range(BURST):
-            wanted = u32(u32(unit + u32(0 if has_tails else u)) < end)
-            to = u32(slot + lane * u32(16) + u32(u * UNIT_BYTES))
-            copy_words(to, u64(words + at + u64(u * UNIT_BYTES)), wanted)
-        if has_tails:
-            to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
-            copy_word(to, u64(tails + (at >> u64(4))), u32(unit < end))
-
-    @cuda.jit(device=True, inline="always")
-    def tail_at(slot):
-        """The shared bits of a burst."""
-        if has_tails:
-            lane = u32(u32(cuda.threadIdx.x) & u32(31))
-            return load_shared_word(u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4)))
-        return u32(0)
-
-    @cuda.jit(device=True, inline="always")
-    def words_at(u, slot):
-        """Unit ``u`` of a burst."""
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        return load_shared_words(u32(slot + u32(u * UNIT_BYTES) + lane * u32(16)))
-
-    return fetch_burst, tail_at, words_at
-
-
 def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
     """Make the device functions that begin both streams, and multiply all rounds."""
-    find, copy_chunk, order_chunk = make_supply(form, team, columns, warps)
-    fetch_burst, tail_at, words_at = make_ring(form)
+    find, copy_chunk, hand_over = make_supply(form, team, columns, warps)
+    fetch_burst, tail_at, words_at = make_burst_copies(form)
     decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
     wait, zeros, one = wait_for_all_but(depth - 1), (ZEROS,) * columns, (f32(1), f32(1))
     has_tails, unit_bytes, units = form.has_tails, u32(16 * form.pairs), BURST * team
@@ -176,13 +67,6 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
         """The next of ``depth`` places of ``size`` bytes, counted from the first."""
         place = u32(place + u32(size))
         return u32(place * u32(place < u32(depth * size)))
-
-    @cuda.jit(device=True, inline="always")
-    def hand_over(raw, buffer, barrier):
-        """Put a part of a chunk in order and say that it is there."""
-        order_chunk(raw, buffer)
-        cuda.syncwarp()
-        arrive(barrier, u32(u32(u32(cuda.threadIdx.x) & u32(31)) == u32(0)))
 
     @cuda.jit(device=True, inline="always")
     def start_weights(sources, at, unit, end, ring):
