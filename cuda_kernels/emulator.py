@@ -1,8 +1,8 @@
 """Runs the unmodified source of a kernel on the CPU, 32 lanes at a time, one thread per warp.
 
 PTX functions are replaced by their models. Memory is checked for bounds and alignment, what was
-never written reads as NaN, and a branch that diverges inside a warp or a place in global memory
-that two blocks write is an error.
+never written reads as NaN, and a branch that diverges inside a warp, a place in global memory that
+two blocks write or a race in shared memory (`cuda_kernels.races`) is an error.
 """
 
 import threading
@@ -10,7 +10,8 @@ import types
 
 import numpy as np
 
-from cuda_kernels.lanes import GLOBAL_BASE, WARP, GlobalMemory, Lanes, Memory, lanes
+from cuda_kernels.lanes import GLOBAL_BASE, WARP, GlobalMemory, Lanes, lanes
+from cuda_kernels.races import PATIENCE_S, Clocks, SharedMemory
 
 
 class Device:
@@ -43,27 +44,35 @@ def run(kernel, device: Device, grid: tuple, threads: int, arguments, shared_byt
         arguments: numpy scalars; addresses as uint64.
 
     Raises:
-        AssertionError: an access out of bounds or misaligned, or a branch that diverges.
+        AssertionError: an access out of bounds or misaligned, a race, or a branch that diverges.
     """
-    cluster = grid[0]
     for row in range(grid[1]):
-        memories = [Memory(shared_bytes, 0) for _ in range(cluster)]
-        together = threading.Barrier(cluster * threads // 32)
         failures = []
-        warps = []
-        for rank in range(cluster):
-            barriers = (threading.Barrier(threads // 32), together)
-            for warp in range(threads // 32):
-                place = _Place((rank, row), grid, warp, threads, barriers[0])
-                state = (device.memory, memories, rank, row * cluster + rank + 1, barriers)
-                arguments_ = (kernel, place, state, arguments, failures)
-                warps.append(threading.Thread(target=_run_warp, args=arguments_))
-        for thread in warps:
+        started = [
+            threading.Thread(target=_run_warp, args=(kernel, place, state, arguments, failures))
+            for place, state in _warps_of(row, device, grid, threads, shared_bytes)
+        ]
+        for thread in started:
             thread.start()
-        for thread in warps:
+        for thread in started:
             thread.join()
         if failures:
             raise failures[0]
+
+
+def _warps_of(row: int, device: Device, grid: tuple, threads: int, shared_bytes: int):
+    """Yield (what stands for numba.cuda, state) of each warp of a cluster."""
+    cluster, warps = grid[0], threads // 32
+    clocks = Clocks(cluster * warps)
+    memories = [SharedMemory(shared_bytes, cluster * warps) for _ in range(cluster)]
+    together = threading.Barrier(cluster * warps, lambda: clocks.join(slice(None)))
+    for rank in range(cluster):
+        mine = slice(rank * warps, (rank + 1) * warps)
+        alone = threading.Barrier(warps, lambda mine=mine: clocks.join(mine))
+        for warp in range(warps):
+            place = (rank, row * cluster + rank + 1, rank * warps + warp)
+            state = (device.memory, memories, place, (alone, together), clocks)
+            yield _Place((rank, row), grid, warp, threads, alone), state
 
 
 def _run_warp(kernel, place, state, arguments, failures) -> None:
@@ -73,7 +82,7 @@ def _run_warp(kernel, place, state, arguments, failures) -> None:
             _on_models(kernel, place)(*arguments)
     except BaseException as failure:
         failures.append(failure)
-        for barrier in state[-1]:
+        for barrier in state[3]:
             barrier.abort()
 
 
@@ -87,7 +96,7 @@ class _Place:
         self.gridDim = types.SimpleNamespace(x=np.uint32(grid[0]), y=np.uint32(grid[1]))
         self.blockDim = types.SimpleNamespace(x=np.uint32(threads))
         self.shared = types.SimpleNamespace(array=lambda *shape, **dtype: None)
-        self.syncthreads = lambda: barrier.wait(60)
+        self.syncthreads = lambda: barrier.wait(PATIENCE_S)
         self.syncwarp = lambda: None
 
 

@@ -39,41 +39,12 @@ def lanes(value, dtype) -> Lanes:
     return np.broadcast_to(array.astype(dtype), (LANES,)).copy().view(Lanes)
 
 
-class PhaseBarrier:
-    """A barrier in shared memory whose phases end after ``count`` arrivals."""
-
-    def __init__(self, count: int):
-        self._count, self._left, self._phase = count, count, 0
-        self._changed = threading.Condition()
-
-    def arrive(self) -> None:
-        """One arrival; the last of a phase begins the next."""
-        with self._changed:
-            self._left -= 1
-            if self._left == 0:
-                self._left, self._phase = self._count, self._phase + 1
-                self._changed.notify_all()
-
-    def wait(self, parity: int) -> None:
-        """Wait until the phase of that parity, the current or the one before, has ended."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._phase & 1 != parity, 60):
-                raise AssertionError("a phase of a barrier in shared memory never ends")
-
-
 class Memory:
     """Bytes at ``base``; every access must be aligned and inside."""
 
     def __init__(self, size: int, base: int, fill: int = 0xFF):
         self.bytes = np.full(size, fill, np.uint8)
         self.base = base
-        self.barriers: dict[int, PhaseBarrier] = {}
-
-    def make_barrier(self, place: int, count: int) -> None:
-        """Make the barrier at ``place``, 8 bytes that hold nothing else."""
-        if place % 8 or not 0 <= place - self.base <= self.bytes.size - 8:
-            raise AssertionError(f"no room for a barrier at {place}")
-        self.barriers[place] = PhaseBarrier(count)
 
     def _places(self, address, width: int, active) -> np.ndarray:
         start = np.asarray(lanes(address, np.uint64)).astype(np.int64) - self.base
@@ -89,6 +60,7 @@ class Memory:
         active = np.broadcast_to(np.asarray(active, bool), (LANES,))
         size = np.dtype(dtype).itemsize
         places = self._places(address, size * words, active)
+        self._loaded(places[active])
         found = self.bytes[places % self.bytes.size].view(dtype)
         poison = np.array([POISON], np.uint32).view(np.uint8)[:size].view(dtype)
         found = np.where(active[:, None], found, poison)
@@ -96,15 +68,26 @@ class Memory:
 
     def store(self, address, registers: tuple, dtype=np.uint32, active=True) -> None:
         """Write each lane's registers at its address."""
+        self.begin_store(address, registers, dtype, active)()
+
+    def begin_store(self, address, registers: tuple, dtype=np.uint32, active=True):
+        """Check a store and return the function that makes it."""
         active = np.broadcast_to(np.asarray(active, bool), (LANES,))
         data = np.stack([np.asarray(lanes(r, dtype)) for r in registers], axis=1)
         octets = np.ascontiguousarray(data).view(np.uint8)
-        places = self._places(address, octets.shape[1], active)
-        self.bytes[places[active]] = octets[active]
-        self._stored(places[active])
+        places = self._places(address, octets.shape[1], active)[active]
+        self._stored(places)
+
+        def land() -> None:
+            self.bytes[places] = octets[active]
+
+        return land
+
+    def _loaded(self, places: np.ndarray) -> None:
+        """See which bytes a load reads."""
 
     def _stored(self, places: np.ndarray) -> None:
-        """See which bytes a store wrote."""
+        """See which bytes a store writes."""
 
 
 class GlobalMemory(Memory):
@@ -124,18 +107,39 @@ class GlobalMemory(Memory):
 class Warp(threading.local):
     """The state that the models of this thread's warp use: set by the emulator."""
 
-    def bind(self, memory: Memory, cluster: list, rank: int, block: int, barriers: tuple) -> None:
-        """Attach to global memory, the shared memories of the cluster, and (block, cluster).
+    def bind(self, memory: Memory, cluster: list, place: tuple, barriers: tuple, clocks) -> None:
+        """Attach to global memory and the shared memories of the cluster.
 
-        block: its number in the grid, from 1.
+        place: (rank in the cluster, number of the block in the grid from 1, of the warp in the
+            cluster).
+        barriers: of the block and of the cluster.
+        clocks: `cuda_kernels.races.Clocks` of the cluster.
         """
-        self.memory, self.cluster, self.rank, self.block = memory, cluster, rank, block
+        self.memory, self.cluster, self.clocks = memory, cluster, clocks
+        self.rank, self.block, self.number = place
         self.block_barrier, self.cluster_barrier = barriers
+        self._copies: list[list] = [[]]
 
     @property
     def shared(self) -> Memory:
         """Shared memory of this warp's own block."""
         return self.cluster[self.rank]
+
+    # --- asynchronous copies: they land as late as they may -------------------------------------
+
+    def start_copy(self, to, words: tuple, active) -> None:
+        """Start to copy words to shared memory."""
+        self._copies[-1].append(self.shared.begin_store(to, words, active=active))
+
+    def end_group(self) -> None:
+        """The copies since the last call are a group."""
+        self._copies.append([])
+
+    def land_copies(self, groups: int) -> None:
+        """Land all groups but the last ``groups``."""
+        while len(self._copies) - 1 > groups:
+            for land in self._copies.pop(0):
+                land()
 
 
 WARP = Warp()

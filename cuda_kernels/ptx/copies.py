@@ -25,7 +25,7 @@ def start_copy(to: u32, source: u64, wanted: u32, possible: u32):
     active = allowed & (np.asarray(lanes(wanted, np.uint32)) != 0)
     words = WARP.memory.load(source, 4, active=active)
     words = tuple(lanes(np.where(active, w, 0), np.uint32) for w in words)
-    WARP.shared.store(to, words, active=allowed)
+    WARP.start_copy(to, words, allowed)
 
 
 def _copy_own(size: int, cache: str):
@@ -40,7 +40,7 @@ def _copy_own(size: int, cache: str):
         """Start to copy bytes that this lane alone will read, where ``wanted``."""
         active = np.asarray(lanes(wanted, np.uint32)) != 0
         words = WARP.memory.load(source, size // 4, active=active)
-        WARP.shared.store(to, words, active=active)
+        WARP.start_copy(to, words, active)
 
     return copy_own
 
@@ -52,6 +52,7 @@ COPY_OWN = {16: _copy_own(16, "cg"), 4: _copy_own(4, "ca")}
 @ptx("cp.async.commit_group;", ordered=True)
 def end_group():
     """The copies of this lane since the last call are a group."""
+    WARP.end_group()
 
 
 def wait_for_all_but(groups: int):
@@ -60,6 +61,7 @@ def wait_for_all_but(groups: int):
     @ptx(f"cp.async.wait_group {groups};", ordered=True)
     def wait():
         """Go on when this lane can read what those groups have copied."""
+        WARP.land_copies(groups)
 
     return wait
 
@@ -68,6 +70,8 @@ def wait_for_all_but(groups: int):
      ordered=True, collective=True)  # fmt: skip
 def finish_copies():
     """Wait for the copies of this warp's lanes, which all of them then see."""
+    WARP.end_group()
+    WARP.land_copies(0)
 
 
 @ptx("fence.proxy.async.shared::cta;", ordered=True)

@@ -1,0 +1,115 @@
+"""The emulator finds races in shared memory, and copies that are read too early."""
+
+import numpy as np
+import pytest
+from gpu_cases import SMALL_GPU, Case
+
+from amssim.launch.plan import ONE
+from cuda_kernels import ptx
+from cuda_kernels.forms import FORMS, FP4_25
+from cuda_kernels.lanes import POISON, WARP, lanes
+from cuda_kernels.launches import try_gemm, try_gemv, try_stream
+from cuda_kernels.races import Clocks, PhaseBarrier, SharedMemory
+
+PLACES = lanes(4 * np.arange(32), np.uint32)
+ONES = (lanes(1, np.uint32),)
+each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
+
+
+@pytest.fixture
+def clocks():
+    return Clocks(2)
+
+
+@pytest.fixture
+def shared():
+    return SharedMemory(256, 2)
+
+
+def be(number: int, shared: SharedMemory, clocks: Clocks) -> None:
+    """Go on as one of two warps."""
+    WARP.bind(None, [shared], (0, 1, number), (None, None), clocks)
+
+
+def write(shared):
+    shared.store(PLACES, ONES)
+
+
+def read(shared):
+    shared.load(PLACES, 1)
+
+
+@pytest.mark.parametrize(("first", "second"), [(write, read), (read, write), (write, write)])
+def test_what_no_barrier_orders_is_a_race(first, second, shared, clocks):
+    be(0, shared, clocks)
+    first(shared)
+    first(shared)  # a warp does not race with itself
+    be(1, shared, clocks)
+    with pytest.raises(AssertionError, match=r"a race: warp 1 \w+ shared memory at 0"):
+        second(shared)
+
+
+def test_two_reads_are_no_race(shared, clocks):
+    for number in (0, 1):
+        be(number, shared, clocks)
+        read(shared)
+
+
+def test_a_barrier_orders_what_was_before_it(shared, clocks):
+    be(0, shared, clocks)
+    write(shared)
+    clocks.join(slice(None))
+    be(1, shared, clocks)
+    read(shared)
+    be(0, shared, clocks)
+    with pytest.raises(AssertionError, match="a race: warp 0 writes"):
+        write(shared)
+
+
+def test_an_arrival_is_heard_by_who_waits_for_its_phase(shared, clocks):
+    barrier = PhaseBarrier(1)
+    be(0, shared, clocks)
+    write(shared)
+    barrier.arrive()
+    be(1, shared, clocks)
+    barrier.wait(0)
+    read(shared)
+    be(0, shared, clocks)
+    with pytest.raises(AssertionError, match="a race"):
+        write(shared)  # nothing has told warp 0 that the reads are over
+
+
+def test_a_copy_lands_when_it_is_waited_for(shared, clocks):
+    be(0, shared, clocks)
+    WARP.start_copy(PLACES, ONES, True)
+    WARP.end_group()
+    assert (shared.load(PLACES, 1)[0] == POISON).all()
+    WARP.land_copies(1)
+    assert (shared.load(PLACES, 1)[0] == POISON).all()
+    WARP.land_copies(0)
+    assert (shared.load(PLACES, 1)[0] == 1).all()
+
+
+@each_form
+def test_a_stream_that_does_not_wait_for_its_chunks_is_a_race(form, monkeypatch):
+    monkeypatch.setattr(ptx.wait_for_phase, "model", lambda address, parity: None)
+    case = Case(form, 40, 2056, 3)
+    found = try_stream(form, *case.shape, 3, SMALL_GPU, warps=4, depth=2, splits=1)
+    with pytest.raises(AssertionError, match="a race"):
+        case.emulate(found)
+
+
+def test_a_cluster_that_does_not_meet_before_it_adds_up_is_a_race(monkeypatch):
+    monkeypatch.setattr(ptx.cluster_barrier, "model", lambda: None)
+    case = Case(FP4_25, 40, 2056, 5)
+    found = try_gemm(FP4_25, *case.shape, 5, SMALL_GPU, warps=4, splits=2)
+    with pytest.raises(AssertionError, match="a race"):
+        case.emulate(found)
+
+
+def test_a_ring_that_is_read_before_its_copies_have_come_gives_no_result(monkeypatch):
+    monkeypatch.setattr(WARP.__class__, "land_copies", lambda self, groups: None)
+    case = Case(FP4_25, 40, 520, 1)
+    shape = ONE._replace(threads=128, depth=2)
+    found = try_gemv(FP4_25, *case.shape, 1, SMALL_GPU, shape)
+    assert not case.error(found) < 1e-3
