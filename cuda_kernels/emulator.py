@@ -10,8 +10,8 @@ import types
 
 import numpy as np
 
-from cuda_kernels.lanes import GLOBAL_BASE, WARP, GlobalMemory, Lanes, lanes
-from cuda_kernels.races import PATIENCE_S, Clocks, SharedMemory
+from cuda_kernels.lanes import GLOBAL_BASE, PATIENCE_S, WARP, GlobalMemory, Lanes, lanes
+from cuda_kernels.races import Clocks, SharedMemory
 
 
 class Device:

@@ -96,9 +96,47 @@ def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
     return start, open_burst, take, refill, close_burst
 
 
+def make_burst_copies(form: Form):
+    """Make the device functions that copy a burst to a slot in shared memory, and read it there.
+
+    What a lane copies it alone reads, so that no barrier is needed.
+    """
+    has_tails, copy_words, copy_word = form.has_tails, COPY_OWN[16], COPY_OWN[4]
+
+    @cuda.jit(device=True, inline="always")
+    def fetch_burst(sources, at, unit, end, slot):
+        """Start to copy the burst at offset ``at``, those of its units before ``end``."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        words, tails = sources
+        for u in range(BURST):
+            wanted = u32(u32(unit + u32(0 if has_tails else u)) < end)
+            to = u32(slot + lane * u32(16) + u32(u * UNIT_BYTES))
+            copy_words(to, u64(words + at + u64(u * UNIT_BYTES)), wanted)
+        if has_tails:
+            to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
+            copy_word(to, u64(tails + (at >> u64(4))), u32(unit < end))
+
+    @cuda.jit(device=True, inline="always")
+    def tail_at(slot):
+        """The shared bits of a burst."""
+        if has_tails:
+            lane = u32(u32(cuda.threadIdx.x) & u32(31))
+            return load_shared_word(u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4)))
+        return u32(0)
+
+    @cuda.jit(device=True, inline="always")
+    def words_at(u, slot):
+        """Unit ``u`` of a burst."""
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        return load_shared_words(u32(slot + u32(u * UNIT_BYTES) + lane * u32(16)))
+
+    return fetch_burst, tail_at, words_at
+
+
 def make_ring_feed(form: Form, split: bool, team: int, depth: int):
     """Make the feed that keeps ``depth`` bursts under way in shared memory."""
     forward, inside, pass_others = make_steps(split, team)
+    _, tail_at, words_at = make_burst_copies(form)
     has_tails, size, stride = form.has_tails, burst_bytes(form.group), u32(BURST * team)
     copy_words, copy_word, wait = COPY_OWN[16], COPY_OWN[4], wait_for_all_but(depth - 1)
 
@@ -135,18 +173,13 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int):
     def open_burst(state, sources, place, more):
         slot = state[0]
         wait()
-        tail = u32(0)
-        if has_tails:
-            lane = u32(u32(cuda.threadIdx.x) & u32(31))
-            tail = load_shared_word(u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4)))
+        tail = tail_at(slot)
         fetch_tail(sources, place, slot, more)
         return tail, state
 
     @cuda.jit(device=True, inline="always")
     def take(u, state):
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        words = load_shared_words(u32(state[0] + u32(u * UNIT_BYTES) + lane * u32(16)))
-        return words, (f32(1), f32(1))
+        return words_at(u, state[0]), (f32(1), f32(1))
 
     @cuda.jit(device=True, inline="always")
     def refill(u, state, sources, place, slice_end, more):
@@ -163,40 +196,3 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int):
         return (slot, ring), pass_others(place, slice_end)
 
     return start, open_burst, take, refill, close_burst
-
-
-def make_burst_copies(form: Form):
-    """Make the device functions that copy a burst to a slot in shared memory, and read it there.
-
-    What a lane copies it alone reads, so that no barrier is needed.
-    """
-    has_tails, copy_words, copy_word = form.has_tails, COPY_OWN[16], COPY_OWN[4]
-
-    @cuda.jit(device=True, inline="always")
-    def fetch_burst(sources, at, unit, end, slot):
-        """Start to copy the burst at offset ``at``, those of its units before ``end``."""
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        words, tails = sources
-        for u in range(BURST):
-            wanted = u32(u32(unit + u32(0 if has_tails else u)) < end)
-            to = u32(slot + lane * u32(16) + u32(u * UNIT_BYTES))
-            copy_words(to, u64(words + at + u64(u * UNIT_BYTES)), wanted)
-        if has_tails:
-            to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
-            copy_word(to, u64(tails + (at >> u64(4))), u32(unit < end))
-
-    @cuda.jit(device=True, inline="always")
-    def tail_at(slot):
-        """The shared bits of a burst."""
-        if has_tails:
-            lane = u32(u32(cuda.threadIdx.x) & u32(31))
-            return load_shared_word(u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4)))
-        return u32(0)
-
-    @cuda.jit(device=True, inline="always")
-    def words_at(u, slot):
-        """Unit ``u`` of a burst."""
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        return load_shared_words(u32(slot + u32(u * UNIT_BYTES) + lane * u32(16)))
-
-    return fetch_burst, tail_at, words_at

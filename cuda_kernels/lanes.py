@@ -9,6 +9,7 @@ import numpy as np
 
 LANES = 32
 GLOBAL_BASE = 0x10000
+PATIENCE_S = 60  # that a warp waits at a barrier
 POISON = 0xFFFFFFFF  # an all-ones float is a NaN: reading what was never written shows
 
 

@@ -9,10 +9,9 @@ import threading
 
 import numpy as np
 
-from cuda_kernels.lanes import WARP, Memory
+from cuda_kernels.lanes import PATIENCE_S, WARP, Memory
 
 WORD = 4  # bytes that are watched together
-PATIENCE_S = 60
 
 
 class Clocks:

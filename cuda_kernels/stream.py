@@ -14,6 +14,7 @@ share K, in a fixed order.
 from numba import cuda
 
 from amssim.launch.grids import (
+    BARRIER_BYTES,
     BURST,
     SLOT_BYTES,
     STREAM_BUFFERS,
@@ -29,7 +30,6 @@ from cuda_kernels.feed import make_burst_copies
 from cuda_kernels.forms import Form
 from cuda_kernels.gemv import ZEROS, make_add_unit, make_lane_x
 from cuda_kernels.ptx import (
-    BARRIER_BYTES,
     DECODE,
     cluster_barrier,
     end_group,

@@ -5,7 +5,7 @@ A function's body is what its instructions compute, on 32-lane numpy registers; 
 """
 
 from cuda_kernels.inline import f32, u32, u64
-from cuda_kernels.ptx.barriers import BARRIER_BYTES, arrive, make_barrier, wait_for_phase
+from cuda_kernels.ptx.barriers import arrive, make_barrier, wait_for_phase
 from cuda_kernels.ptx.copies import (
     COPY_OWN,
     end_group,
@@ -48,7 +48,6 @@ from cuda_kernels.ptx.tensor import contract, store_fragments
 from cuda_kernels.ptx.warpgroup import arrange, contract_by_warpgroup, unit_bytes
 
 __all__ = [
-    "BARRIER_BYTES",
     "COPY_OWN",
     "DECODE",
     "LOAD_PIECE",

@@ -9,8 +9,6 @@ import numpy as np
 from cuda_kernels.inline import ptx, u32
 from cuda_kernels.lanes import WARP, lanes
 
-BARRIER_BYTES = 8
-
 
 @ptx(
     "{ .reg .pred p; setp.ne.u32 p, $wanted, 0;"

@@ -5,7 +5,7 @@ from llvmlite import ir
 from numba.cuda.extending import intrinsic
 
 from cuda_kernels.inline import Vector, f32, ptx, u32, u64
-from cuda_kernels.lanes import WARP, lanes
+from cuda_kernels.lanes import PATIENCE_S, WARP, lanes
 
 u32x4 = Vector(u32, 4)
 f32x2, f32x4 = Vector(f32, 2), Vector(f32, 4)
@@ -174,7 +174,7 @@ def load_cluster(address: u32, rank: u32) -> f32x4:
 )
 def cluster_barrier():
     """Wait for all threads of the cluster; what they wrote to shared memory is visible."""
-    WARP.cluster_barrier.wait(60)
+    WARP.cluster_barrier.wait(PATIENCE_S)
 
 
 @ptx("barrier.cluster.arrive.relaxed.aligned;", ordered=True, collective=True)
@@ -185,7 +185,7 @@ def leave_cluster():
 @ptx("barrier.cluster.wait.aligned;", ordered=True, collective=True)
 def wait_for_cluster():
     """Wait until all warps of the cluster have left: this block's shared memory may then go."""
-    WARP.cluster_barrier.wait(60)
+    WARP.cluster_barrier.wait(PATIENCE_S)
 
 
 # --- programmatic dependent launch: this grid may start while the one before it still runs --------

@@ -60,7 +60,7 @@ def _load(form: Form):
     return load_piece
 
 
-def _in_pair_order(form: Form, piece: tuple) -> tuple:
+def in_pair_order(form: Form, piece: tuple) -> tuple:
     """Registers of a piece -> those of the same columns in pair order."""
     bits = np.stack([np.asarray(w, np.uint32) for w in piece], axis=1)
     halves = np.ascontiguousarray(bits).view(np.uint16)
@@ -81,7 +81,7 @@ def _store(form: Form):
     def store_piece(address: u32, piece: Vector(u32, form.pairs), wanted: u32):
         """A piece to shared memory where ``wanted``, its columns in pair order."""
         active = lanes(wanted, np.uint32) != 0
-        registers = _in_pair_order(form, piece)
+        registers = in_pair_order(form, piece)
         for q in range(0, form.pairs, width):
             block = registers[q : q + width]
             WARP.shared.store(address + np.uint32(4 * q), block, active=active)
@@ -107,7 +107,7 @@ def _order(form: Form):
         piece = ()
         for q in range(0, form.pairs, width):
             piece += WARP.shared.load(source + np.uint32(4 * q), width)
-        registers = _in_pair_order(form, piece)
+        registers = in_pair_order(form, piece)
         for q in range(0, form.pairs, width):
             WARP.shared.store(to + np.uint32(4 * q), registers[q : q + width])
 

@@ -11,7 +11,7 @@ import numpy as np
 from cuda_kernels.forms import Form
 from cuda_kernels.inline import Vector, f32, ptx, u32
 from cuda_kernels.lanes import WARP, lanes
-from cuda_kernels.ptx.pieces import order_text, pair_order
+from cuda_kernels.ptx.pieces import in_pair_order, order_text
 from cuda_kernels.ptx.tensor import mma
 
 CORE_BYTES = 128
@@ -110,10 +110,7 @@ def arrange(form: Form, columns: int):
         words = ()
         for q in range(0, pairs, width):
             words += WARP.shared.load(source + np.uint32(4 * q), width)
-        bits = np.stack([np.asarray(w, np.uint32) for w in words], axis=1)
-        halves = np.ascontiguousarray(bits).view(np.uint16)
-        ordered = np.ascontiguousarray(halves[:, np.array(pair_order(form)).ravel()])
-        for q, register in enumerate(ordered.view(np.uint32).T):
+        for q, register in enumerate(in_pair_order(form, words)):
             WARP.shared.store(to + np.uint32(q * row), (lanes(register, np.uint32),))
 
     return arrange_piece

@@ -56,7 +56,7 @@ def test_blocks_with_a_row_tile_less(form, rows):
 @pytest.mark.parametrize("depth", [0, 3])
 @pytest.mark.parametrize(("team", "splits"), [(2, 1), (4, 1), (1, 2), (2, 2)])
 def test_gemv_of_teams_and_slices(form, team, splits, depth):
-    case = Case(form, 40, 1288, 3)
+    case = Case(form, 70, 1288, 3)
     found = gemv_launch(case, team=team, splits=splits, depth=depth)
     assert case.error(found) < EXACT_ENOUGH
 
