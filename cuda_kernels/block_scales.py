@@ -19,19 +19,19 @@ MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leav
 SHAPES = (ONE._replace(threads=768), ONE)
 
 
-def scale_units(form: Form | None, columns: int, scale_block: int | None) -> int:
+def scale_units(form: Form | None, scale_block: int | None) -> int:
     """Units that share stored scales, 1, 2 or 4; 0 for a block that is no whole units.
 
     >>> from cuda_kernels.forms import FP4_25, FP5_33
-    >>> [scale_units(FP4_25, 4096, b) for b in (None, 32, 64, 128, 256, 320)]
+    >>> [scale_units(FP4_25, b) for b in (None, 32, 64, 128, 256, 320)]
     [0, 0, 1, 2, 4, 1]
-    >>> [scale_units(FP5_33, 4096, b) for b in (48, 96, 128, 192)]
-    [1, 2, 0, 2]
+    >>> [scale_units(FP5_33, b) for b in (48, 96, 128, 192)]
+    [1, 2, 0, 4]
     """
     if form is None or scale_block is None or scale_block % form.unit_weights:
         return 0
     units = scale_block // form.unit_weights
-    return next(n for n in (4, 2, 1) if units % n == 0 and form.units(columns) % n == 0)
+    return next(n for n in (4, 2, 1) if units % n == 0)
 
 
 def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> np.ndarray:
@@ -41,7 +41,7 @@ def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> n
     """
     rows, blocks = scales.shape
     tiles = form.tiles(rows)
-    together = scale_units(form, columns, scale_block)
+    together = scale_units(form, scale_block)
     first = np.arange(0, form.units(columns), together) * form.unit_weights  # column of each
     padded = np.ones((tiles * TILE_ROWS, first.size), np.float32)
     padded[:rows] = scales[:, np.minimum(first // scale_block, blocks - 1)]

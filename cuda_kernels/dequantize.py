@@ -1,12 +1,12 @@
 """Dense weights: out[m, k] = value[m, k] * scale[m], rounded to float32 and then to the dtype.
 
-A warp takes four units of a row tile at a time, a *group*, decodes them to shared memory in
-column order and writes each row's run from there, 512 bytes (FP4.25) or 384 (FP5.33) of float16.
+A warp decodes a burst of a row tile to shared memory in column order and writes each row's run
+from there, 512 bytes (FP4.25) or 384 (FP5.33) of float16.
 """
 
 from numba import cuda
 
-from amssim.launch.grids import UNIT_BYTES
+from amssim.launch.grids import BURST, UNIT_BYTES
 from cuda_kernels.add_up import OUT_BYTES
 from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
@@ -24,26 +24,24 @@ from cuda_kernels.ptx import (
     wait_for_previous_grid,
 )
 
-UNITS = 4  # that a warp takes at a time
-
 
 def run_bytes(form: Form, dtype: str) -> int:
     """Bytes between rows of a warp's buffer."""
-    return UNITS * form.unit_weights * OUT_BYTES[dtype] + 16
+    return BURST * form.unit_weights * OUT_BYTES[dtype] + 16
 
 
 def make_fetch(form: Form):
-    """Make the device function that starts the loads of a group."""
+    """Make the device function that starts the loads of a burst."""
     has_tails = form.has_tails
 
     @cuda.jit(device=True, inline="always")
     def fetch(sources, sizes, i):
-        """(tail, words of four units, scales of rows g and g + 8, place) of group i."""
+        """(tail, words of four units, scales of rows g and g + 8, place) of burst i."""
         weights, tails, scales = sources
-        rows, units, groups = sizes
+        rows, units, bursts = sizes
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        tile = u32(i // groups)
-        unit = u32(u32(i - tile * groups) * u32(UNITS))
+        tile = u32(i // bursts)
+        unit = u32(u32(i - tile * bursts) * u32(BURST))
         row = u32(u32(tile * u32(16)) + (lane >> u32(2)))
         under = u32(row + u32(8))
         above = load_f32(u64(scales + u64(row * u32(row < rows)) * u64(4)))
@@ -52,29 +50,29 @@ def make_fetch(form: Form):
         tail = u32(0)
         if has_tails:
             tail = load_word_if(u64(tails + (at >> u64(4)) + u64(lane) * u64(4)), u32(1))
-        first, left = u64(weights + at + u64(lane) * u64(16)), u32(units - unit)
+        first = u64(weights + at + u64(lane) * u64(16))
         w0 = load_words_if(first, u32(1))
-        w1 = load_words_if(u64(first + u64(UNIT_BYTES)), u32(left > u32(1)))
-        w2 = load_words_if(u64(first + u64(2 * UNIT_BYTES)), u32(left > u32(2)))
-        w3 = load_words_if(u64(first + u64(3 * UNIT_BYTES)), u32(left > u32(3)))
+        w1 = load_words_if(u64(first + u64(UNIT_BYTES)), u32(1))
+        w2 = load_words_if(u64(first + u64(2 * UNIT_BYTES)), u32(1))
+        w3 = load_words_if(u64(first + u64(3 * UNIT_BYTES)), u32(1))
         return tail, (w0, w1, w2, w3), (above, below), (tile, unit)
 
     return fetch
 
 
 def make_put(form: Form, dtype: str):
-    """Make the device function that decodes a group to shared memory."""
+    """Make the device function that decodes a burst to shared memory."""
     decode, scatter, size = DECODE[form], SCATTER[form, dtype], OUT_BYTES[dtype]
     pitch, piece = run_bytes(form, dtype), form.piece_weights
 
     @cuda.jit(device=True, inline="always")
-    def put(group, buffer):
-        """buffer[r, k] = value[r, k] scale[r] for the 16 rows of the group's row tile."""
-        tail, (w0, w1, w2, w3), (above, below), _ = group
+    def put(burst, buffer):
+        """buffer[r, k] = value[r, k] scale[r] for the 16 rows of the burst's row tile."""
+        tail, (w0, w1, w2, w3), (above, below), _ = burst
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         mine = u32(buffer + u32(lane >> u32(2)) * u32(pitch))
         mine = u32(mine + u32(lane & u32(3)) * u32(piece * size))
-        for u in range(UNITS):
+        for u in range(BURST):
             place = u32(mine + u32(u * 4 * piece * size))
             scatter(place, u32(place + u32(8 * pitch)), decode(w0, tail), above, below)
             w0, w1, w2 = w1, w2, w3
@@ -84,9 +82,9 @@ def make_put(form: Form, dtype: str):
 
 
 def make_write(form: Form, dtype: str):
-    """Make the device function that writes a group's rows from shared memory."""
+    """Make the device function that writes a burst's rows from shared memory."""
     size, pitch, piece = OUT_BYTES[dtype], run_bytes(form, dtype), form.piece_weights
-    run = UNITS * form.unit_weights * size // 16  # pieces of 16 bytes of a row
+    run = BURST * form.unit_weights * size // 16  # pieces of 16 bytes of a row
     turns = -(-16 * run // 32)
 
     @cuda.jit(device=True, inline="always")
@@ -110,12 +108,12 @@ def make_write(form: Form, dtype: str):
 
 
 def blocks_of(form: Form, rows: int, columns: int, warps: int) -> int:
-    """Blocks of ``warps`` warps, one group each.
+    """Blocks of ``warps`` warps, one burst each.
 
     A grid that stays and takes turns is 6 to 13 % slower on an H200; loads ahead of their turn
     and bulk copies of whole rows gain nothing.
     """
-    return -(-form.tiles(rows) * -(-form.units(columns) // UNITS) // warps)
+    return -(-form.tiles(rows) * (form.units(columns) // BURST) // warps)
 
 
 def make_dequantize(form: Form, dtype: str, *, early: bool):
@@ -136,15 +134,15 @@ def make_dequantize(form: Form, dtype: str, *, early: bool):
             start_next_grid()
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
-        groups = u32(u32(units + u32(UNITS - 1)) // u32(UNITS))
+        bursts = u32(units // u32(BURST))
         i = u32(u32(cuda.blockIdx.x) * warps + warp)
         buffer = u32(keep(shared_address(cuda.shared.array(0, u32))) + warp * u32(16 * pitch))
-        if i < u32(row_tiles * groups):
-            group = fetch((weights, tails, scales), (rows, units, groups), i)
-            put(group, buffer)
+        if i < u32(row_tiles * bursts):
+            burst = fetch((weights, tails, scales), (rows, units, bursts), i)
+            put(burst, buffer)
             cuda.syncwarp()
             if early:
                 wait_for_previous_grid()  # which may still read or write what this one writes
-            write(group[3], buffer, (out, rows, columns))
+            write(burst[3], buffer, (out, rows, columns))
 
     return dequantize

@@ -7,14 +7,13 @@ it alone reads, so that no barrier is needed. A feed is five device functions:
     state, place = start(sources, place, slice_end, span)     before all else
     tail, state = open_burst(state, sources, place, more)     shared bits of the next burst
     words, scales = take(u, state)                            its unit u
-    state, place = refill(u, state, sources, place, slice_end, more)    when u is decoded
+    state = refill(u, state, sources, place, more)            when u is decoded
     state, place = close_burst(state, place, slice_end)
 
-The stream has `make_burst_copies` instead: whole bursts, each fetched when the one before it in its
-slot has been multiplied.
+The stream has `make_burst_copies` instead, which fetch and read a burst in a given slot.
 
-``place`` is of the unit to fetch next, ``more`` whether the warp's range has it, and ``sources``
-(words, tails, scales) are this lane's addresses. Units are fetched in the order of use.
+``place`` is of the burst to fetch next, ``more`` whether the warp's range has it, and ``sources``
+(words, tails, scales) are this lane's addresses. Bursts are fetched in the order of use.
 """
 
 from numba import cuda
@@ -39,20 +38,20 @@ from cuda_kernels.walk import make_steps
 
 def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
     """Make the feed that keeps one burst under way in registers, with scales per block or not."""
-    forward, inside, pass_others = make_steps(split, team)
+    inside, onward = make_steps(split, team)
     has_tails, shift = form.has_tails, 3 + scale_units.bit_length() - 1
     one = (f32(1), f32(1))
 
     @cuda.jit(device=True, inline="always")
-    def fetch(sources, place, wanted):
-        """Start the loads of a unit: its words, and the scales of this lane's two rows in it."""
+    def fetch(u, sources, place, wanted):
+        """Start the loads of unit ``u`` of the burst at ``place``: its words, and the scales of
+        this lane's two rows in it."""
         words, _, pairs = sources
+        at = u64(place[0] + u64(u * UNIT_BYTES))
         if scale_units:
-            at = u64((place[0] >> u64(shift)) & u64(0xFFFFFFFFFFFFFFC0))
-            return load_words_if(u64(words + place[0]), wanted), load_pair_if(
-                u64(pairs + at), wanted
-            )
-        return load_words_if(u64(words + place[0]), wanted), one
+            pair = u64((at >> u64(shift)) & u64(0xFFFFFFFFFFFFFFC0))
+            return load_words_if(u64(words + at), wanted), load_pair_if(u64(pairs + pair), wanted)
+        return load_words_if(u64(words + at), wanted), one
 
     @cuda.jit(device=True, inline="always")
     def fetch_tail(sources, place, wanted):
@@ -64,15 +63,11 @@ def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
     @cuda.jit(device=True, inline="always")
     def start(sources, place, slice_end, span):
         i, end, _ = span
-        place = inside(place, slice_end)
-        tail = fetch_tail(sources, place, u32(i < end))
-        unit0 = fetch(sources, place, u32(i < end))
-        unit1, unit2, unit3 = unit0, unit0, unit0
-        for u in range(1, BURST):
-            place = forward(place, slice_end)
-            unit1, unit2, unit3 = unit2, unit3, fetch(sources, place, u32(i + u32(u) < end))
-        place = pass_others(forward(place, slice_end), slice_end)
-        return (unit0, unit1, unit2, unit3, tail), place
+        place, some = inside(place, slice_end), u32(i < end)
+        tail = fetch_tail(sources, place, some)
+        unit0, unit1 = fetch(0, sources, place, some), fetch(1, sources, place, some)
+        unit2, unit3 = fetch(2, sources, place, some), fetch(3, sources, place, some)
+        return (unit0, unit1, unit2, unit3, tail), onward(place, slice_end)
 
     @cuda.jit(device=True, inline="always")
     def open_burst(state, sources, place, more):
@@ -84,14 +79,13 @@ def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
         return state[0]
 
     @cuda.jit(device=True, inline="always")
-    def refill(u, state, sources, place, slice_end, more):
+    def refill(u, state, sources, place, more):
         _, unit1, unit2, unit3, tail = state
-        state = (unit1, unit2, unit3, fetch(sources, place, more), tail)
-        return state, forward(place, slice_end)
+        return unit1, unit2, unit3, fetch(u, sources, place, more), tail
 
     @cuda.jit(device=True, inline="always")
     def close_burst(state, place, slice_end):
-        return state, pass_others(place, slice_end)
+        return state, onward(place, slice_end)
 
     return start, open_burst, take, refill, close_burst
 
@@ -104,17 +98,15 @@ def make_burst_copies(form: Form):
     has_tails, copy_words, copy_word = form.has_tails, COPY_OWN[16], COPY_OWN[4]
 
     @cuda.jit(device=True, inline="always")
-    def fetch_burst(sources, at, unit, end, slot):
-        """Start to copy the burst at offset ``at``, those of its units before ``end``."""
+    def fetch_burst(sources, at, wanted, slot):
+        """Start to copy the burst at offset ``at`` where ``wanted``."""
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        words, tails = sources
         for u in range(BURST):
-            wanted = u32(u32(unit + u32(0 if has_tails else u)) < end)
             to = u32(slot + lane * u32(16) + u32(u * UNIT_BYTES))
-            copy_words(to, u64(words + at + u64(u * UNIT_BYTES)), wanted)
+            copy_words(to, u64(sources[0] + at + u64(u * UNIT_BYTES)), wanted)
         if has_tails:
             to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
-            copy_word(to, u64(tails + (at >> u64(4))), u32(unit < end))
+            copy_word(to, u64(sources[1] + (at >> u64(4))), wanted)
 
     @cuda.jit(device=True, inline="always")
     def tail_at(slot):
@@ -134,65 +126,48 @@ def make_burst_copies(form: Form):
 
 
 def make_ring_feed(form: Form, split: bool, team: int, depth: int):
-    """Make the feed that keeps ``depth`` bursts under way in shared memory."""
-    forward, inside, pass_others = make_steps(split, team)
-    _, tail_at, words_at = make_burst_copies(form)
-    has_tails, size, stride = form.has_tails, burst_bytes(form.group), u32(BURST * team)
-    copy_words, copy_word, wait = COPY_OWN[16], COPY_OWN[4], wait_for_all_but(depth - 1)
+    """Make the feed that keeps ``depth`` bursts under way in shared memory.
 
-    @cuda.jit(device=True, inline="always")
-    def fetch(u, sources, place, slot, wanted):
-        """Start to copy unit ``u`` of a burst."""
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        to = u32(slot + u32(u * UNIT_BYTES) + lane * u32(16))
-        copy_words(to, u64(sources[0] + place[0]), wanted)
-
-    @cuda.jit(device=True, inline="always")
-    def fetch_tail(sources, place, slot, wanted):
-        """Start to copy the shared bits of the burst at ``place``."""
-        if has_tails:
-            lane = u32(u32(cuda.threadIdx.x) & u32(31))
-            to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
-            copy_word(to, u64(sources[1] + (place[0] >> u64(4))), wanted)
+    A burst is refilled at once, since the assembler puts three idle loads before each group of
+    ``cp.async``.
+    """
+    inside, onward = make_steps(split, team)
+    fetch_burst, tail_at, words_at = make_burst_copies(form)
+    size, wait = burst_bytes(form.group), wait_for_all_but(depth - 1)
 
     @cuda.jit(device=True, inline="always")
     def start(sources, place, slice_end, span):
         i, end, ring = span
         place = inside(place, slice_end)
         for d in range(depth):
-            slot = u32(ring + u32(d * size))
-            fetch_tail(sources, place, slot, u32(i < end))
-            for u in range(BURST):
-                fetch(u, sources, place, slot, u32(u32(i + u32(u)) < end))
-                place = forward(place, slice_end)
+            some = u32(u32(i + u32(d * BURST * team)) < end)
+            fetch_burst(sources, place[0], some, u32(ring + u32(d * size)))
             end_group()
-            place, i = pass_others(place, slice_end), u32(i + stride)
+            place = onward(place, slice_end)
         return (ring, ring), place
 
     @cuda.jit(device=True, inline="always")
     def open_burst(state, sources, place, more):
-        slot = state[0]
         wait()
-        tail = tail_at(slot)
-        fetch_tail(sources, place, slot, more)
-        return tail, state
+        return tail_at(state[0]), state
 
     @cuda.jit(device=True, inline="always")
     def take(u, state):
         return words_at(u, state[0]), (f32(1), f32(1))
 
     @cuda.jit(device=True, inline="always")
-    def refill(u, state, sources, place, slice_end, more):
-        fetch(u, sources, place, state[0], more)
-        return state, forward(place, slice_end)
+    def refill(u, state, sources, place, more):
+        if u == BURST - 1:
+            fetch_burst(sources, place[0], more, state[0])
+            end_group()
+        return state
 
     @cuda.jit(device=True, inline="always")
     def close_burst(state, place, slice_end):
         slot, ring = state
-        end_group()
         slot = u32(slot + u32(size))
         if slot == u32(ring + u32(depth * size)):
             slot = ring
-        return (slot, ring), pass_others(place, slice_end)
+        return (slot, ring), onward(place, slice_end)
 
     return start, open_burst, take, refill, close_burst

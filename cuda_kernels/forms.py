@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from amssim.launch.grids import TILE_ROWS, UNIT_BYTES, unit_columns, units_of
+from amssim.launch.grids import BURST, TILE_ROWS, burst_bytes, unit_columns, units_of
 from amssim.minifloat import Minifloat
 from amssim.scheme import Scheme
 
@@ -29,13 +29,13 @@ class Form:
         name: that of the published format it was made for.
         element: the minifloat that its codes are.
         group: weights of a half-word; they share their last bit.
-        step: units that are stored together; rows are padded to whole steps.
+        has_tails: shared bits lie apart, as 32 words per burst, from the top bits.
     """
 
     name: str
     element: Minifloat
     group: int
-    step: int
+    has_tails: bool
 
     @property
     def pairs(self) -> int:
@@ -47,23 +47,13 @@ class Form:
         """Columns of a unit."""
         return unit_columns(self.group)
 
-    @property
-    def has_tails(self) -> bool:
-        """Whether shared bits lie apart, as 32 words per step, from the top bits."""
-        return self.step > 1
-
-    @property
-    def step_bytes(self) -> int:
-        """Bytes of a step of one row tile, shared bits included."""
-        return UNIT_BYTES * self.step + (128 if self.has_tails else 0)
-
     @cached_property
     def piece_weights(self) -> int:
         """Columns of a unit that one lane holds."""
         return 2 * self.pairs
 
     def units(self, columns: int) -> int:
-        """Units of a row, whole steps."""
+        """Units of a row, whole bursts."""
         return units_of(self.group, columns)
 
     def tiles(self, rows: int) -> int:
@@ -72,11 +62,11 @@ class Form:
 
     def nbytes(self, rows: int, columns: int) -> int:
         """Bytes of a matrix in this form."""
-        return self.tiles(rows) * self.units(columns) // self.step * self.step_bytes
+        return self.tiles(rows) * (self.units(columns) // BURST) * burst_bytes(self.group)
 
 
-FP4_25 = Form("fp4.25", Minifloat(2, 2), 4, 4)
-FP5_33 = Form("fp5.33", Minifloat(2, 3), 3, 1)
+FP4_25 = Form("fp4.25", Minifloat(2, 2), 4, True)
+FP5_33 = Form("fp5.33", Minifloat(2, 3), 3, False)
 FORMS = (FP4_25, FP5_33)
 
 

@@ -106,10 +106,9 @@ def make_step(form: Form, columns: int, warps: int):
     unit_bytes = 16 * form.pairs
 
     @cuda.jit(device=True, inline="always")
-    def turn(u, sums, words, tails, place, unit, x_at):
+    def turn(u, sums, words, tails, place, x_at):
         """Multiply unit ``u``; fetch its successor, one step ahead, in its place."""
-        (above, under), (at, below, end, inside) = words, place
-        more = u32(u32(unit + u32(STEP + u)) < end)
+        (above, under), (at, below, more, inside) = words, place
         top = decode(above, tail_of(u, tails[0]))
         above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
         bottom = decode(under, tail_of(u, tails[1]))
@@ -120,21 +119,21 @@ def make_step(form: Form, columns: int, warps: int):
     def step(sums, words, tails, place, unit, x_at, source, after):
         """Multiply units unit .. unit + 3 by the buffer at ``x_at``; bring the next to ``after``.
 
-        place: (address one step ahead, bytes to the lower row tile, end of the slice, inside)
+        place: (address one step ahead, bytes to the lower row tile, whether there is one, inside)
         """
         w0, w1, w2, w3 = words
         following = u32(unit + u32(STEP))
         p0 = fetch(0, source, following)
-        sums, w0 = turn(0, sums, w0, tails, place, unit, x_at)
+        sums, w0 = turn(0, sums, w0, tails, place, x_at)
         put_due(0, (p0, p0, p0, p0), source, following, after)
         p1 = fetch(1, source, following)
-        sums, w1 = turn(1, sums, w1, tails, place, unit, x_at)
+        sums, w1 = turn(1, sums, w1, tails, place, x_at)
         put_due(1, (p0, p1, p1, p1), source, following, after)
         p2 = fetch(2, source, following)
-        sums, w2 = turn(2, sums, w2, tails, place, unit, x_at)
+        sums, w2 = turn(2, sums, w2, tails, place, x_at)
         put_due(2, (p0, p1, p2, p2), source, following, after)
         p3 = fetch(3, source, following)
-        sums, w3 = turn(3, sums, w3, tails, place, unit, x_at)
+        sums, w3 = turn(3, sums, w3, tails, place, x_at)
         put_due(3, (p0, p1, p2, p3), source, following, after)
         return sums, (w0, w1, w2, w3)
 
@@ -182,7 +181,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
         words = u64(weights + u64(lane) * u64(16))
         shared_bits = u64(tails + u64(lane) * u64(4))
         tails_now = fetch_tails(shared_bits, at, below, u32(1), inside)
-        loaded = fetch_units(u64(words + at), below, unit, end, inside)
+        loaded = fetch_units(u64(words + at), below, u32(unit < end), inside)
 
         row_data = keep(shared_address(cuda.shared.array(0, u32)))
         stage_rows(scales, bias, first_row, rows, u32(block_tiles * 16), row_data)
@@ -200,7 +199,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
             at = u64(at + u64(STEP * UNIT_BYTES))
             more = u32(u32(unit + u32(STEP)) < end)
             coming = fetch_tails(shared_bits, at, below, more, inside)
-            place, x_at = (u64(words + at), below, end, inside), u32(now + lane_x)
+            place, x_at = (u64(words + at), below, more, inside), u32(now + lane_x)
             sums, loaded = step(sums, loaded, tails_now, place, unit, x_at, source, after)
             tails_now = coming
             now, after = after, now

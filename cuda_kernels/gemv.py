@@ -84,12 +84,13 @@ def make_loop(form: Form, feed, team: int, columns: int, depth: int, scale_units
     decode, add_unit = DECODE[form], make_add_unit(form, columns, scale_units)
     _, open_burst, take, refill, close_burst = feed
     leave, zeros = make_leave(team, columns), (ZEROS,) * columns
-    has_tails, unit_bytes = form.has_tails, u32(16 * form.pairs)
-    others, ahead = u32(BURST * (team - 1)), u32(BURST * team * max(1, depth))
+    unit_bytes, step = u32(16 * form.pairs), u32(BURST * team)
+    ahead = u32(BURST * team * max(1, depth))
 
     @cuda.jit(device=True, inline="always")
     def multiply_range(state, sources, place, slice_end, span, x_places, mine):
-        """Add up units i, i + 1, ... to ``end``; returns the last row tile's sums and slot."""
+        """Add up the bursts at i, i + step, ... to ``end``; returns the last row tile's sums and
+        slot."""
         i, unit, end = span
         n, (lane_x, beside) = slice_end[0], x_places
         sums = zeros
@@ -97,22 +98,17 @@ def make_loop(form: Form, feed, team: int, columns: int, depth: int, scale_units
             if unit >= n:  # the range goes on in the next row tile
                 mine, sums = leave(mine, sums)
                 unit = u32(unit - n)
-            x_now = u32(lane_x + unit * unit_bytes)
-            tail, state = open_burst(state, sources, place, u32(u32(i + ahead) < end))
+            x_now, more = u32(lane_x + unit * unit_bytes), u32(u32(i + ahead) < end)
+            tail, state = open_burst(state, sources, place, more)
             for u in range(BURST):
-                more = u32(u32(i + ahead) < end)
                 words, scales = take(u, state)
                 fragments = decode(words, tail)
-                state, place = refill(u, state, sources, place, slice_end, more)
+                state = refill(u, state, sources, place, more)
                 tail = u32((tail >> u32(4)) | (tail << u32(28)))
-                if has_tails or i < end:  # with tails, ranges are whole bursts
-                    if not has_tails and unit == n:
-                        mine, sums = leave(mine, sums)
-                        unit, x_now = u32(0), lane_x
-                    sums = add_unit(sums, fragments, x_now, beside, scales)
-                unit, x_now, i = u32(unit + u32(1)), u32(x_now + unit_bytes), u32(i + u32(1))
+                x_unit = u32(x_now + u32(u) * unit_bytes)
+                sums = add_unit(sums, fragments, x_unit, beside, scales)
             state, place = close_burst(state, place, slice_end)
-            i, unit = u32(i + others), u32(unit + others)
+            i, unit = u32(i + step), u32(unit + step)
         return sums, mine
 
     return multiply_range

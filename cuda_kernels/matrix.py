@@ -69,7 +69,7 @@ class Matrix:
         from numba import cuda
 
         form, (rows, columns) = self.form, self.shape
-        self._together = block_scales.scale_units(form, columns, self.scale_block)
+        self._together = block_scales.scale_units(form, self.scale_block)
         if self._together:
             self._step = block_scales.widest(form, rows, columns, driver.gpu(self.device))
         if not (self._together and self._step):

@@ -23,13 +23,13 @@ def make_pairs(form: Form):
         return upper, lower
 
     @cuda.jit(device=True, inline="always")
-    def fetch_units(at, below, unit, end, inside):
+    def fetch_units(at, below, wanted, inside):
         """Start the loads of four units."""
         return (
-            fetch_unit(0, at, below, u32(unit < end), inside),
-            fetch_unit(1, at, below, u32(u32(unit + u32(1)) < end), inside),
-            fetch_unit(2, at, below, u32(u32(unit + u32(2)) < end), inside),
-            fetch_unit(3, at, below, u32(u32(unit + u32(3)) < end), inside),
+            fetch_unit(0, at, below, wanted, inside),
+            fetch_unit(1, at, below, wanted, inside),
+            fetch_unit(2, at, below, wanted, inside),
+            fetch_unit(3, at, below, wanted, inside),
         )
 
     @cuda.jit(device=True, inline="always")

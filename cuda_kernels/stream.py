@@ -57,7 +57,7 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
     fetch_burst, tail_at, words_at = make_burst_copies(form)
     decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
     wait, zeros, one = wait_for_all_but(depth - 1), (ZEROS,) * columns, (f32(1), f32(1))
-    has_tails, unit_bytes, units = form.has_tails, u32(16 * form.pairs), BURST * team
+    unit_bytes, units = u32(16 * form.pairs), BURST * team
     raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
     slot_bytes, round_bytes = burst_bytes(form.group), u64(units * UNIT_BYTES)
     buffer_bytes = u32(chunk_bytes(form.group, team, columns))
@@ -73,7 +73,7 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
         """Start to copy the first ``depth`` bursts of this warp; returns the offset of the next."""
         for d in range(depth):
             slot = u32(ring + u32(d * slot_bytes))
-            fetch_burst(sources, at, u32(unit + u32(d * units)), end, slot)
+            fetch_burst(sources, at, u32(u32(unit + u32(d * units)) < end), slot)
             end_group()
             at = u64(at + round_bytes)
         return at
@@ -126,10 +126,9 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
                 for u in range(BURST):
                     fragments = decode(words_at(u, here), tail)
                     tail = u32((tail >> u32(4)) | (tail << u32(28)))
-                    if has_tails or u32(unit + u32(u)) < end:
-                        x_now = u32(x_at + u32(u) * unit_bytes)
-                        sums = add_unit(sums, fragments, x_now, beside, one)
-            fetch_burst(sources, at, u32(unit + u32(depth * units)), end, here)
+                    x_now = u32(x_at + u32(u) * unit_bytes)
+                    sums = add_unit(sums, fragments, x_now, beside, one)
+            fetch_burst(sources, at, u32(u32(unit + u32(depth * units)) < end), here)
             end_group()
             at, raw_at = u64(at + round_bytes), following(raw_at, raw_bytes)
             slot, unit = following(slot, slot_bytes), u32(unit + u32(units))
@@ -195,7 +194,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         barriers = u32(row_data + u32(most_tiles * 128))
         for i in range(STREAM_BUFFERS):
             barrier = u32(barriers + u32(i * BARRIER_BYTES))
-            make_barrier(barrier, u32(warps), u32(thread == u32(0)))
+            make_barrier(barrier, u32(32 * warps), u32(thread == u32(0)))
         first_row = u32(first_tile * u32(16))
         stage_rows(scales, bias, first_row, rows, u32(tiles * u32(16)), row_data)
         cuda.syncthreads()

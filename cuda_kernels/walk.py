@@ -1,8 +1,8 @@
 """How a warp of the GEMV walks along its units.
 
 The units of a block, row tile by row tile, are one list. Teams of warps share it evenly, each a
-contiguous range that its warps take in turns, a burst of four units at a time. A *place* is where
-a unit lies: (offset in memory, unit in the row).
+contiguous range of whole bursts, which its warps take in turns. A *place* is where a burst lies:
+(offset in memory, unit in the row).
 """
 
 from numba import cuda
@@ -50,17 +50,8 @@ def make_partition(split: bool, team: int):
 
 
 def make_steps(split: bool, team: int):
-    """Make the device functions that go from one place to another."""
-    others = u32(BURST * (team - 1))
-
-    @cuda.jit(device=True, inline="always")
-    def forward(place, slice_end):
-        """The place of the unit that comes next in the list."""
-        n, jump = slice_end
-        at, unit = u64(place[0] + u64(UNIT_BYTES)), u32(place[1] + u32(1))
-        if split and unit == n:
-            at, unit = u64(at + jump), u32(0)
-        return at, unit
+    """Make the device functions that find a warp's first place, and go on to its next burst."""
+    ahead = BURST * team
 
     @cuda.jit(device=True, inline="always")
     def inside(place, slice_end):
@@ -71,9 +62,9 @@ def make_steps(split: bool, team: int):
         return at, unit
 
     @cuda.jit(device=True, inline="always")
-    def pass_others(place, slice_end):
-        """The place after the bursts that the other warps of the team take."""
-        at = u64(place[0] + u64(others) * u64(UNIT_BYTES))
-        return inside((at, u32(place[1] + others)), slice_end)
+    def onward(place, slice_end):
+        """The place after this burst and those that the other warps of the team take."""
+        at, unit = u64(place[0] + u64(ahead * UNIT_BYTES)), u32(place[1] + u32(ahead))
+        return inside((at, unit), slice_end)
 
-    return forward, inside, pass_others
+    return inside, onward

@@ -105,13 +105,12 @@ def make_round(form: Form, columns: int, groups: int):
     decode, (_, _, tail_of) = DECODE[form], make_pairs(form)
     multiply = contract_by_warpgroup(form, columns, WARP_TILES if together else 1)
     store = store_fragments(columns * (WARP_TILES if together else 1))
-    round_units, per_unit = STEP * groups, unit_bytes(form, columns)
+    per_unit = unit_bytes(form, columns)
 
     @cuda.jit(device=True, inline="always")
-    def turn(u, sums, words, tails, place, unit, x_at):
+    def turn(u, sums, words, tails, place, x_at):
         """Multiply unit ``u``; start to load its successor, one round ahead, in its place."""
-        (above, under), (at, below, end, inside) = words, place
-        more = u32(u32(unit + u32(round_units + u)) < end)
+        (above, under), (at, below, more, inside) = words, place
         activations = u32(x_at + u32(u * per_unit))
         top = decode(above, tail_of(u, tails[0]))
         above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
@@ -127,16 +126,16 @@ def make_round(form: Form, columns: int, groups: int):
         return sums, (above, under)
 
     @cuda.jit(device=True, inline="always")
-    def multiply_round(sums, words, tails, place, unit, x_at):
-        """Multiply units unit .. unit + 3.
+    def multiply_round(sums, words, tails, place, x_at):
+        """Multiply four units.
 
-        place: (address one round ahead, bytes to the lower row tile, end of the slice, inside)
+        place: (address one round ahead, bytes to the lower row tile, whether there is one, inside)
         """
         w0, w1, w2, w3 = words
-        sums, w0 = turn(0, sums, w0, tails, place, unit, x_at)
-        sums, w1 = turn(1, sums, w1, tails, place, unit, x_at)
-        sums, w2 = turn(2, sums, w2, tails, place, unit, x_at)
-        sums, w3 = turn(3, sums, w3, tails, place, unit, x_at)
+        sums, w0 = turn(0, sums, w0, tails, place, x_at)
+        sums, w1 = turn(1, sums, w1, tails, place, x_at)
+        sums, w2 = turn(2, sums, w2, tails, place, x_at)
+        sums, w3 = turn(3, sums, w3, tails, place, x_at)
         return sums, (w0, w1, w2, w3)
 
     @cuda.jit(device=True, inline="always")
@@ -205,7 +204,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         words = u64(weights + u64(lane) * u64(16))
         shared_bits = u64(tails + u64(lane) * u64(4))
         tails_now = fetch_tails(shared_bits, at, below, u32(unit < end), inside)
-        loaded = fetch_units(u64(words + at), below, unit, end, inside)
+        loaded = fetch_units(u64(words + at), below, u32(unit < end), inside)
 
         row_data = keep(shared_address(cuda.shared.array(0, u32)))
         stage_rows(scales, bias, first_row, rows, u32(mates * WARP_TILES * 16), row_data)
@@ -226,8 +225,8 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
             at = u64(at + u64(round_units * UNIT_BYTES))
             more = u32(u32(unit + u32(round_units)) < end)
             coming = fetch_tails(shared_bits, at, below, more, inside)
-            place, x_at = (u64(words + at), below, end, inside), u32(now + x_offset)
-            sums, loaded = multiply_round(sums, loaded, tails_now, place, unit, x_at)
+            place, x_at = (u64(words + at), below, more, inside), u32(now + x_offset)
+            sums, loaded = multiply_round(sums, loaded, tails_now, place, x_at)
             tails_now = coming
             now, after = after, now
             begin, unit = u32(begin + u32(round_units)), u32(unit + u32(round_units))

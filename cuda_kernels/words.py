@@ -104,14 +104,14 @@ def pack(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
     """uint8[rows, columns] codes of the form's minifloat -> its words and tails.
 
     Returns:
-        words uint32[tiles, units, 32 lanes, 4], tails uint32[tiles, steps, 32] (empty where the
+        words uint32[tiles, units, 32 lanes, 4], tails uint32[tiles, bursts, 32] (empty where the
         form keeps shared bits in the words). Padding has code 0.
 
     >>> from cuda_kernels.forms import FP5_33
     >>> codes = np.uint8([[0b000001, 0b100001, 0b111111]])
     >>> words, tails = pack(codes, FP5_33)
     >>> words.shape, bool((unpack(words, tails, FP5_33, 1, 3) == codes).all())
-    ((1, 1, 32, 4), True)
+    ((1, 4, 32, 4), True)
     """
     rows, columns = codes.shape
     tiles, units = form.tiles(rows), form.units(columns)
@@ -132,7 +132,7 @@ def pack(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tails(shared: np.ndarray) -> np.ndarray:
-    """Shared bits [tiles, steps, unit, lane, word, half] -> uint32[tiles, steps, lane]."""
+    """Shared bits [tiles, bursts, unit, lane, word, half] -> uint32[tiles, bursts, lane]."""
     tails = np.zeros((*shared.shape[:2], 32), np.uint32)
     for unit in range(4):
         for word in range(4):

@@ -1,7 +1,8 @@
 """What a launch of each kernel looks like for given choices, and whether it fits the GPU.
 
 A *group* is the weights that share a bit in a kernel form: 4 for FP4.25, 3 for FP5.33. A *unit* is
-16 rows x 16 groups of columns, 512 bytes of words. Sizes named here are those of the kernels.
+16 rows x 16 groups of columns, 512 bytes of words; four of them along a row are a *burst*, and rows
+are padded to whole bursts. Sizes named here are those of the kernels.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import NamedTuple
 #: What `Plan.kernel` may be; 0 is no launch at all.
 GEMV, GEMM, WARPGROUP, STREAM = 1, 2, 3, 4
 TILE_ROWS, UNIT_BYTES = 16, 512
-BURST, TAIL_BYTES = 4, 128  # units that a warp of the GEMV takes at a time; FP4.25's shared bits
-STEP, WARP_TILES = 4, 2  # of the others: units between barriers, row tiles of a warp
+BURST, TAIL_BYTES = 4, 128  # units that a warp takes at a time; FP4.25's shared bits of them
+STEP, WARP_TILES = BURST, 2  # of the GEMM: units between barriers, row tiles of a warp
 STREAM_BUFFERS, BARRIER_BYTES = 3, 8  # of the stream, each buffer with a barrier
 SLOT_BYTES = 512  # the sums of a row tile and a column tile: 16 x 8 float32
 ROW_BYTES = 8 * TILE_ROWS  # scales and bias of a row tile
@@ -85,15 +86,9 @@ def unit_columns(group: int) -> int:
     return 16 * group
 
 
-def unit_step(group: int) -> int:
-    """Units that are stored together: FP4.25 keeps the shared bits of four apart."""
-    return 4 if group == 4 else 1
-
-
 def units_of(group: int, columns: int) -> int:
-    """Units of a row, whole steps."""
-    step = unit_step(group)
-    return ceil_div(columns, unit_columns(group) * step) * step
+    """Units of a row, whole bursts."""
+    return ceil_div(columns, unit_columns(group) * BURST) * BURST
 
 
 def slice_of(units: int, splits: int, step: int) -> int:
@@ -117,7 +112,7 @@ def row_stride(group: int, units: int) -> int:
 
 
 def burst_bytes(group: int) -> int:
-    """Bytes of a burst in the GEMV's ring."""
+    """Bytes of a burst, FP4.25's shared bits included."""
     return BURST * UNIT_BYTES + (TAIL_BYTES if group == 4 else 0)
 
 
@@ -179,7 +174,7 @@ def try_gemv(
     else K is better shared, or another shape better taken (H200 and H100).
     """
     tiles, x_tiles = ceil_div(rows, TILE_ROWS), column_tiles(batch)
-    n, team = slice_of(units_of(group, columns), splits, unit_step(group)), shape.team
+    n, team = slice_of(units_of(group, columns), splits, BURST), shape.team
     if n == 0 or (n < BURST * team and team > 1):
         return NO_PLAN
     teams, slot_bytes = shape.threads // 32 // team, x_tiles * SLOT_BYTES
@@ -193,9 +188,7 @@ def try_gemv(
     waves = ceil_div(tiles, clusters * most_tiles)
     blocks = min(tiles, clusters * waves)
     block_tiles = ceil_div(tiles, blocks)
-    share = ceil_div(block_tiles * n, teams)
-    if team > 1 or group == 4:
-        share = ceil_div(share, BURST) * BURST
+    share = ceil_div(block_tiles * n, teams * BURST) * BURST
     if block_tiles * n * n >= 2**32 or blocks >= 2**16:
         return NO_PLAN
     slots = max(1, running(gpu, splits) * shape.resident // splits) * splits
@@ -258,7 +251,7 @@ def try_stream(
 ) -> Plan:
     """A stream whose blocks have at most so many warps, in teams as large as fit."""
     tiles, clusters = ceil_div(rows, TILE_ROWS), running(gpu, splits) // splits
-    x_tiles, n = column_tiles(batch), slice_of(units_of(group, columns), splits, unit_step(group))
+    x_tiles, n = column_tiles(batch), slice_of(units_of(group, columns), splits, BURST)
     if n == 0 or clusters == 0 or x_tiles > 2:
         return NO_PLAN
     blocks = min(tiles, clusters * ceil_div(tiles, clusters * warps))

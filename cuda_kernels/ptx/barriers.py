@@ -1,6 +1,6 @@
 """Barriers in shared memory that count arrivals (mbarrier). PTX ISA 9.0, section 9.7.13.15.
 
-A phase of a barrier ends when as many warps as it was made for have arrived, and the next begins.
+A phase of a barrier ends when as many lanes as it was made for have arrived, and the next begins.
 Who waits names a phase by its parity: the first is 0.
 """
 
@@ -21,14 +21,10 @@ def make_barrier(address: u32, count: u32, wanted: u32):
         WARP.shared.make_barrier(int(place), int(lanes(count, np.uint32)[0]))
 
 
-@ptx(
-    "{ .reg .pred p; setp.ne.u32 p, $wanted, 0;"
-    " @p mbarrier.arrive.release.cta.shared::cta.b64 _, [$address]; }",
-    ordered=True,
-)
-def arrive(address: u32, wanted: u32):
-    """Arrive, where ``wanted``: what this lane has stored is visible to who waits."""
-    for place in np.asarray(lanes(address, np.uint32))[lanes(wanted, np.uint32) != 0]:
+@ptx("mbarrier.arrive.release.cta.shared::cta.b64 _, [$address];", ordered=True)
+def arrive(address: u32):
+    """Arrive: what this lane has stored is visible to who waits."""
+    for place in np.asarray(lanes(address, np.uint32)):
         WARP.shared.barriers[int(place)].arrive()
 
 

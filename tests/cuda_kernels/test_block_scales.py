@@ -34,7 +34,7 @@ def product_error(form, block, rows, columns, batch, plan):
     sizes = [rows, columns, batch, form.units(columns), form.tiles(rows), *plan.sizes]
     options = {"early": True, "split": plan.grid[0] > 1, "team": plan.team}
     options |= {"columns": plan.columns, "depth": plan.depth}
-    together = block_scales.scale_units(form, columns, block)
+    together = block_scales.scale_units(form, block)
     kernel = make_gemv(form, "float32", **options, scale_units=together)
     arguments = [np.uint64(p) for p in pointers] + [np.uint32(s) for s in sizes]
     run(kernel, device, plan.grid, plan.threads, arguments, plan.shared_bytes)
