@@ -51,50 +51,60 @@ TOGETHER = 4  # column tiles up to which registers hold both row tiles of a unit
 
 
 def make_supply(form: Form, columns: int, warps: int, groups: int):
-    """Make the device functions that copy a round of activations, and arrange it."""
-    put = arrange(form, columns)
+    """Make the device functions that copy a round of activations, and arrange it.
+
+    A *task* is one unit of eight rows.
+    """
+    put, per_unit = arrange(form, columns), unit_bytes(form, columns)
     unit_weights, units = form.unit_weights, STEP * groups
-    stride, pieces = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
-    turns, per_unit = tasks_of(columns, warps, groups), unit_bytes(form, columns)
-    exact = columns * units % warps == 0
+    stride, parts = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
+    turns, exact = tasks_of(columns, warps, groups), columns * units % warps == 0
     piece_bytes = 4 * form.pairs
 
     @cuda.jit(device=True, inline="always")
+    def task_of(i):
+        """(whether this warp has task i, column tile, unit)."""
+        task = u32((u32(cuda.threadIdx.x) >> u32(5)) + u32(i * warps))
+        return (
+            u32(exact or task < u32(columns * units)),
+            u32(task % u32(columns)),
+            u32(task // u32(columns)),
+        )
+
+    @cuda.jit(device=True, inline="always")
     def copy_round(source, unit, raw):
-        """Start to copy this warp's part of the round that begins at ``unit``."""
+        """Start to copy this warp's part of the round that begins at ``unit``, four rows at a time;
+        zeros past the last row and column."""
         x, x_columns, batch = source
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
+        row = u32(lane // u32(parts))
+        part = u32(lane - row * u32(parts))
+        here = u32(raw + row * u32(stride) + part * u32(16))
+        four_rows = u64(u64(8) * u64(x_columns))
         for i in range(turns):
-            task = u32(warp + u32(i * warps))
-            n, u = u32(task % u32(columns)), u32(task // u32(columns))
+            mine, n, u = task_of(i)
+            first = u32(n * u32(8) + row)
+            k = u32(u32(unit + u) * u32(unit_weights) + part * u32(8))
+            at = u64(x + u64(2) * (u64(first) * u64(x_columns) + u64(k)))
             for j in range(2):
-                c = u32(lane + u32(32 * j))
-                r = u32(c // u32(pieces))
-                part = u32(c - r * u32(pieces))
-                row = u32(n * u32(8) + r)
-                k = u32(u32(unit + u) * u32(unit_weights) + part * u32(8))
-                wanted = u32(row < batch) * u32(k < x_columns)
-                at = u64(x + u64(2) * u64(wanted) * (u64(row) * u64(x_columns) + u64(k)))
-                to = u32(raw + u32(8 * stride * i) + r * u32(stride) + part * u32(16))
-                possible = u32(c < u32(8 * pieces)) * u32(exact or task < u32(columns * units))
-                start_copy(to, at, wanted, possible)
+                wanted = u32(k < x_columns) * u32(u32(first + u32(4 * j)) < batch)
+                to = u32(here + u32((8 * i + 4 * j) * stride))
+                start_copy(to, at, wanted, u32(row < u32(4)) * mine)
+                at = u64(at + four_rows)
 
     @cuda.jit(device=True, inline="always")
     def arrange_round(raw, buffer):
         """Bring what was copied into ``buffer``, for the round after the next barrier."""
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         finish_copies()
-        mine = u32(raw + u32(lane >> u32(2)) * u32(stride) + u32(lane & u32(3)) * u32(piece_bytes))
+        piece = u32(raw + u32(lane >> u32(2)) * u32(stride) + u32(lane & u32(3)) * u32(piece_bytes))
         for i in range(turns):
-            task = u32(warp + u32(i * warps))
-            n, u = u32(task % u32(columns)), u32(task // u32(columns))
+            mine, n, u = task_of(i)
             to = u32(buffer + u * u32(per_unit) + n * u32(128) + lane * u32(4))
-            if exact or task < u32(columns * units):
-                put(u32(mine + u32(8 * stride * i)), to)
+            if exact or mine:
+                put(u32(piece + u32(8 * stride * i)), to)
         publish()
-        cuda.syncwarp()
+        cuda.syncwarp()  # lanes read what other lanes copied, and will copy over
 
     return copy_round, arrange_round
 
