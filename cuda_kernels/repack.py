@@ -6,6 +6,7 @@ Plain numba.cuda, one thread per word; what it writes equals what the CPU packs 
 import numpy as np
 from numba import cuda
 
+from amssim.launch.grids import BURST
 from amssim.layout import Layout
 from amssim.scheme import Scheme
 from cuda_kernels import words as host
@@ -66,22 +67,22 @@ def pack_425(canonical, placed, low, high, words, shape, form, widen):
 
 @cuda.jit
 def pack_tails(canonical, tails, shape, form, widen):
-    """tails[tile, step, lane]: the shared bits of the 32 groups of a lane's four units."""
+    """tails[tile, burst, lane]: the shared bits of the 32 groups of a lane's four units."""
     i = u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x)
     tile = u32(cuda.blockIdx.y)
     if i >= u32(tails.shape[1]) * u32(32):
         return
-    lane, step = i & u32(31), i >> u32(5)
+    lane, burst = i & u32(31), i >> u32(5)
     tail = u32(0)
     for number in range(32):
         unit, v, half = u32(number >> 3), u32(number >> 1) & u32(3), u32(number & 1)
         row = tile * u32(16) + (lane >> u32(2)) + u32(8) * (v & u32(1))
-        column = (step * u32(4) + unit) * u32(64) + (lane & u32(3)) * u32(16)
+        column = (burst * u32(BURST) + unit) * u32(64) + (lane & u32(3)) * u32(16)
         column += (v >> u32(1)) * u32(8) + half * u32(4)
         bit = form_code(canonical, row, column, shape, form, widen) & u32(1)
         place = (u32(8) + u32(16) * half + u32(4) * unit + v) & u32(31)
         tail |= bit << place
-    tails[tile, step, lane] = tail
+    tails[tile, burst, lane] = tail
 
 
 @cuda.jit
@@ -112,7 +113,8 @@ def pack(canonical, scheme: Scheme, form: Form, shape: tuple[int, int]):
     """Canonical words uint16[rows, half-words] on the GPU -> (words, tails) there."""
     tiles, units = form.tiles(shape[0]), form.units(shape[1])
     words = cuda.device_array((tiles, units, 32, 4), np.uint32)
-    tails = cuda.device_array((tiles, max(1, units // 4), 32), np.uint32)
+    bursts = (tiles, units // BURST) if form.has_tails else (1, 1)  # an array needs some element
+    tails = cuda.device_array((*bursts, 32), np.uint32)
     tables = tuple(cuda.to_device(t) for t in host.tables(form))
     size = tuple(np.uint32(n) for n in shape)
     widen = np.uint32(form.element.mantissa_bits - scheme.minifloat.mantissa_bits)
