@@ -58,8 +58,11 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
 
     @cuda.jit(device=True, inline="always")
     def add_up(work, target):
-        """out = the slots of each row tile, summed in the order of (slice of K, warp)."""
-        first_tile, tiles, units, slice_units, share, row_data, slots = work
+        """out = the slots of each row tile, summed in the order of (slice of K, warp).
+
+        per_share: 2^32 / units of a team's range, rounded up
+        """
+        first_tile, tiles, units, slice_units, per_share, row_data, slots = work
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         blocks = u32(cuda.gridDim.x)
@@ -72,7 +75,8 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
             r = u32(0)
             while r < blocks:
                 n = u32(min(slice_units, u32(units - r * slice_units)))
-                w, last = u32(u32(j * n) // share), u32(u32(j * n + n - u32(1)) // share)
+                w = u32((u64(u32(j * n)) * per_share) >> u64(32))
+                last = u32((u64(u32(j * n + n - u32(1))) * per_share) >> u64(32))
                 slot = u32(u32(w + j) * u32(team))
                 stop = u32(u32(last + j + u32(1)) * u32(team))
                 while slot < stop:

@@ -69,6 +69,7 @@ def make_supply(form: Form, team: int, columns: int, warps: int):
                     order_piece(
                         u32(mine + u32(8 * raw * (columns * i + column))),
                         u32(to + u32(4 * i * warps * piece_bytes + 8 * stride * column)),
+                        u32(1),
                     )
 
     @cuda.jit(device=True, inline="always")

@@ -7,7 +7,7 @@ it alone reads, so that no barrier is needed. A feed is five device functions:
     state, place = start(sources, place, slice_end, span)     before all else
     tail, state = open_burst(state, sources, place, more)     shared bits of the next burst
     words, scales = take(u, state)                            its unit u
-    state = refill(u, state, sources, place, more)            when u is decoded
+    state = refill(u, state, sources, place, more)            when u is decoded: the next is taken
     state, place = close_burst(state, place, slice_end)
 
 The stream has `make_burst_copies` instead, which fetch and read a burst in a given slot.
@@ -18,7 +18,7 @@ The stream has `make_burst_copies` instead, which fetch and read a burst in a gi
 
 from numba import cuda
 
-from amssim.launch.grids import BURST, UNIT_BYTES, burst_bytes
+from amssim.launch.grids import BURST, TAIL_BYTES, UNIT_BYTES, burst_bytes
 from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     COPY_OWN,
@@ -39,25 +39,25 @@ from cuda_kernels.walk import make_steps
 def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
     """Make the feed that keeps one burst under way in registers, with scales per block or not."""
     inside, onward = make_steps(split, team)
-    has_tails, shift = form.has_tails, 3 + scale_units.bit_length() - 1
-    one = (f32(1), f32(1))
+    has_tails, one = form.has_tails, (f32(1), f32(1))
+    pair_bytes = 64 * BURST // max(1, scale_units)  # of scales of a burst
 
     @cuda.jit(device=True, inline="always")
     def fetch(u, sources, place, wanted):
         """Start the loads of unit ``u`` of the burst at ``place``: its words, and the scales of
         this lane's two rows in it."""
         words, _, pairs = sources
-        at = u64(place[0] + u64(u * UNIT_BYTES))
+        at = u64(words + u64(place[0]) * u64(BURST * UNIT_BYTES) + u64(u * UNIT_BYTES))
         if scale_units:
-            pair = u64((at >> u64(shift)) & u64(0xFFFFFFFFFFFFFFC0))
-            return load_words_if(u64(words + at), wanted), load_pair_if(u64(pairs + pair), wanted)
-        return load_words_if(u64(words + at), wanted), one
+            pair = u64(pairs + u64(place[0]) * u64(pair_bytes) + u64(u // scale_units * 64))
+            return load_words_if(at, wanted), load_pair_if(pair, wanted)
+        return load_words_if(at, wanted), one
 
     @cuda.jit(device=True, inline="always")
     def fetch_tail(sources, place, wanted):
         """Start the load of the shared bits of the burst at ``place``."""
         if has_tails:
-            return load_word_if(u64(sources[1] + (place[0] >> u64(4))), wanted)
+            return load_word_if(u64(sources[1] + u64(place[0]) * u64(TAIL_BYTES)), wanted)
         return u32(0)
 
     @cuda.jit(device=True, inline="always")
@@ -98,15 +98,16 @@ def make_burst_copies(form: Form):
     has_tails, copy_words, copy_word = form.has_tails, COPY_OWN[16], COPY_OWN[4]
 
     @cuda.jit(device=True, inline="always")
-    def fetch_burst(sources, at, wanted, slot):
-        """Start to copy the burst at offset ``at`` where ``wanted``."""
+    def fetch_burst(sources, burst, wanted, slot):
+        """Start to copy a burst, by its number in the matrix, where ``wanted``."""
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        at = u64(sources[0] + u64(burst) * u64(BURST * UNIT_BYTES))
         for u in range(BURST):
             to = u32(slot + lane * u32(16) + u32(u * UNIT_BYTES))
-            copy_words(to, u64(sources[0] + at + u64(u * UNIT_BYTES)), wanted)
+            copy_words(to, u64(at + u64(u * UNIT_BYTES)), wanted)
         if has_tails:
             to = u32(slot + u32(BURST * UNIT_BYTES) + lane * u32(4))
-            copy_word(to, u64(sources[1] + (at >> u64(4))), wanted)
+            copy_word(to, u64(sources[1] + u64(burst) * u64(TAIL_BYTES)), wanted)
 
     @cuda.jit(device=True, inline="always")
     def tail_at(slot):
@@ -128,8 +129,8 @@ def make_burst_copies(form: Form):
 def make_ring_feed(form: Form, split: bool, team: int, depth: int):
     """Make the feed that keeps ``depth`` bursts under way in shared memory.
 
-    A burst is refilled at once, since the assembler puts three idle loads before each group of
-    ``cp.async``.
+    A burst goes to registers as a whole, and its slot is refilled at once: the assembler puts three
+    idle loads before each group of ``cp.async``.
     """
     inside, onward = make_steps(split, team)
     fetch_burst, tail_at, words_at = make_burst_copies(form)
@@ -144,30 +145,34 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int):
             fetch_burst(sources, place[0], some, u32(ring + u32(d * size)))
             end_group()
             place = onward(place, slice_end)
-        return (ring, ring), place
+        nothing = (u32(0), u32(0), u32(0), u32(0))
+        return (ring, ring, nothing, nothing, nothing, nothing), place
 
     @cuda.jit(device=True, inline="always")
     def open_burst(state, sources, place, more):
+        slot, ring = state[0], state[1]
         wait()
-        return tail_at(state[0]), state
+        tail, unit0, unit1 = tail_at(slot), words_at(0, slot), words_at(1, slot)
+        unit2, unit3 = words_at(2, slot), words_at(3, slot)
+        fetch_burst(sources, place[0], more, slot)
+        end_group()
+        return tail, (slot, ring, unit0, unit1, unit2, unit3)
 
     @cuda.jit(device=True, inline="always")
     def take(u, state):
-        return words_at(u, state[0]), (f32(1), f32(1))
+        return state[2], (f32(1), f32(1))
 
     @cuda.jit(device=True, inline="always")
     def refill(u, state, sources, place, more):
-        if u == BURST - 1:
-            fetch_burst(sources, place[0], more, state[0])
-            end_group()
-        return state
+        slot, ring, _, unit1, unit2, unit3 = state
+        return slot, ring, unit1, unit2, unit3, unit3
 
     @cuda.jit(device=True, inline="always")
     def close_burst(state, place, slice_end):
-        slot, ring = state
+        slot, ring, unit0, unit1, unit2, unit3 = state
         slot = u32(slot + u32(size))
         if slot == u32(ring + u32(depth * size)):
             slot = ring
-        return (slot, ring), onward(place, slice_end)
+        return (slot, ring, unit0, unit1, unit2, unit3), onward(place, slice_end)
 
     return start, open_burst, take, refill, close_burst

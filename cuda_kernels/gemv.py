@@ -9,7 +9,14 @@ deterministic.
 
 from numba import cuda
 
-from amssim.launch.grids import BURST, SLOT_BYTES, UNIT_BYTES, burst_bytes
+from amssim.launch.grids import (
+    AT_ONCE,
+    BURST,
+    IN_TURN,
+    SLOT_BYTES,
+    STAGED,
+    burst_bytes,
+)
 from cuda_kernels.add_up import make_add_up
 from cuda_kernels.feed import make_register_feed, make_ring_feed
 from cuda_kernels.forms import Form
@@ -34,8 +41,12 @@ from cuda_kernels.walk import make_partition
 ZEROS = (f32(0), f32(0), f32(0), f32(0))
 
 
-def make_add_unit(form: Form, columns: int, scale_units: int):
-    """Make the device function that multiplies a unit and adds it to the sums."""
+def make_add_unit(form: Form, columns: int, scale_units: int, in_turns: bool = False):
+    """Make the device function that multiplies a unit and adds it to the sums.
+
+    ``in_turns``: of two sums of the same row tile the unit adds to the first, which becomes the
+    second.
+    """
     multiply, wide = contract(form.pairs), columns == 2
 
     @cuda.jit(device=True, inline="always")
@@ -58,32 +69,44 @@ def make_add_unit(form: Form, columns: int, scale_units: int):
         if wide:
             first = add_tile(sums[0], fragments, x_at, scales)
             return first, add_tile(sums[1], fragments, u32(x_at + beside), scales)
+        if in_turns:
+            return sums[1], add_tile(sums[0], fragments, x_at, scales)
         return (add_tile(sums[0], fragments, x_at, scales),)
 
     return add_unit
 
 
-def make_leave(team: int, columns: int):
-    """Make the device function that leaves the sums of a row tile."""
-    wide, zeros = columns == 2, (ZEROS,) * columns
+def make_sums(team: int, columns: int, depth: int):
+    """Make the zero sums of a row tile, and the device function that leaves them.
+
+    In a narrow kernel with a ring, units add to two sums in turns: half as long a chain of products
+    that wait for each other. With two column tiles there are two chains as it is.
+    """
+    two, wide = columns == 1 and depth > 0, columns == 2
+    zeros = (ZEROS, ZEROS) if two or wide else (ZEROS,)
     stride = u32(team * columns * SLOT_BYTES)
 
     @cuda.jit(device=True, inline="always")
     def leave(mine, sums):
         """Put the sums of a row tile into this warp's slot, and go on to the next one's."""
-        store_shared(mine, sums[0])
+        first = sums[0]
+        if two:
+            (a0, a1, a2, a3), (b0, b1, b2, b3) = sums[0], sums[1]
+            first = (f32(a0 + b0), f32(a1 + b1), f32(a2 + b2), f32(a3 + b3))
+        store_shared(mine, first)
         if wide:
             store_shared(u32(mine + u32(SLOT_BYTES)), sums[1])
         return u32(mine + stride), zeros
 
-    return leave
+    return zeros, leave
 
 
 def make_loop(form: Form, feed, team: int, columns: int, depth: int, scale_units: int):
     """Make the device function that multiplies a warp's range."""
-    decode, add_unit = DECODE[form], make_add_unit(form, columns, scale_units)
+    zeros, leave = make_sums(team, columns, depth)
+    in_turns = columns == 1 and depth > 0
+    decode, add_unit = DECODE[form], make_add_unit(form, columns, scale_units, in_turns)
     _, open_burst, take, refill, close_burst = feed
-    leave, zeros = make_leave(team, columns), (ZEROS,) * columns
     unit_bytes, step = u32(16 * form.pairs), u32(BURST * team)
     ahead = u32(BURST * team * max(1, depth))
 
@@ -114,7 +137,7 @@ def make_loop(form: Form, feed, team: int, columns: int, depth: int, scale_units
     return multiply_range
 
 
-def make_bring(form: Form, early: bool):
+def make_bring(form: Form, early: bool, release: int):
     """Make the device function that brings what a block shares to shared memory."""
     stage, stage_rows = make_stage(form), make_stage_rows()
     unit_weights = u32(form.unit_weights)
@@ -129,9 +152,13 @@ def make_bring(form: Form, early: bool):
         stage_rows(scales, bias, u32(first_tile * u32(16)), rows, u32(tiles * u32(16)), row_data)
         if early:
             wait_for_previous_grid()
+        if early and release == IN_TURN:
+            start_next_grid()
         source = (x, columns, batch, u32(first * unit_weights))
-        stage(source, u32(n * u32(4)), shift, x_at, stride)
+        stage(source, u32(n * unit_weights), shift, x_at, stride)
         cuda.syncthreads()
+        if early and release == STAGED:
+            start_next_grid()
 
     return bring
 
@@ -144,15 +171,13 @@ def make_lane_x(form: Form, columns: int):
     def lane_x(x_at, batch, stride):
         """(address of the first column tile's, bytes from there to the second's).
 
-        Columns past the batch repeat others, and are not stored.
+        Columns past the batch repeat its last, and are not stored.
         """
-        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        lane, last = u32(u32(cuda.threadIdx.x) & u32(31)), u32(batch - u32(1))
         g = u32(lane >> u32(2))
-        row, beside = g, u32(0)
+        row, beside = u32(min(g, last)), u32(0)
         if wide:
-            beside = u32(u32(u32(8) + g % u32(batch - u32(8)) - g) * stride)
-        else:
-            row = u32(g % batch)
+            beside = u32(u32(min(u32(g + u32(8)), last) - row) * stride)
         return u32(x_at + row * stride + u32(lane & u32(3)) * lane_bytes), beside
 
     return lane_x
@@ -178,7 +203,7 @@ def make_close(dtype: str, split: bool, team: int, columns: int):
 
 
 def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, columns=1, depth=0,
-              scale_units=0, late=False):  # fmt: skip
+              scale_units=0, release=AT_ONCE):  # fmt: skip
     """Make the kernel of one form and output dtype.
 
     Args:
@@ -189,22 +214,22 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         depth: bursts in a warp's ring in shared memory, 0 for a burst in registers.
         scale_units: units that share stored scales, 0 for rows; see `cuda_kernels.block_scales`.
             They come with a burst in registers.
-        late: the next grid may start only when this one has its activations: in small layers
-            the weights that it loads would be ahead of them.
+        release: when the next grid may start. In small layers it should not at once: the weights
+            that it loads would be ahead of this one's activations.
     """
     partition, tile_of, slot_of = make_partition(split, team)
     if depth:
         feed = make_ring_feed(form, split, team, depth)
     else:
         feed = make_register_feed(form, split, team, scale_units)
-    start, leave = feed[0], make_leave(team, columns)
+    start, (_, leave) = feed[0], make_sums(team, columns, depth)
     multiply_range = make_loop(form, feed, team, columns, depth, scale_units)
-    bring, lane_x = make_bring(form, early), make_lane_x(form, columns)
+    bring, lane_x = make_bring(form, early, release), make_lane_x(form, columns)
     close = make_close(dtype, split, team, columns)
     slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form.group))
 
     def gemv(
-        weights, tails, scales, bias, x, x_scales, out, per_tile,
+        weights, tails, scales, bias, x, x_scales, out, per_tile, per_share,
         rows, columns, batch, units, row_tiles,
         cluster_tiles, full, slice_units, share, stride, shift,
     ):  # fmt: skip
@@ -215,11 +240,12 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         x_scales: float32[batch] or 0; out: dtype[batch, rows]
         cluster_tiles, full: row tiles of each of the first ``full`` clusters; others have one less
         slice_units: units of a block's slice of K
-        share: units of a team's range; per_tile: 2^32 / slice_units, rounded up
+        share: units of a team's range
+        per_tile, per_share: 2^32 / slice_units and 2^32 / share, rounded up
         stride: bytes between rows of activations in shared memory
-        shift: 2^shift is at least 4 slice_units, the pieces of a row of activations
+        shift: 2^shift is at least the runs of a row of activations (`cuda_kernels.stage`)
         """
-        if early and not late:
+        if early and release == AT_ONCE:
             start_next_grid()
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
@@ -228,21 +254,18 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         first_tile, tiles, first, n = block
         slot = slot_of(tile, place)
         # the first loads leave before anything else: weights do not depend on the grid before
-        at = u64(u64(u32(first_tile + tile)) * u64(units) + u64(u32(first + unit)))
-        at = u64(at * u64(UNIT_BYTES))
-        slice_end = (n, u64(u64(units - n) * u64(UNIT_BYTES)))
+        burst = u32(u32(u32(first_tile + tile) * units + u32(first + unit)) // u32(BURST))
+        slice_end = (n, u32(u32(units - n) // u32(BURST)))
         pairs = u64(scales + u64(row_tiles) * u64(64) + u64(lane >> u32(2)) * u64(8))
         sources = (u64(weights + u64(lane) * u64(16)), u64(tails + u64(lane) * u64(4)), pairs)
         rings = keep(shared_address(cuda.shared.array(0, u32)))
         ring = u32(rings + warp * ring_bytes)
-        state, coming = start(sources, (at, unit), slice_end, (i, end, ring))
+        state, coming = start(sources, (burst, unit), slice_end, (i, end, ring))
 
         x_at = u32(rings + (u32(cuda.blockDim.x) >> u32(5)) * ring_bytes)
         row_data = u32(x_at + batch * stride)
         slots = u32(row_data + cluster_tiles * u32(128))
         bring((scales, bias, rows), (x, columns, batch, shift, stride), block, (x_at, row_data))
-        if early and late:
-            start_next_grid()
         x_places = lane_x(x_at, batch, stride)
         mine = u32(slots + slot * u32(slot_bytes) + lane * u32(16))
         span = (i, unit, end)
@@ -251,7 +274,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
             last = slot_of(tile_of(u32(end - u32(1)), n, per_tile), place)
             while mine <= u32(slots + last * u32(slot_bytes) + lane * u32(16)):
                 mine, sums = leave(mine, sums)
-        work = (first_tile, tiles, units, slice_units, share, row_data, slots)
+        work = (first_tile, tiles, units, slice_units, per_share, row_data, slots)
         close(work, (rows, batch, x_scales, out))
 
     return gemv

@@ -16,7 +16,7 @@ from cuda_kernels.stream import make_stream
 from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 ADDRESS, COUNT = "uint64", "uint32"
-GEMV = (ADDRESS,) * 8 + (COUNT,) * 11
+GEMV = (ADDRESS,) * 9 + (COUNT,) * 11
 GEMM = (ADDRESS,) * 7 + (COUNT,) * 6
 WARPGROUP = (ADDRESS,) * 7 + (COUNT,) * 7
 STREAM = (ADDRESS,) * 7 + (COUNT,) * 7
@@ -42,12 +42,12 @@ def _load(device: int, make, form: Form | None, dtype: str, options: dict, signa
 @lru_cache
 def gemv(
     device: int, form: Form, dtype: str,
-    threads: int, resident: int, team: int, columns: int, depth: int, split: bool, late: bool,
+    threads: int, resident: int, team: int, columns: int, depth: int, split: bool, release: int,
     scale_units: int = 0,
 ):  # fmt: skip
     """The loaded kernel of `cuda_kernels.gemv`."""
     options = {"team": team, "columns": columns, "depth": depth, "scale_units": scale_units}
-    options |= {"early": gpu(device).hopper, "split": split, "late": late}
+    options |= {"early": gpu(device).hopper, "split": split, "release": release}
     return _load(device, make_gemv, form, dtype, options, GEMV, (threads, resident))
 
 

@@ -44,24 +44,27 @@ class GemvLaunch:
     shared_bytes: int
     columns: int
     depth: int
-    late: bool
+    release: int
+    shift: int
 
     @property
-    def options(self) -> tuple[int, int, int, int, int, bool, bool]:
-        """What the kernel is compiled for: threads, resident, team, columns, depth, split, late."""
+    def options(self) -> tuple[int, int, int, int, int, bool, int]:
+        """What the kernel is compiled for: threads, resident, team, columns, depth, split,
+        release."""
         shape = (self.threads, self.resident, self.team, self.columns, self.depth)
-        return (*shape, self.grid[0] > 1, self.late)
+        return (*shape, self.grid[0] > 1, self.release)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The kernel's last arguments."""
-        shift = (4 * self.slice_units - 1).bit_length()
-        return (self.cluster_tiles, self.full, self.slice_units, self.share, self.stride, shift)
+        return (
+            self.cluster_tiles, self.full, self.slice_units, self.share, self.stride, self.shift
+        )  # fmt: skip
 
     @property
-    def per_tile(self) -> int:
-        """2^32 / slice_units, rounded up: the kernel divides by multiplying."""
-        return -(-(2**32) // self.slice_units)
+    def reciprocals(self) -> tuple[int, int]:
+        """2^32 / slice_units and 2^32 / share, rounded up: the kernel divides by multiplying."""
+        return -(-(2**32) // self.slice_units), -(-(2**32) // self.share)
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,11 @@ def launch_of(found: Plan, form: Form, rows: int):
         tiles = found.block_tiles
         return WarpgroupLaunch(columns, found.warps, found.groups, grid, n, tiles, shared)
     share = found.units // (found.warps // found.team)
+    runs = grids.ceil_div(n * form.unit_weights, grids.run_columns(form.group))
     return GemvLaunch(
         32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n, share,
-        grids.row_stride(form.group, n), shared, columns, found.depth, found.late,
+        grids.row_stride(form.group, n), shared, columns, found.depth, found.release,
+        (runs - 1).bit_length(),
     )  # fmt: skip
 
 

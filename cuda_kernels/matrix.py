@@ -203,7 +203,7 @@ class Matrix:
         if isinstance(found, GemvLaunch):
             function = kernels.gemv(self.device, form, dtype, *found.options, self._together)
             launch = Launch(function, found.grid, found.threads, **shared)
-            launch.set(*pointers, 0, 0, 0, found.per_tile, *sizes, *found.sizes)
+            launch.set(*pointers, 0, 0, 0, *found.reciprocals, *sizes, *found.sizes)
         elif isinstance(found, GemmLaunch):
             function = kernels.gemm(self.device, form, dtype, found.columns, found.warps, split)
             launch = Launch(function, found.grid, 32 * found.warps, **shared)

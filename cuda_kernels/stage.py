@@ -2,61 +2,77 @@
 
 from numba import cuda
 
+from amssim.launch.grids import run_columns
 from cuda_kernels.forms import Form
-from cuda_kernels.ptx import LOAD_PIECE, STORE_PIECE, f32, load_f32, store_shared_f32, u32, u64
+from cuda_kernels.ptx import (
+    ORDER_PIECE,
+    f32,
+    finish_copies,
+    load_f32,
+    start_copy,
+    store_shared_f32,
+    u32,
+    u64,
+)
 
 
 def make_stage(form: Form):
-    """Make the device function that brings a slice of the activations to shared memory."""
-    load_piece, store_piece = LOAD_PIECE[form], STORE_PIECE[form]
-    piece_weights, piece_bytes = form.piece_weights, 4 * form.pairs
+    """Make the device function that brings a slice of the activations to shared memory.
+
+    A warp brings *runs* of columns. Lanes copy 16 bytes side by side and put whole pieces in order
+    when all have come: a lane that loaded its pieces itself would read each sector of memory two
+    times (FP4.25) or three.
+    """
+    order_piece, piece_weights = ORDER_PIECE[form], form.piece_weights
+    columns_of_run = run_columns(form.group)
+    copies, pieces = columns_of_run // 256, columns_of_run // piece_weights // 32  # per lane
 
     @cuda.jit(device=True, inline="always")
-    def piece_of(i, source, pieces, shift, stride):
-        """(global address, valid columns, place in shared memory, wanted) of piece i."""
-        x, columns, batch, first_column = source
+    def run_of(i, at, stride, shift):
+        """(row, first column, its address in shared memory) of run i."""
         row = u32(i >> shift)
-        part = u32(i - (row << shift))
-        k = u32(first_column + part * u32(piece_weights))
-        wanted = u32(row < batch) * u32(part < pieces)
-        address = u64(x + u64(2) * (u64(row) * u64(columns) + u64(k)))
-        return (
-            address,
-            u32(u32(columns - k) * wanted),
-            u32(row * stride + part * u32(piece_bytes)),
-            wanted,
-        )
+        first = u32(u32(i - (row << shift)) * u32(columns_of_run))
+        return row, first, u32(at + row * stride + first * u32(2))
 
     @cuda.jit(device=True, inline="always")
-    def stage(source, pieces, shift, at, stride):
-        """shared[n] = x[n, first_column:], zero past the end.
+    def copy_run(run, source, length):
+        """Start to copy a run as it is in memory, zeros past the last column."""
+        (x, columns, _, first_column), (row, first, to) = source, run
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        for i in range(copies):
+            k = u32(first + lane * u32(8) + u32(256 * i))
+            column = u32(first_column + k)
+            here = u64(x + u64(2) * (u64(row) * u64(columns) + u64(column)))
+            there = u32(to + lane * u32(16) + u32(512 * i))
+            start_copy(there, here, u32(column < columns), u32(k < length))
 
-        source: (x, columns, batch, first_column); a row is ``pieces`` long, counted in steps of
-        2^shift to spare a division. Four pieces per thread are in flight at a time.
+    @cuda.jit(device=True, inline="always")
+    def order_run(run, length):
+        """Put the pieces of a run in order, each where it is."""
+        _, first, at = run
+        lane = u32(u32(cuda.threadIdx.x) & u32(31))
+        for i in range(pieces):
+            piece = u32(lane + u32(32 * i))
+            here = u32(at + piece * u32(2 * piece_weights))
+            order_piece(here, here, u32(u32(first + piece * u32(piece_weights)) < length))
+
+    @cuda.jit(device=True, inline="always")
+    def stage(source, length, shift, at, stride):
+        """shared[n] = x[n, first_column:][:length] in pair order, zero past the last column.
+
+        source: (x, columns, batch, first_column); a row is counted as 2^shift runs to spare a
+        division. All copies that this warp has started, of weights too, have then ended.
         """
-        threads, total = u32(cuda.blockDim.x), u32(source[2] << shift)
-        i = u32(cuda.threadIdx.x)
-        base = u32(0)
-        while u32(base + u32(3) * threads) < total:
-            from0, valid0, to0, wanted0 = piece_of(i, source, pieces, shift, stride)
-            from1, valid1, to1, wanted1 = piece_of(u32(i + threads), source, pieces, shift, stride)
-            from2, valid2, to2, wanted2 = piece_of(
-                u32(i + u32(2) * threads), source, pieces, shift, stride
-            )
-            from3, valid3, to3, wanted3 = piece_of(
-                u32(i + u32(3) * threads), source, pieces, shift, stride
-            )
-            piece0, piece1 = load_piece(from0, valid0), load_piece(from1, valid1)
-            piece2, piece3 = load_piece(from2, valid2), load_piece(from3, valid3)
-            store_piece(u32(at + to0), piece0, wanted0)
-            store_piece(u32(at + to1), piece1, wanted1)
-            store_piece(u32(at + to2), piece2, wanted2)
-            store_piece(u32(at + to3), piece3, wanted3)
-            base, i = u32(base + u32(4) * threads), u32(i + u32(4) * threads)
-        while base < total:
-            from0, valid0, to0, wanted0 = piece_of(i, source, pieces, shift, stride)
-            store_piece(u32(at + to0), load_piece(from0, valid0), wanted0)
-            base, i = u32(base + threads), u32(i + threads)
+        warps, total = u32(u32(cuda.blockDim.x) >> u32(5)), u32(source[2] << shift)
+        i = u32(u32(cuda.threadIdx.x) >> u32(5))
+        while i < total:
+            copy_run(run_of(i, at, stride, shift), source, length)
+            i = u32(i + warps)
+        finish_copies()
+        i = u32(u32(cuda.threadIdx.x) >> u32(5))
+        while i < total:
+            order_run(run_of(i, at, stride, shift), length)
+            i = u32(i + warps)
 
     return stage
 

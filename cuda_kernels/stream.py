@@ -18,7 +18,6 @@ from amssim.launch.grids import (
     BURST,
     SLOT_BYTES,
     STREAM_BUFFERS,
-    UNIT_BYTES,
     burst_bytes,
     chunk_bytes,
     raw_bytes_of_warp,
@@ -59,7 +58,7 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
     wait, zeros, one = wait_for_all_but(depth - 1), (ZEROS,) * columns, (f32(1), f32(1))
     unit_bytes, units = u32(16 * form.pairs), BURST * team
     raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
-    slot_bytes, round_bytes = burst_bytes(form.group), u64(units * UNIT_BYTES)
+    slot_bytes = burst_bytes(form.group)
     buffer_bytes = u32(chunk_bytes(form.group, team, columns))
 
     @cuda.jit(device=True, inline="always")
@@ -69,14 +68,14 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
         return u32(place * u32(place < u32(depth * size)))
 
     @cuda.jit(device=True, inline="always")
-    def start_weights(sources, at, unit, end, ring):
-        """Start to copy the first ``depth`` bursts of this warp; returns the offset of the next."""
+    def start_weights(sources, burst, unit, end, ring):
+        """Start to copy the first ``depth`` bursts of this warp; returns the number of the next."""
         for d in range(depth):
             slot = u32(ring + u32(d * slot_bytes))
-            fetch_burst(sources, at, u32(u32(unit + u32(d * units)) < end), slot)
+            fetch_burst(sources, burst, u32(u32(unit + u32(d * units)) < end), slot)
             end_group()
-            at = u64(at + round_bytes)
-        return at
+            burst = u32(burst + u32(team))
+        return burst
 
     @cuda.jit(device=True, inline="always")
     def start_activations(source, first, n, raw, buffers, barriers):
@@ -93,10 +92,10 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
         return now, lane_part, following(u32(0), raw_bytes)
 
     @cuda.jit(device=True, inline="always")
-    def multiply_rounds(sources, at, turns, x_places, source, ready, rings):
+    def multiply_rounds(sources, burst, turns, x_places, source, ready, rings):
         """Sums of this warp over its turns: units unit, unit + 4 team, ... before ``end``.
 
-        at: the offset of the first burst that is not on its way
+        burst: the number of the first burst that is not on its way
         turns: (unit, end, units of the slice)
         ready: what `start_activations` has returned
         rings: the warp's weights, its raw activations; the buffers and their barriers
@@ -128,9 +127,9 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
                     tail = u32((tail >> u32(4)) | (tail << u32(28)))
                     x_now = u32(x_at + u32(u) * unit_bytes)
                     sums = add_unit(sums, fragments, x_now, beside, one)
-            fetch_burst(sources, at, u32(u32(unit + u32(depth * units)) < end), here)
+            fetch_burst(sources, burst, u32(u32(unit + u32(depth * units)) < end), here)
             end_group()
-            at, raw_at = u64(at + round_bytes), following(raw_at, raw_bytes)
+            burst, raw_at = u32(burst + u32(team)), following(raw_at, raw_bytes)
             slot, unit = following(slot, slot_bytes), u32(unit + u32(units))
             done = u32(done + u32(units))
         return sums
@@ -183,11 +182,11 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         n = u32(min(slice_units, u32(units - first)))
         unit, end = u32(mate * u32(BURST)), u32(n * u32(number < tiles))
         # the first loads leave before anything else: weights do not depend on the grid before
-        at = u64(u64(u32(first_tile + number)) * u64(units) + u64(u32(first + unit)))
+        burst = u32(u32(u32(first_tile + number) * units + u32(first + unit)) // u32(BURST))
         sources = (u64(weights + u64(lane) * u64(16)), u64(tails + u64(lane) * u64(4)))
         base = keep(shared_address(cuda.shared.array(0, u32)))
         ring = u32(base + warp * u32(ring_bytes))
-        at = start_weights(sources, u64(at * u64(UNIT_BYTES)), unit, end, ring)
+        burst = start_weights(sources, burst, unit, end, ring)
 
         raw = u32(base + u32(warps * ring_bytes) + warp * u32(raw_bytes))
         buffers, row_data = u32(base + u32(buffers_at)), u32(base + u32(rows_at))
@@ -204,7 +203,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         lane_at, beside = lane_x(buffers, batch, u32(stride))
         x_places, turns = (u32(lane_at + mate * u32(mate_bytes)), beside), (unit, end, n)
         rings = (ring, raw, buffers, barriers)
-        sums = multiply_rounds(sources, at, turns, x_places, source, ready, rings)
+        sums = multiply_rounds(sources, burst, turns, x_places, source, ready, rings)
 
         finish_copies()  # sums take the place of weights
         store_shared(u32(ring + lane * u32(16)), sums[0])

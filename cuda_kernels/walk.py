@@ -2,12 +2,12 @@
 
 The units of a block, row tile by row tile, are one list. Teams of warps share it evenly, each a
 contiguous range of whole bursts, which its warps take in turns. A *place* is where a burst lies:
-(offset in memory, unit in the row).
+(its number in the matrix, unit in the row).
 """
 
 from numba import cuda
 
-from amssim.launch.grids import BURST, UNIT_BYTES
+from amssim.launch.grids import BURST
 from cuda_kernels.ptx import u32, u64
 
 
@@ -50,21 +50,22 @@ def make_partition(split: bool, team: int):
 
 
 def make_steps(split: bool, team: int):
-    """Make the device functions that find a warp's first place, and go on to its next burst."""
-    ahead = BURST * team
+    """Make the device functions that find a warp's first place, and go on to its next burst.
+
+    ``slice_end`` is (units of a row in the slice, bursts from there to the next row's slice).
+    """
 
     @cuda.jit(device=True, inline="always")
     def inside(place, slice_end):
         """The same place, counted in the row tile that it lies in."""
-        at, unit = place
+        burst, unit = place
         if split and unit >= slice_end[0]:
-            at, unit = u64(at + slice_end[1]), u32(unit - slice_end[0])
-        return at, unit
+            burst, unit = u32(burst + slice_end[1]), u32(unit - slice_end[0])
+        return burst, unit
 
     @cuda.jit(device=True, inline="always")
     def onward(place, slice_end):
         """The place after this burst and those that the other warps of the team take."""
-        at, unit = u64(place[0] + u64(ahead * UNIT_BYTES)), u32(place[1] + u32(ahead))
-        return inside((at, unit), slice_end)
+        return inside((u32(place[0] + u32(team)), u32(place[1] + u32(BURST * team))), slice_end)
 
     return inside, onward

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 #: What `Plan.kernel` may be; 0 is no launch at all.
 GEMV, GEMM, WARPGROUP, STREAM = 1, 2, 3, 4
+#: When a GEMV lets the next grid start: at once, when the grid ahead of it has ended, or when its
+#: activations are in shared memory.
+AT_ONCE, IN_TURN, STAGED = 0, 1, 2
 TILE_ROWS, UNIT_BYTES = 16, 512
 BURST, TAIL_BYTES = 4, 128  # units that a warp takes at a time; FP4.25's shared bits of them
 STEP, WARP_TILES = BURST, 2  # of the GEMM: units between barriers, row tiles of a warp
@@ -37,7 +40,7 @@ class Shape(NamedTuple):
     blocks: int  # blocks of a grid for each multiprocessor
     team: int  # warps that take turns
     depth: int  # bursts in a ring in shared memory, 0 for one burst in registers
-    late: bool  # whether the next grid may start only when this one has its activations
+    release: int  # when the next grid may start: AT_ONCE, IN_TURN or STAGED
 
 
 class Plan(NamedTuple):
@@ -59,10 +62,10 @@ class Plan(NamedTuple):
     resident: int
     team: int
     depth: int
-    late: bool
+    release: int
 
 
-NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0, False)
+NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0, AT_ONCE)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -116,13 +119,19 @@ def burst_bytes(group: int) -> int:
     return BURST * UNIT_BYTES + (TAIL_BYTES if group == 4 else 0)
 
 
+def run_columns(group: int) -> int:
+    """Columns of activations that a warp of the GEMV brings at a time, 16 bytes per lane and load:
+    whole pieces of 16 or 12 columns for each lane."""
+    return 512 if group == 4 else 768
+
+
 def buffer_bytes(group: int, tiles: int) -> int:
     """Bytes of one of the GEMM's two buffers of activations, for ``tiles`` column tiles."""
     return 8 * tiles * row_stride(group, STEP)
 
 
 def raw_stride(group: int) -> int:
-    """Bytes between rows of activations as a warpgroup copies them, without bank conflicts."""
+    """Bytes between rows of activations as they are copied, without bank conflicts."""
     return 2 * unit_columns(group) + (16 if group == 4 else 0)
 
 
@@ -189,7 +198,7 @@ def try_gemv(
     blocks = min(tiles, clusters * waves)
     block_tiles = ceil_div(tiles, blocks)
     share = ceil_div(block_tiles * n, teams * BURST) * BURST
-    if block_tiles * n * n >= 2**32 or blocks >= 2**16:
+    if block_tiles * n * max(n, share) >= 2**32 or blocks >= 2**16:
         return NO_PLAN
     slots = max(1, running(gpu, splits) * shape.resident // splits) * splits
     loads, units = BURST * max(1, shape.depth), share * teams
@@ -197,7 +206,7 @@ def try_gemv(
     shared = fixed_bytes + block_tiles * (ROW_BYTES + team * slot_bytes)
     return Plan(
         GEMV, splits, blocks, shape.threads // 32, slots, units, n, 8 * x_tiles, loads, good,
-        shared, block_tiles, 1, shape.resident, team, shape.depth, shape.late,
+        shared, block_tiles, 1, shape.resident, team, shape.depth, shape.release,
     )  # fmt: skip
 
 
@@ -217,7 +226,7 @@ def try_gemm(
         return NO_PLAN
     return Plan(
         GEMM, splits, blocks, warps, slots, block_tiles * n, n, 8 * tiles, 2 * STEP, False,
-        shared, block_tiles, 1, 1, 1, 0, False,
+        shared, block_tiles, 1, 1, 1, 0, AT_ONCE,
     )  # fmt: skip
 
 
@@ -242,7 +251,7 @@ def try_warpgroup(
     units, slots = most * ceil_div(n, round_units) * round_units, running(gpu, splits)
     return Plan(
         WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP, False,
-        shared, block_tiles, groups, 1, 1, 0, False,
+        shared, block_tiles, groups, 1, 1, 0, AT_ONCE,
     )  # fmt: skip
 
 
@@ -267,5 +276,5 @@ def try_stream(
     units = ceil_div(n, BURST * team) * BURST * warps
     return Plan(
         STREAM, splits, blocks, warps, slots, units, n, 8 * x_tiles, BURST * depth, False,
-        shared, block_tiles, 1, 1, team, depth, False,
+        shared, block_tiles, 1, 1, team, depth, AT_ONCE,
     )  # fmt: skip

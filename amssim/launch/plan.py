@@ -7,7 +7,10 @@ The rules and costs are fits to measurements on an H200, and on an H100 where it
 from __future__ import annotations
 
 from amssim.launch.grids import (
+    AT_ONCE,
+    IN_TURN,
     NO_PLAN,
+    STAGED,
     STEP,
     TILE_ROWS,
     Gpu,
@@ -23,20 +26,21 @@ from amssim.launch.grids import (
 )
 
 GEMV_BATCH, GEMM_BATCH = 16, 64
-#: Block shapes of the GEMV.
-ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0, late=False)
-TWO = Shape(threads=512, resident=2, blocks=2, team=1, depth=0, late=False)
-WIDE = Shape(threads=1024, resident=1, blocks=1, team=1, depth=0, late=False)
-WIDE_IN_TEAMS = Shape(threads=1024, resident=1, blocks=1, team=4, depth=0, late=False)
-TWO_RINGS = Shape(threads=512, resident=2, blocks=2, team=4, depth=2, late=False)
-RING = Shape(threads=512, resident=1, blocks=1, team=1, depth=3, late=False)
+#: Block shapes of the GEMV. Weights in registers:
+ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0, release=AT_ONCE)
+TWO = Shape(threads=512, resident=2, blocks=2, team=1, depth=0, release=AT_ONCE)
+WIDE = Shape(threads=1024, resident=1, blocks=1, team=1, depth=0, release=AT_ONCE)
+#: In a ring in shared memory:
+RING = Shape(threads=512, resident=1, blocks=1, team=1, depth=3, release=AT_ONCE)
+WIDE_RING = Shape(threads=1024, resident=1, blocks=1, team=1, depth=2, release=AT_ONCE)
+TWO_RINGS = Shape(threads=512, resident=2, blocks=2, team=1, depth=2, release=AT_ONCE)
+TWO_RINGS_IN_TEAMS = Shape(threads=512, resident=2, blocks=2, team=4, depth=2, release=AT_ONCE)
 #: One block per multiprocessor, with room for one of the next grid, which starts to load early.
-PAIRED_RING = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, late=False)
-#: The same for small layers: the next grid's loads are not to delay this one's activations.
-LATE = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, late=True)
-LATE_LARGE = Shape(threads=640, resident=2, blocks=1, team=1, depth=2, late=True)
-LATE_SMALL = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, late=True)
-LATE_DEEP = Shape(threads=256, resident=2, blocks=1, team=1, depth=4, late=True)
+PAIRED = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, release=AT_ONCE)
+PAIRED_IN_TURN = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, release=IN_TURN)
+MIDDLE = Shape(threads=384, resident=2, blocks=1, team=1, depth=3, release=STAGED)
+SMALL = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, release=STAGED)
+SMALL_IN_TURN = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, release=IN_TURN)
 #: Most warps of the stream's blocks, and where teams of two would leave half of them out.
 STREAM_WARPS, STREAM_MOST_WARPS, STREAM_DEPTH = 16, 20, 2
 #: Warps of a block of the GEMM, and with 64 columns; (warps, groups) of the warpgroups.
@@ -76,7 +80,7 @@ def better_by_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) 
         return columns >= 5120 and tiles <= 16
     if batch > 8:
         return 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8)
-    return (columns >= 5120 and tiles <= 8) or 16384 <= rows <= 32768
+    return columns > (16000 if batch <= 4 else 12000) and tiles <= 16
 
 
 def stream_tiles(gpu: Gpu, rows: int) -> int:
@@ -99,21 +103,18 @@ def better_by_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: in
         return rows >= 4096
     if rows * columns < 2**27 or rows < 8192:
         return False
-    if batch > 8:
-        return group == 3 or columns > 8192
-    return columns > (20000 if group == 4 else 16000)
+    if group == 3:
+        return columns > 16000
+    return columns > (8192 if batch > 8 else 20000)
 
 
 def better_by_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
-    """Whether staging all activations in every block costs more than sharing K.
-
-    FP5.33's pieces of 24 bytes are slower to stage than FP4.25's of 32.
-    """
+    """Whether staging all activations in every block costs more than sharing K."""
     if gpu.capability < 90 or batch <= 4:
         return batch > 8
-    if batch > 8:
-        return group == 3 or rows < 8192 or columns > 8192
-    return columns > 20000 if group == 4 else not 16384 < rows <= 32768
+    if group == 4:
+        return (rows < 8192 or columns > 8192) if batch > 8 else columns > 20000
+    return (rows < 28672 or columns > 6000) if batch > 8 else columns > 6000
 
 
 def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
@@ -132,23 +133,24 @@ def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan
 
 def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tuple:
     """Block shapes in the order of preference, four of them; the last may come again."""
-    tiles, long = ceil_div(rows, TILE_ROWS), columns > 16000
+    tiles, long = ceil_div(rows, TILE_ROWS), columns > 20000
     if batch > 2:
-        few = tiles <= 8 * gpu.sms and not (long and tiles >= 512)
-        narrow = group == 4 and (few or batch > 8)
-        return (ONE, WIDE, WIDE, WIDE) if narrow else (WIDE, ONE, ONE, ONE)
+        narrow = group == 4 if batch > 8 else rows * columns < 2**25
+        if narrow:
+            return ONE, WIDE, WIDE, WIDE
+        return (RING, WIDE, ONE, ONE) if batch <= 8 else (WIDE, ONE, ONE, ONE)
     slots = 2 * gpu.sms
     if rows * columns < 2**25:
-        few = tiles <= slots
         if group == 4:
-            return (LATE_SMALL if few else LATE_DEEP), ONE, WIDE, ONE
-        return (LATE if few else LATE_LARGE), TWO, WIDE, ONE
+            return (SMALL_IN_TURN if tiles <= slots else SMALL), ONE, WIDE, ONE
+        return (PAIRED_IN_TURN if tiles <= slots else MIDDLE), TWO, WIDE, ONE
     if group == 4:
-        paired = LATE if tiles <= slots else PAIRED_RING
-        return (RING, ONE, WIDE, WIDE) if long else (paired, RING, ONE, WIDE)
-    if long or tiles < 0.9 * slots * ceil_div(tiles, slots):  # pairs of blocks would be uneven
-        return WIDE_IN_TEAMS if long else WIDE, ONE, ONE, ONE
-    return (TWO_RINGS, TWO, WIDE, ONE) if tiles >= 1000 else (TWO, WIDE, ONE, ONE)
+        large = RING if long or batch == 2 else PAIRED
+        return (MIDDLE if rows * columns < 2**26 else large), RING, ONE, WIDE
+    if long:
+        return WIDE_RING, WIDE, ONE, ONE
+    in_teams = batch == 1 and (tiles <= slots or tiles >= 1000)
+    return (TWO_RINGS_IN_TEAMS if in_teams else TWO_RINGS), RING, WIDE, ONE
 
 
 def best_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:

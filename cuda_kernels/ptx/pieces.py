@@ -92,24 +92,25 @@ def _store(form: Form):
 def _order(form: Form):
     width = 4 if form.group == 4 else 2
     names = [f"{name}{q}" for name in "ap" for q in range(form.pairs)]
-    lines = [f"{{ .reg .b32 {', '.join(names)};"]
+    lines = [f"{{ .reg .b32 {', '.join(names)}; .reg .pred p; setp.ne.u32 p, $wanted, 0;"]
     for q in range(0, form.pairs, width):
         block = ", ".join(f"a{q + i}" for i in range(width))
-        lines.append(f"ld.shared.v{width}.u32 {{{block}}}, [$source + {4 * q}];")
+        lines.append(f"@p ld.shared.v{width}.u32 {{{block}}}, [$source + {4 * q}];")
     lines += [text.format(f"p{q}") for q, text in enumerate(order_text(form, "a"))]
     for q in range(0, form.pairs, width):
         block = ", ".join(f"p{q + i}" for i in range(width))
-        lines.append(f"st.shared.v{width}.u32 [$to + {4 * q}], {{{block}}};")
+        lines.append(f"@p st.shared.v{width}.u32 [$to + {4 * q}], {{{block}}};")
 
     @ptx("\n\t".join(lines) + " }", ordered=True)
-    def order_piece(source: u32, to: u32):
-        """A piece in column order at ``source`` in shared memory -> in pair order at ``to``."""
-        piece = ()
+    def order_piece(source: u32, to: u32, wanted: u32):
+        """A piece in column order at ``source`` in shared memory -> in pair order at ``to``, where
+        ``wanted``."""
+        active, piece = lanes(wanted, np.uint32) != 0, ()
         for q in range(0, form.pairs, width):
-            piece += WARP.shared.load(source + np.uint32(4 * q), width)
+            piece += WARP.shared.load(source + np.uint32(4 * q), width, active=active)
         registers = in_pair_order(form, piece)
         for q in range(0, form.pairs, width):
-            WARP.shared.store(to + np.uint32(4 * q), registers[q : q + width])
+            WARP.shared.store(to + np.uint32(4 * q), registers[q : q + width], active=active)
 
     return order_piece
 

@@ -45,9 +45,9 @@ class Case:
         split = plan.grid[0] > 1
         if isinstance(plan, GemvLaunch):
             options = {"team": plan.team, "columns": plan.columns, "depth": plan.depth}
-            options["late"] = plan.late
+            options["release"] = plan.release
             kernel = make_gemv(self.form, dtype, early=early, split=split, **options)
-            pointers.append(plan.per_tile)
+            pointers += plan.reciprocals
             sizes += plan.sizes
             threads = plan.threads
         elif isinstance(plan, StreamLaunch):

@@ -30,7 +30,7 @@ def product_error(form, block, rows, columns, batch, plan):
     arranged = block_scales.arrange(scales, form, columns, block)
     arrays = [*words.pack(codes, form), arranged, bias, x]
     out = device.put(np.full((batch, rows), np.nan, np.float32))
-    pointers = [*(device.put(a) for a in arrays), 0, out, plan.per_tile]
+    pointers = [*(device.put(a) for a in arrays), 0, out, *plan.reciprocals]
     sizes = [rows, columns, batch, form.units(columns), form.tiles(rows), *plan.sizes]
     options = {"early": True, "split": plan.grid[0] > 1, "team": plan.team}
     options |= {"columns": plan.columns, "depth": plan.depth}

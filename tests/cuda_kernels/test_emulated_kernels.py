@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
+from amssim.launch.grids import STAGED
 from amssim.launch.plan import ONE
 from cuda_kernels import words
 from cuda_kernels.dequantize import blocks_of, make_dequantize, run_bytes
@@ -33,7 +34,7 @@ def test_gemv_of_every_batch(form, batch):
 @pytest.mark.parametrize("shape", [(40, 520), (15, 48)])
 def test_gemv_whose_successor_starts_late(form, shape):
     case = Case(form, *shape, 2)
-    assert case.error(gemv_launch(case, depth=2, late=True)) < EXACT_ENOUGH
+    assert case.error(gemv_launch(case, depth=2, release=STAGED)) < EXACT_ENOUGH
 
 
 @each_form

@@ -40,8 +40,10 @@ def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
         teams = found.threads // 32 // found.team
         assert teams * found.share >= found.cluster_tiles * found.slice_units
         most = found.cluster_tiles * found.slice_units
-        for i in (0, most - 1):
-            assert i * found.per_tile >> 32 == i // found.slice_units
+        per_tile, per_share = found.reciprocals
+        for i in (0, found.share - 1, found.slice_units, most - 1):
+            assert i * per_tile >> 32 == i // found.slice_units
+            assert i * per_share >> 32 == i // found.share
     elif isinstance(found, GemmLaunch):
         assert batch <= 8 * found.columns
         assert blocks * 2 * found.warps >= tiles
