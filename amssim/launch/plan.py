@@ -38,6 +38,7 @@ TWO_RINGS_IN_TEAMS = Shape(threads=512, resident=2, blocks=2, team=4, depth=2, r
 #: One block per multiprocessor, with room for one of the next grid, which starts to load early.
 PAIRED = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, release=AT_ONCE)
 PAIRED_IN_TURN = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, release=IN_TURN)
+DEEP = Shape(threads=384, resident=2, blocks=1, team=1, depth=4, release=STAGED)
 MIDDLE = Shape(threads=384, resident=2, blocks=1, team=1, depth=3, release=STAGED)
 SMALL = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, release=STAGED)
 SMALL_IN_TURN = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, release=IN_TURN)
@@ -143,10 +144,9 @@ def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tu
     if rows * columns < 2**25:
         if group == 4:
             return (SMALL_IN_TURN if tiles <= slots else SMALL), ONE, WIDE, ONE
-        return (PAIRED_IN_TURN if tiles <= slots else MIDDLE), TWO, WIDE, ONE
+        return (PAIRED_IN_TURN if tiles <= slots else DEEP), MIDDLE, WIDE, ONE
     if group == 4:
-        large = RING if long or batch == 2 else PAIRED
-        return (MIDDLE if rows * columns < 2**26 else large), RING, ONE, WIDE
+        return (RING if long or batch == 2 else PAIRED), RING, ONE, WIDE
     if long:
         return WIDE_RING, WIDE, ONE, ONE
     in_teams = batch == 1 and (tiles <= slots or tiles >= 1000)
