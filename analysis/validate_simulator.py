@@ -28,7 +28,7 @@ from amssim.simulator import sweep
 from amssim.simulator.baselines import BASELINES
 from amssim.simulator.descriptor import descriptor
 from amssim.simulator.fit import Measurements, fit, held_out
-from amssim.simulator.many import seconds
+from amssim.simulator.many import by_variant, seconds
 
 OUTPUT = Path(__file__).parent / "results" / "simulator_validation.json"
 #: A winner is clear where the measured ratio is this far from 1.
@@ -60,8 +60,8 @@ def simple(name: str, device: str, m: Measurements) -> np.ndarray:
     return BASELINES[name](profile(device), *m[:4])
 
 
-def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) -> Predictor:
-    """Return the model of one kernel on one device, fitted on every other device."""
+def elsewhere(device: str, kernel: str, by_device: dict[str, list[Measurements]]) -> dict:
+    """Return parameters by variant, fitted on every other device where one has measured it."""
     family, found = descriptor(kernel), {}
     for spec in (s for s in fitting.SPECS if s.kernel == kernel):
         several = [v for v in family.variants if v.name in spec.variants]
@@ -70,11 +70,17 @@ def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) 
             for name, sets in by_device.items()
             if name != device
         }
-        parameters = fit(fitting.joined(others), spec.pooled).parameters
-        found |= dict.fromkeys(spec.variants, parameters)
+        if groups := fitting.joined({k: v for k, v in others.items() if v}):
+            found |= dict.fromkeys(spec.variants, fit(groups, spec.pooled).parameters)
+    return found
+
+
+def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) -> Predictor:
+    """Return the model of one kernel on one device, fitted on every other device."""
+    family, found = descriptor(kernel), elsewhere(device, kernel, by_device)
 
     def numbers(variant, bits):
-        return variant.unfitted(profile(device), bits)._replace(**found[variant.name])
+        return variant.unfitted(profile(device), bits)._replace(**found.get(variant.name, {}))
 
     return lambda m: seconds(profile(device), family, *m[:5], kernel_of=numbers)
 
@@ -174,14 +180,21 @@ def held_out_rows(folder: Path) -> Iterator[dict]:
 
 
 def unseen_device_rows(folder: Path) -> Iterator[dict]:
-    """Yield the lines about devices none of whose measurements were fitted."""
+    """Yield the lines about devices none of whose measurements were fitted.
+
+    Left out is what a variant serves that no other device has measured.
+    """
     tables = fitting.measured(folder)
     by_kernel = {}
     for (device, kernel), sets in tables.items():
         by_kernel.setdefault(kernel, {})[device] = sets
     for key, r in (published_ratios(folder) | own_ratios()).items():
         if len(by_kernel[key[1]]) > 1:
-            both = (baseline_of(r), key[1])
+            known, chosen = elsewhere(*key, by_kernel[key[1]]), np.zeros(r.speedup.size, bool)
+            parts = by_variant(profile(key[0]), descriptor(key[1]), *r.narrow[:4])
+            for variant, _, here in parts:
+                chosen |= here & (variant.name in known)
+            r, both = r.where(chosen), (baseline_of(r), key[1])
             models = tuple(without(key[0], k, by_kernel[k]) for k in both)
             found = ratio_row(key, UNSEEN, models, r, UNSEEN_GATE)
             if r.source == "aiconfigurator":

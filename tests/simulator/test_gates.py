@@ -20,9 +20,8 @@ OWN = [
     ("h200", "ams", [1, 8], "latency"),
     ("h200", "ams", [1, 64], "latency"),
     ("h200", "cublas_fp16", [1, 64], "latency"),
-    ("h100-sxm", "ams", [1, 8], "latency"),
-    ("h100-sxm", "ams", [1, 64], "latency"),
-    ("h100-sxm", "ams", [1, 64], "speedup"),
+    ("h100-sxm", "ams", [4, 8], "latency"),
+    ("h100-sxm", "ams", [4, 64], "latency"),
     ("h100-sxm", "cublas_fp16", [1, 64], "latency"),
 ]
 #: (device, kernel, bits) that must stay within their gates on held-out shapes.
@@ -65,15 +64,17 @@ def test_own_gates_are_met(wanted):
     assert row["met"] is True and row["mean"] <= 0.05 and row["p90"] <= 0.10
 
 
-def test_the_own_row_that_misses_is_near_its_gate():
-    # on an H200: the error of cuBLAS comes on top of that of our kernels
-    speedup = own("h200", "ams", [1, 64], "speedup")
-    assert speedup["mean"] < 0.065 and speedup["p90"] < 0.13 and speedup["winner"] > 0.97
+@pytest.mark.parametrize("wanted", [("h200", "ams", [1, 64]), ("h100-sxm", "ams", [4, 64])])
+def test_the_own_rows_that_miss_are_near_their_gate(wanted):
+    # the error of cuBLAS comes on top of that of our kernels
+    speedup = own(*wanted, "speedup")
+    assert speedup["mean"] < 0.051 and speedup["p90"] < 0.102 and speedup["winner"] > 0.99
 
 
 @pytest.mark.parametrize("device", ["h200", "h100-sxm"])
 def test_our_kernels_on_a_gpu_without_measurements(device):
-    row = own(device, "ams", [1, 64], "speedup", "device never calibrated")
+    # from batch 4: the GEMV was measured on one GPU only
+    row = own(device, "ams", [4, 64], "speedup", "device never calibrated")
     assert row["met"] is True and row["mean"] < 0.09 and row["winner"] > 0.99
 
 
