@@ -23,89 +23,23 @@ from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     DECODE,
     cluster_barrier,
-    contract,
-    f32,
     keep,
     leave_cluster,
     shared_address,
     start_next_grid,
-    store_shared,
     u32,
     u64,
     wait_for_cluster,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage, make_stage_rows
+from cuda_kernels.sums import make_add_unit, make_sums
 from cuda_kernels.walk import make_partition
 
-ZEROS = (f32(0), f32(0), f32(0), f32(0))
 
-
-def make_add_unit(form: Form, columns: int, scale_units: int, in_turns: bool = False):
-    """Make the device function that multiplies a unit and adds it to the sums.
-
-    ``in_turns``: of two sums of the same row tile the unit adds to the first, which becomes the
-    second.
-    """
-    multiply, wide = contract(form.pairs), columns == 2
-
-    @cuda.jit(device=True, inline="always")
-    def add_tile(sums, fragments, x_at, scales):
-        """sums + scales W X of one column tile; the scales are those of rows g and g + 8."""
-        if scale_units:
-            s0, s1, s2, s3 = multiply(ZEROS, fragments, x_at)
-            upper, lower = scales
-            return (
-                f32(sums[0] + s0 * upper),
-                f32(sums[1] + s1 * upper),
-                f32(sums[2] + s2 * lower),
-                f32(sums[3] + s3 * lower),
-            )
-        return multiply(sums, fragments, x_at)
-
-    @cuda.jit(device=True, inline="always")
-    def add_unit(sums, fragments, x_at, beside, scales):
-        """The sums of all column tiles after a unit; the second's activations lie ``beside``."""
-        if wide:
-            first = add_tile(sums[0], fragments, x_at, scales)
-            return first, add_tile(sums[1], fragments, u32(x_at + beside), scales)
-        if in_turns:
-            return sums[1], add_tile(sums[0], fragments, x_at, scales)
-        return (add_tile(sums[0], fragments, x_at, scales),)
-
-    return add_unit
-
-
-def make_sums(team: int, columns: int, depth: int):
-    """Make the zero sums of a row tile, and the device function that leaves them.
-
-    In a narrow kernel with a ring, units add to two sums in turns: half as long a chain of products
-    that wait for each other. With two column tiles there are two chains as it is.
-    """
-    two, wide = columns == 1 and depth > 0, columns == 2
-    zeros = (ZEROS, ZEROS) if two or wide else (ZEROS,)
-    stride = u32(team * columns * SLOT_BYTES)
-
-    @cuda.jit(device=True, inline="always")
-    def leave(mine, sums):
-        """Put the sums of a row tile into this warp's slot, and go on to the next one's."""
-        first = sums[0]
-        if two:
-            (a0, a1, a2, a3), (b0, b1, b2, b3) = sums[0], sums[1]
-            first = (f32(a0 + b0), f32(a1 + b1), f32(a2 + b2), f32(a3 + b3))
-        store_shared(mine, first)
-        if wide:
-            store_shared(u32(mine + u32(SLOT_BYTES)), sums[1])
-        return u32(mine + stride), zeros
-
-    return zeros, leave
-
-
-def make_loop(form: Form, feed, team: int, columns: int, depth: int, scale_units: int):
+def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
     """Make the device function that multiplies a warp's range."""
-    zeros, leave = make_sums(team, columns, depth)
-    in_turns = columns == 1 and depth > 0
-    decode, add_unit = DECODE[form], make_add_unit(form, columns, scale_units, in_turns)
+    decode, (zeros, leave) = DECODE[form], sums_of_tile
     _, open_burst, take, refill, close_burst = feed
     unit_bytes, step = u32(16 * form.pairs), u32(BURST * team)
     ahead = u32(BURST * team * max(1, depth))
@@ -222,8 +156,11 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         feed = make_ring_feed(form, split, team, depth)
     else:
         feed = make_register_feed(form, split, team, scale_units)
-    start, (_, leave) = feed[0], make_sums(team, columns, depth)
-    multiply_range = make_loop(form, feed, team, columns, depth, scale_units)
+    in_turns = columns == 1 and depth > 0  # units add to two sums
+    sums_of_tile = make_sums(team, columns, in_turns)
+    add_unit = make_add_unit(form, columns, scale_units, in_turns)
+    multiply_range = make_loop(form, feed, sums_of_tile, add_unit, team, depth)
+    start, (_, leave) = feed[0], sums_of_tile
     bring, lane_x = make_bring(form, early, release), make_lane_x(form, columns)
     close = make_close(dtype, split, team, columns)
     slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form.group))

@@ -27,7 +27,7 @@ from cuda_kernels.add_up import make_add_groups
 from cuda_kernels.chunks import make_supply
 from cuda_kernels.feed import make_burst_copies
 from cuda_kernels.forms import Form
-from cuda_kernels.gemv import ZEROS, make_add_unit, make_lane_x
+from cuda_kernels.gemv import make_lane_x
 from cuda_kernels.ptx import (
     DECODE,
     cluster_barrier,
@@ -48,6 +48,7 @@ from cuda_kernels.ptx import (
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage_rows
+from cuda_kernels.sums import ZEROS, make_add_unit
 
 
 def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
-from amssim.launch.grids import STAGED
+from amssim.launch.grids import IN_TURN, STAGED
 from amssim.launch.plan import ONE
 from cuda_kernels import words
 from cuda_kernels.dequantize import blocks_of, make_dequantize, run_bytes
@@ -31,10 +31,20 @@ def test_gemv_of_every_batch(form, batch):
 
 
 @each_form
-@pytest.mark.parametrize("shape", [(40, 520), (15, 48)])
-def test_gemv_whose_successor_starts_late(form, shape):
+@pytest.mark.parametrize(("shape", "release"), [((40, 520), STAGED), ((15, 48), IN_TURN)])
+def test_gemv_whose_successor_starts_late(form, shape, release):
     case = Case(form, *shape, 2)
-    assert case.error(gemv_launch(case, depth=2, release=STAGED)) < EXACT_ENOUGH
+    assert case.error(gemv_launch(case, depth=2, release=release)) < EXACT_ENOUGH
+
+
+@each_form
+@pytest.mark.parametrize("splits", [1, 2])
+def test_gemv_whose_rows_are_several_runs_of_activations(form, splits):
+    case = Case(form, 16, 1672, 3)
+    shape = ONE._replace(threads=64, depth=2)
+    launched = try_gemv(form, 16, 1672, 3, SMALL_GPU, shape, splits)
+    assert launched.shift == (2 if splits == 1 else 1)
+    assert case.error(launched) < EXACT_ENOUGH
 
 
 @each_form
