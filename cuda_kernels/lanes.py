@@ -61,7 +61,7 @@ class Memory:
         active = np.broadcast_to(np.asarray(active, bool), (LANES,))
         size = np.dtype(dtype).itemsize
         places = self._places(address, size * words, active)
-        self._loaded(places[active])
+        self._loaded(places[active], np.flatnonzero(active))
         found = self.bytes[places % self.bytes.size].view(dtype)
         poison = np.array([POISON], np.uint32).view(np.uint8)[:size].view(dtype)
         found = np.where(active[:, None], found, poison)
@@ -77,18 +77,18 @@ class Memory:
         data = np.stack([np.asarray(lanes(r, dtype)) for r in registers], axis=1)
         octets = np.ascontiguousarray(data).view(np.uint8)
         places = self._places(address, octets.shape[1], active)[active]
-        self._stored(places)
+        self._stored(places, np.flatnonzero(active))
 
         def land() -> None:
             self.bytes[places] = octets[active]
 
         return land
 
-    def _loaded(self, places: np.ndarray) -> None:
-        """See which bytes a load reads."""
+    def _loaded(self, places: np.ndarray, lanes: np.ndarray) -> None:
+        """See which bytes each of some lanes reads."""
 
-    def _stored(self, places: np.ndarray) -> None:
-        """See which bytes a store writes."""
+    def _stored(self, places: np.ndarray, lanes: np.ndarray) -> None:
+        """See which bytes each of some lanes writes."""
 
 
 class GlobalMemory(Memory):
@@ -98,7 +98,7 @@ class GlobalMemory(Memory):
         super().__init__(size, base)
         self._writer = np.zeros(size, np.int32)
 
-    def _stored(self, places: np.ndarray) -> None:
+    def _stored(self, places: np.ndarray, lanes: np.ndarray) -> None:
         others = self._writer[places]
         if ((others != 0) & (others != WARP.block)).any():
             raise AssertionError("two blocks write the same place in global memory")

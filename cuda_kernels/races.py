@@ -1,8 +1,9 @@
-"""Races in shared memory, found on the CPU: what orders two accesses of different warps?
+"""Races in shared memory, found on the CPU: what orders two accesses?
 
-Every warp has a vector clock (Lamport, Mattern); barriers join clocks. Two accesses to a word of
-which one writes race unless the later one's warp has heard of the earlier one through a barrier.
-The lanes of a warp count as one, and an asynchronous copy writes from its start on.
+Every warp has a vector clock (Lamport, Mattern); barriers join clocks. Two accesses to a word by
+different warps, of which one writes, race unless the later one's warp has heard of the earlier one
+through a barrier. Two accesses by different lanes of a warp race unless the lanes have met between
+them, in *steps* of the warp. An asynchronous copy writes from its start on.
 """
 
 import threading
@@ -12,22 +13,31 @@ import numpy as np
 from cuda_kernels.lanes import PATIENCE_S, WARP, Memory
 
 WORD = 4  # bytes that are watched together
+SEVERAL = -1  # lanes that have read a word
 
 
 class Clocks:
-    """Vector clocks of the warps of a cluster; row w is what warp w has heard of the others."""
+    """Vector clocks of the warps of a cluster; row w is what warp w has heard of the others.
+
+    ``steps`` counts how often the lanes of a warp have met.
+    """
 
     def __init__(self, warps: int):
-        self.heard = np.eye(warps, dtype=np.int64)
+        self.heard, self.steps = np.eye(warps, dtype=np.int64), np.ones(warps, np.int64)
 
     def join(self, warps: slice) -> None:
         """All of these warps hear of each other, at a barrier."""
         self.heard[warps] = self.heard[warps].max(0)
+        self.steps[warps] += 1
         self.go_on(np.arange(self.heard.shape[0])[warps])
 
     def go_on(self, warps) -> None:
         """What these warps do next nobody has heard of."""
         self.heard[warps, warps] += 1
+
+    def meet(self, warp: int) -> None:
+        """The lanes of a warp wait for each other."""
+        self.steps[warp] += 1
 
 
 class PhaseBarrier:
@@ -56,16 +66,21 @@ class PhaseBarrier:
                 raise AssertionError("a phase of a barrier in shared memory never ends")
             mine = WARP.clocks.heard[WARP.number]
             np.maximum(mine, self._heard, out=mine)
+            WARP.clocks.meet(WARP.number)
 
 
 class SharedMemory(Memory):
-    """Shared memory of a block in which no two warps of the cluster may race."""
+    """Shared memory of a block in which no two warps of the cluster, nor lanes, may race."""
 
     def __init__(self, size: int, warps: int):
         super().__init__(size, 0)
         words = -(-size // WORD)
         self._writer, self._written = np.zeros(words, np.int64), np.zeros(words, np.int64)
         self._read = np.zeros((warps, words), np.int64)
+        #: Of the last write by a warp, and of its reads in that step: step and lane.
+        self._write_step, self._write_lane = np.zeros(words, np.int64), np.zeros(words, np.int8)
+        self._read_step = np.zeros((warps, words), np.int64)
+        self._read_lane = np.zeros((warps, words), np.int8)
         self._lock = threading.Lock()
         self.barriers: dict[int, PhaseBarrier] = {}
 
@@ -75,30 +90,48 @@ class SharedMemory(Memory):
             raise AssertionError(f"no room for a barrier at {place}")
         self.barriers[place] = PhaseBarrier(count)
 
-    def _loaded(self, places: np.ndarray) -> None:
-        words = places[:, ::WORD].ravel() // WORD
-        heard = WARP.clocks.heard[WARP.number]
+    def _loaded(self, places: np.ndarray, lanes: np.ndarray) -> None:
+        words, lane = _words_of(places, lanes)
+        heard, step = WARP.clocks.heard[WARP.number], WARP.clocks.steps[WARP.number]
         with self._lock:
-            self._check_writes(words, heard, "reads")
+            self._check_writes(words, lane, heard, step, "reads")
             self._read[WARP.number, words] = heard[WARP.number]
+            steps, readers = self._read_step[WARP.number], self._read_lane[WARP.number]
+            others = (steps[words] == step) & (readers[words] != lane)
+            steps[words], readers[words] = step, lane
+            others |= readers[words] != lane
+            readers[words[others]] = SEVERAL
 
-    def _stored(self, places: np.ndarray) -> None:
-        words = places[:, ::WORD].ravel() // WORD
-        heard = WARP.clocks.heard[WARP.number]
+    def _stored(self, places: np.ndarray, lanes: np.ndarray) -> None:
+        words, lane = _words_of(places, lanes)
+        heard, step = WARP.clocks.heard[WARP.number], WARP.clocks.steps[WARP.number]
         with self._lock:
-            self._check_writes(words, heard, "writes")
+            self._check_writes(words, lane, heard, step, "writes")
             unheard = (self._read[:, words] > heard[:, None]).any(0)
-            if unheard.any():
-                self._fail(words[unheard][0], "writes", "reads")
+            self._fail_at(words, unheard, "writes", "another warp reads")
+            steps, readers = self._read_step[WARP.number], self._read_lane[WARP.number]
+            unmet = (steps[words] == step) & (readers[words] != lane)
+            self._fail_at(words, unmet, "writes", "another of its lanes reads")
             self._writer[words], self._written[words] = WARP.number, heard[WARP.number]
+            self._write_step[words], self._write_lane[words] = step, lane
+            self._fail_at(words, self._write_lane[words] != lane, "writes", "two lanes write")
 
-    def _check_writes(self, words: np.ndarray, heard: np.ndarray, what: str) -> None:
-        unheard = self._written[words] > heard[self._writer[words]]
-        if unheard.any():
-            self._fail(words[unheard][0], what, "writes")
+    def _check_writes(self, words, lane, heard, step, what: str) -> None:
+        writer = self._writer[words]
+        self._fail_at(words, self._written[words] > heard[writer], what, "another warp writes")
+        unmet = (writer == WARP.number) & (self._write_step[words] == step)
+        unmet &= self._write_lane[words] != lane
+        self._fail_at(words, unmet, what, "another of its lanes writes")
 
-    def _fail(self, word: int, what: str, other: str) -> None:
-        raise AssertionError(
-            f"a race: warp {WARP.number} {what} shared memory at {WORD * word} that another warp "
-            f"{other}, and no barrier is between them"
-        )
+    def _fail_at(self, words: np.ndarray, racing: np.ndarray, what: str, other: str) -> None:
+        if racing.any():
+            raise AssertionError(
+                f"a race: warp {WARP.number} {what} shared memory at {WORD * words[racing][0]} "
+                f"that {other}, and no barrier is between them"
+            )
+
+
+def _words_of(places: np.ndarray, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The words at ``places``, bytes of each of ``lanes``, and the lane of each word."""
+    words = places[:, ::WORD] // WORD
+    return words.ravel(), np.repeat(lanes, words.shape[1]).astype(np.int8)

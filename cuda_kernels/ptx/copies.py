@@ -72,6 +72,7 @@ def finish_copies():
     """Wait for the copies of this warp's lanes, which all of them then see."""
     WARP.end_group()
     WARP.land_copies(0)
+    WARP.clocks.meet(WARP.number)
 
 
 @ptx("fence.proxy.async.shared::cta;", ordered=True)

@@ -31,12 +31,12 @@ def be(number: int, shared: SharedMemory, clocks: Clocks) -> None:
     WARP.bind(None, [shared], (0, 1, number), (None, None), clocks)
 
 
-def write(shared):
-    shared.store(PLACES, ONES)
+def write(shared, places=PLACES):
+    shared.store(places, ONES)
 
 
-def read(shared):
-    shared.load(PLACES, 1)
+def read(shared, places=PLACES):
+    shared.load(places, 1)
 
 
 @pytest.mark.parametrize(("first", "second"), [(write, read), (read, write), (write, write)])
@@ -64,6 +64,39 @@ def test_a_barrier_orders_what_was_before_it(shared, clocks):
     be(0, shared, clocks)
     with pytest.raises(AssertionError, match="a race: warp 0 writes"):
         write(shared)
+
+
+@pytest.mark.parametrize(("first", "second"), [(write, read), (read, write), (write, write)])
+def test_lanes_that_have_not_met_race(first, second, shared, clocks):
+    turned = lanes(4 * ((np.arange(32) + 1) % 32), np.uint32)  # each lane at the next one's place
+    be(0, shared, clocks)
+    first(shared)
+    second(shared)  # a lane does not race with itself
+    clocks.meet(0)
+    second(shared, turned)
+    clocks.meet(0)
+    first(shared)
+    with pytest.raises(AssertionError, match=r"a race: warp 0 .+ another of its lanes"):
+        second(shared, turned)
+
+
+def test_two_lanes_that_write_one_word_race(shared, clocks):
+    be(0, shared, clocks)
+    shared.load(lanes(0, np.uint32), 1)  # all may read one
+    with pytest.raises(AssertionError, match="another of its lanes reads"):
+        shared.store(lanes(0, np.uint32), ONES)
+    clocks.meet(0)
+    with pytest.raises(AssertionError, match="two lanes write"):
+        shared.store(lanes(0, np.uint32), ONES)
+
+
+@each_form
+def test_a_stream_whose_lanes_never_meet_is_a_race(form, monkeypatch):
+    monkeypatch.setattr(Clocks, "meet", lambda self, warp: None)
+    case = Case(form, 16, 2056, 3)
+    found = try_stream(form, *case.shape, 3, SMALL_GPU, warps=4, depth=2, splits=1)
+    with pytest.raises(AssertionError, match="another of its lanes"):
+        case.emulate(found)
 
 
 def test_an_arrival_is_heard_by_who_waits_for_its_phase(shared, clocks):
