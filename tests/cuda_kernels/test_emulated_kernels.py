@@ -100,7 +100,7 @@ def test_gemm_of_every_width(form, batch, splits):
         (20, 392, 5, 4, 1, 1),
         (200, 392, 16, 4, 1, 1),
         (20, 1160, 9, 8, 2, 2),
-        (20, 264, 64, 8, 1, 1),
+        (20, 264, 64, 4, 1, 1),
     ],
 )
 def test_warpgroups_of_every_width(form, rows, columns, batch, warps, groups, splits):
