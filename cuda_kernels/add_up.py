@@ -6,16 +6,40 @@ from amssim.launch.grids import SLOT_BYTES
 from cuda_kernels.forms import VALUE_SCALE
 from cuda_kernels.ptx import (
     STORE,
+    cluster_barrier,
     f32,
+    leave_cluster,
     load_cluster,
     load_f32,
     load_shared,
     load_shared_f32,
     u32,
     u64,
+    wait_for_cluster,
 )
 
 OUT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+
+
+def make_meeting(split: bool):
+    """Make the device functions that wait until all sums are there, and until all are read."""
+
+    @cuda.jit(device=True, inline="always")
+    def meet():
+        """Wait for the block, or the cluster that shares K."""
+        if split:
+            cluster_barrier()
+        else:
+            cuda.syncthreads()
+
+    @cuda.jit(device=True, inline="always")
+    def part():
+        """A block's shared memory must outlive its readers."""
+        if split:
+            leave_cluster()
+            wait_for_cluster()
+
+    return meet, part
 
 
 def make_finish(dtype: str):

@@ -6,7 +6,7 @@ place of its own, and when it has come puts it in pair order into the buffer tha
 
 from numba import cuda
 
-from amssim.launch.grids import BURST, parts_of, raw_stride, row_stride
+from amssim.launch.grids import BURST, raw_stride, row_stride, tasks_of
 from cuda_kernels.forms import Form
 from cuda_kernels.ptx import ORDER_PIECE, arrive, start_copy, u32, u64
 
@@ -17,7 +17,7 @@ def make_supply(form: Form, team: int, columns: int, warps: int):
     order_piece = ORDER_PIECE[form]
     unit_weights, units, piece_bytes = form.unit_weights, BURST * team, 4 * form.pairs
     raw, pieces = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
-    turns, stride = parts_of(warps, team), row_stride(form.group, units)
+    turns, stride = tasks_of(1, warps, team), row_stride(form.group, units)
 
     @cuda.jit(device=True, inline="always")
     def find(source, first, place):

@@ -16,25 +16,22 @@ from amssim.launch.grids import (
     buffer_bytes,
     row_stride,
 )
-from cuda_kernels.add_up import make_add_groups
+from cuda_kernels.add_up import make_add_groups, make_meeting
 from cuda_kernels.forms import Form
 from cuda_kernels.pairs import make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     LOAD_PIECE,
     STORE_PIECE,
-    cluster_barrier,
     contract,
     f32,
     keep,
-    leave_cluster,
     load_words_if,
     shared_address,
     start_next_grid,
     store_fragments,
     u32,
     u64,
-    wait_for_cluster,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage_rows
@@ -151,6 +148,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
     """
     step, bring, fetch_units, fetch_tails = make_step(form, columns, warps)
     store_sums, stage_rows = store_fragments(WARP_TILES * columns), make_stage_rows()
+    meet, part = make_meeting(split)
     add_blocks = make_add_groups(dtype, columns, 1, (columns * SLOT_BYTES, 0), split)
     stride, piece_bytes = row_stride(form.group, STEP), 4 * form.pairs
     buffer, block_tiles = buffer_bytes(form.group, columns), WARP_TILES * warps
@@ -209,13 +207,8 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
         mine = u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16))
         store_sums(mine, sums)
         target = (rows, batch, x_scales, out)
-        if split:
-            cluster_barrier()
-        else:
-            cuda.syncthreads()
+        meet()
         add_blocks(slots, u32(block_tiles), row_data, first_row, target)
-        if split:
-            leave_cluster()  # a block's shared memory must outlive its readers
-            wait_for_cluster()
+        part()
 
     return gemm

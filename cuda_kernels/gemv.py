@@ -17,19 +17,16 @@ from amssim.launch.grids import (
     STAGED,
     burst_bytes,
 )
-from cuda_kernels.add_up import make_add_up
+from cuda_kernels.add_up import make_add_up, make_meeting
 from cuda_kernels.feed import make_register_feed, make_ring_feed
 from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     DECODE,
-    cluster_barrier,
     keep,
-    leave_cluster,
     shared_address,
     start_next_grid,
     u32,
     u64,
-    wait_for_cluster,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage, make_stage_rows
@@ -117,25 +114,6 @@ def make_lane_x(form: Form, columns: int):
     return lane_x
 
 
-def make_close(dtype: str, split: bool, team: int, columns: int):
-    """Make the device function that adds up what the warps of a cluster have left."""
-    add_up = make_add_up(dtype, split, team, columns)
-
-    @cuda.jit(device=True, inline="always")
-    def close(work, target):
-        """out = the sums of all slots; a block's shared memory must outlive its readers."""
-        if split:
-            cluster_barrier()
-        else:
-            cuda.syncthreads()
-        add_up(work, target)
-        if split:
-            leave_cluster()
-            wait_for_cluster()
-
-    return close
-
-
 def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, columns=1, depth=0,
               scale_units=0, release=AT_ONCE):  # fmt: skip
     """Make the kernel of one form and output dtype.
@@ -162,7 +140,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
     multiply_range = make_loop(form, feed, sums_of_tile, add_unit, team, depth)
     start, (_, leave) = feed[0], sums_of_tile
     bring, lane_x = make_bring(form, early, release), make_lane_x(form, columns)
-    close = make_close(dtype, split, team, columns)
+    add_up, (meet, part) = make_add_up(dtype, split, team, columns), make_meeting(split)
     slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form.group))
 
     def gemv(
@@ -212,6 +190,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
             while mine <= u32(slots + last * u32(slot_bytes) + lane * u32(16)):
                 mine, sums = leave(mine, sums)
         work = (first_tile, tiles, units, slice_units, per_share, row_data, slots)
-        close(work, (rows, batch, x_scales, out))
+        meet()
+        add_up(work, (rows, batch, x_scales, out))
+        part()
 
     return gemv

@@ -23,19 +23,17 @@ from amssim.launch.grids import (
     raw_bytes_of_warp,
     row_stride,
 )
-from cuda_kernels.add_up import make_add_groups
+from cuda_kernels.add_up import make_add_groups, make_meeting
 from cuda_kernels.chunks import make_supply
 from cuda_kernels.feed import make_burst_copies
 from cuda_kernels.forms import Form
 from cuda_kernels.gemv import make_lane_x
 from cuda_kernels.ptx import (
     DECODE,
-    cluster_barrier,
     end_group,
     f32,
     finish_copies,
     keep,
-    leave_cluster,
     make_barrier,
     shared_address,
     start_next_grid,
@@ -43,12 +41,12 @@ from cuda_kernels.ptx import (
     u32,
     u64,
     wait_for_all_but,
-    wait_for_cluster,
     wait_for_phase,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage_rows
 from cuda_kernels.sums import ZEROS, make_add_unit
+from cuda_kernels.walk import block_of
 
 
 def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
@@ -153,6 +151,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
     start_weights, start_activations, multiply_rounds = rounds
     lane_x, stage_rows = make_lane_x(form, columns), make_stage_rows()
     ring_bytes, wide, most_tiles = depth * burst_bytes(form.group), columns == 2, warps // team
+    meet, part = make_meeting(split)
     add_groups = make_add_groups(dtype, columns, team, (team * ring_bytes, ring_bytes), split)
     raw_bytes = depth * raw_bytes_of_warp(form.group, columns, warps, team)
     buffers_at = warps * ring_bytes + min(warps, BURST * team) * raw_bytes
@@ -175,12 +174,8 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         thread = u32(cuda.threadIdx.x)
         lane, warp = u32(thread & u32(31)), u32(thread >> u32(5))
         number = u32(warp // u32(team))
-        mate, cluster = u32(warp - number * u32(team)), u32(cuda.blockIdx.y)
-        less = u32(cluster - min(cluster, full))  # clusters ahead with a row tile less
-        first_tile = u32(cluster * u32(most_tiles) - less)
-        tiles = u32(u32(most_tiles) - u32(cluster >= full))
-        first = u32(u32(cuda.blockIdx.x) * slice_units)
-        n = u32(min(slice_units, u32(units - first)))
+        mate = u32(warp - number * u32(team))
+        first_tile, tiles, first, n = block_of(units, u32(most_tiles), full, slice_units)
         unit, end = u32(mate * u32(BURST)), u32(n * u32(number < tiles))
         # the first loads leave before anything else: weights do not depend on the grid before
         burst = u32(u32(u32(first_tile + number) * units + u32(first + unit)) // u32(BURST))
@@ -210,13 +205,8 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         store_shared(u32(ring + lane * u32(16)), sums[0])
         if wide:
             store_shared(u32(ring + lane * u32(16) + u32(SLOT_BYTES)), sums[1])
-        if split:
-            cluster_barrier()
-        else:
-            cuda.syncthreads()
+        meet()
         add_groups(base, tiles, row_data, first_row, (rows, batch, x_scales, out))
-        if split:
-            leave_cluster()  # a block's shared memory must outlive its readers
-            wait_for_cluster()
+        part()
 
     return stream

@@ -11,6 +11,20 @@ from amssim.launch.grids import BURST
 from cuda_kernels.ptx import u32, u64
 
 
+@cuda.jit(device=True, inline="always")
+def block_of(units, most_tiles, full, slice_units):
+    """(first row tile, row tiles, first unit, units) of this block.
+
+    most_tiles: row tiles of each of the first ``full`` clusters; others have one less
+    """
+    cluster = u32(cuda.blockIdx.y)
+    less = u32(cluster - min(cluster, full))  # clusters ahead with a row tile less
+    first_tile = u32(cluster * most_tiles - less)
+    tiles = u32(most_tiles - u32(cluster >= full))
+    first = u32(u32(cuda.blockIdx.x) * slice_units)
+    return first_tile, tiles, first, u32(min(slice_units, u32(units - first)))
+
+
 def make_partition(split: bool, team: int):
     """Make the device functions that find a warp's range of its block's units."""
 
@@ -32,12 +46,7 @@ def make_partition(split: bool, team: int):
         units, cluster_tiles, full, slice_units, share = sizes
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         mate, number = u32(warp % u32(team)), u32(warp // u32(team))
-        cluster = u32(cuda.blockIdx.y)
-        less = u32(cluster - min(cluster, full))  # clusters ahead with a row tile less
-        first_tile = u32(cluster * cluster_tiles - less)
-        tiles = u32(cluster_tiles - u32(cluster >= full))
-        first = u32(u32(cuda.blockIdx.x) * slice_units)
-        n = u32(min(slice_units, u32(units - first)))
+        first_tile, tiles, first, n = block_of(units, cluster_tiles, full, slice_units)
         total = u32(tiles * n)
         begin = u32(min(total, u32(number * share)))
         end = u32(min(total, u32(begin + share)))

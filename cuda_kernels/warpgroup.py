@@ -21,18 +21,16 @@ from amssim.launch.grids import (
     round_bytes,
     tasks_of,
 )
-from cuda_kernels.add_up import make_add_groups
+from cuda_kernels.add_up import make_add_groups, make_meeting
 from cuda_kernels.forms import Form
 from cuda_kernels.pairs import make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     arrange,
-    cluster_barrier,
     contract_by_warpgroup,
     f32,
     finish_copies,
     keep,
-    leave_cluster,
     load_words_if,
     publish,
     shared_address,
@@ -42,7 +40,6 @@ from cuda_kernels.ptx import (
     u32,
     u64,
     unit_bytes,
-    wait_for_cluster,
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage_rows
@@ -180,6 +177,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
     stage_rows, mates = make_stage_rows(), warps // groups
     tile_bytes = columns * SLOT_BYTES
     strides = tile_bytes, WARP_TILES * mates * tile_bytes
+    meet, part = make_meeting(split)
     add_groups = make_add_groups(dtype, columns, groups, strides, split)
     round_units, buffer = STEP * groups, round_bytes(form.group, columns, groups)
     group_bytes = STEP * unit_bytes(form, columns)
@@ -245,14 +243,9 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         finish_copies()  # of a round that does not come: sums take its place
         cuda.syncthreads()
         leave(slots, sums)
-        if split:
-            cluster_barrier()
-        else:
-            cuda.syncthreads()
+        meet()
         target = (rows, batch, x_scales, out)
         add_groups(slots, u32(stop_tile - first_tile), row_data, first_row, target)
-        if split:
-            leave_cluster()  # a block's shared memory must outlive its readers
-            wait_for_cluster()
+        part()
 
     return gemm

@@ -46,7 +46,7 @@ class Shape(NamedTuple):
 class Plan(NamedTuple):
     """One launch."""
 
-    kernel: int  # GEMV, GEMM, WARPGROUP; 0 where the choices do not fit
+    kernel: int  # GEMV, GEMM, WARPGROUP or STREAM; 0 where the choices do not fit
     splits: int  # blocks of a cluster, which share K
     blocks: int  # ranges of row tiles
     warps: int
@@ -136,7 +136,10 @@ def raw_stride(group: int) -> int:
 
 
 def tasks_of(tiles: int, warps: int, groups: int) -> int:
-    """Pieces of activations per warp and round of warpgroups: a task is a unit of eight rows."""
+    """Tasks per warp and round in which each of ``groups`` multiplies a burst.
+
+    A task is a unit of eight rows of activations, or of all rows where ``tiles`` is 1 (the stream).
+    """
     return ceil_div(tiles * STEP * groups, warps)
 
 
@@ -155,14 +158,9 @@ def chunk_bytes(group: int, team: int, tiles: int) -> int:
     return 8 * tiles * row_stride(group, BURST * team)
 
 
-def parts_of(warps: int, team: int) -> int:
-    """Units of a chunk whose activations a warp of the stream brings."""
-    return ceil_div(BURST * team, warps)
-
-
 def raw_bytes_of_warp(group: int, tiles: int, warps: int, team: int) -> int:
     """Bytes where a warp of the stream puts its part of a chunk as it comes."""
-    return 8 * tiles * raw_stride(group) * parts_of(warps, team)
+    return 8 * tiles * raw_stride(group) * tasks_of(1, warps, team)
 
 
 def stream_bytes(group: int, tiles: int, warps: int, team: int, depth: int) -> int:

@@ -28,20 +28,17 @@ from amssim.launch.grids import (
 GEMV_BATCH, GEMM_BATCH = 16, 64
 #: Block shapes of the GEMV. Weights in registers:
 ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0, release=AT_ONCE)
-TWO = Shape(threads=512, resident=2, blocks=2, team=1, depth=0, release=AT_ONCE)
-WIDE = Shape(threads=1024, resident=1, blocks=1, team=1, depth=0, release=AT_ONCE)
+WIDE = ONE._replace(threads=1024)
 #: In a ring in shared memory:
-RING = Shape(threads=512, resident=1, blocks=1, team=1, depth=3, release=AT_ONCE)
-WIDE_RING = Shape(threads=1024, resident=1, blocks=1, team=1, depth=2, release=AT_ONCE)
-TWO_RINGS = Shape(threads=512, resident=2, blocks=2, team=1, depth=2, release=AT_ONCE)
-TWO_RINGS_IN_TEAMS = Shape(threads=512, resident=2, blocks=2, team=4, depth=2, release=AT_ONCE)
+RING, WIDE_RING = ONE._replace(depth=3), WIDE._replace(depth=2)
+TWO_RINGS = ONE._replace(resident=2, blocks=2, depth=2)
+TWO_RINGS_IN_TEAMS = TWO_RINGS._replace(team=4)
 #: One block per multiprocessor, with room for one of the next grid, which starts to load early.
-PAIRED = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, release=AT_ONCE)
-PAIRED_IN_TURN = Shape(threads=512, resident=2, blocks=1, team=1, depth=2, release=IN_TURN)
-DEEP = Shape(threads=384, resident=2, blocks=1, team=1, depth=4, release=STAGED)
-MIDDLE = Shape(threads=384, resident=2, blocks=1, team=1, depth=3, release=STAGED)
-SMALL = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, release=STAGED)
-SMALL_IN_TURN = Shape(threads=256, resident=2, blocks=1, team=1, depth=3, release=IN_TURN)
+PAIRED = ONE._replace(resident=2, depth=2)
+PAIRED_IN_TURN = PAIRED._replace(release=IN_TURN)
+MIDDLE = PAIRED._replace(threads=384, depth=3, release=STAGED)
+DEEP, SMALL = MIDDLE._replace(depth=4), MIDDLE._replace(threads=256)
+SMALL_IN_TURN = SMALL._replace(release=IN_TURN)
 #: Most warps of the stream's blocks, and where teams of two would leave half of them out.
 STREAM_WARPS, STREAM_MOST_WARPS, STREAM_DEPTH = 16, 20, 2
 #: Warps of a block of the GEMM, and with 64 columns; (warps, groups) of the warpgroups.
@@ -134,14 +131,13 @@ def best_gemv(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan
 
 def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tuple:
     """Block shapes in the order of preference, four of them; the last may come again."""
-    tiles, long = ceil_div(rows, TILE_ROWS), columns > 20000
+    small = rows * columns < 2**25
+    if batch > 8:
+        return (ONE, WIDE, WIDE, WIDE) if group == 4 else (WIDE, ONE, ONE, ONE)
     if batch > 2:
-        narrow = group == 4 if batch > 8 else rows * columns < 2**25
-        if narrow:
-            return ONE, WIDE, WIDE, WIDE
-        return (RING, WIDE, ONE, ONE) if batch <= 8 else (WIDE, ONE, ONE, ONE)
-    slots = 2 * gpu.sms
-    if rows * columns < 2**25:
+        return (ONE, WIDE, WIDE, WIDE) if small else (RING, WIDE, ONE, ONE)
+    tiles, slots, long = ceil_div(rows, TILE_ROWS), 2 * gpu.sms, columns > 20000
+    if small:
         if group == 4:
             return (SMALL_IN_TURN if tiles <= slots else SMALL), ONE, WIDE, ONE
         return (PAIRED_IN_TURN if tiles <= slots else DEEP), MIDDLE, WIDE, ONE
