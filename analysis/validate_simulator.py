@@ -75,9 +75,9 @@ def elsewhere(device: str, kernel: str, by_device: dict[str, list[Measurements]]
     return found
 
 
-def without(device: str, kernel: str, by_device: dict[str, list[Measurements]]) -> Predictor:
-    """Return the model of one kernel on one device, fitted on every other device."""
-    family, found = descriptor(kernel), elsewhere(device, kernel, by_device)
+def with_parameters(device: str, kernel: str, found: dict) -> Predictor:
+    """Return the model of one kernel on one device with parameters by variant."""
+    family = descriptor(kernel)
 
     def numbers(variant, bits):
         return variant.unfitted(profile(device), bits)._replace(**found.get(variant.name, {}))
@@ -190,12 +190,13 @@ def unseen_device_rows(folder: Path) -> Iterator[dict]:
         by_kernel.setdefault(kernel, {})[device] = sets
     for key, r in (published_ratios(folder) | own_ratios()).items():
         if len(by_kernel[key[1]]) > 1:
-            known, chosen = elsewhere(*key, by_kernel[key[1]]), np.zeros(r.speedup.size, bool)
+            both = (baseline_of(r), key[1])
+            fitted = {k: elsewhere(key[0], k, by_kernel[k]) for k in both}
+            chosen = np.zeros(r.speedup.size, bool)
             parts = by_variant(profile(key[0]), descriptor(key[1]), *r.narrow[:4])
             for variant, _, here in parts:
-                chosen |= here & (variant.name in known)
-            r, both = r.where(chosen), (baseline_of(r), key[1])
-            models = tuple(without(key[0], k, by_kernel[k]) for k in both)
+                chosen |= here & (variant.name in fitted[key[1]])
+            r, models = r.where(chosen), tuple(with_parameters(key[0], k, fitted[k]) for k in both)
             found = ratio_row(key, UNSEEN, models, r, UNSEEN_GATE)
             if r.source == "aiconfigurator":
                 found["leanings"] = leanings(models, r)

@@ -100,7 +100,7 @@ class Speedup:
 
     >>> from amssim.simulator import predict_speedup
     >>> result = predict_speedup(bits=5.33)
-    >>> 1 < float(result) < 4, result.quantized.problem.rows
+    >>> 2 < float(result) < 3.2, result.quantized.problem.rows
     (True, 28672)
     """
 

@@ -75,7 +75,7 @@ def test_the_own_rows_that_miss_are_near_their_gate(wanted):
 def test_our_kernels_on_a_gpu_without_measurements(device):
     # from batch 4: the GEMV was measured on one GPU only
     row = own(device, "ams", [4, 64], "speedup", "device never calibrated")
-    assert row["met"] is True and row["mean"] < 0.09 and row["winner"] > 0.99
+    assert row["met"] is True and row["mean"] < 0.08 and row["winner"] > 0.99
 
 
 def test_verdicts_follow_from_the_numbers():
