@@ -81,12 +81,24 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
     finish, slot_bytes = make_finish(dtype), columns * SLOT_BYTES
 
     @cuda.jit(device=True, inline="always")
+    def team_of(i, teams):
+        """The team whose range holds unit i of the block's list.
+
+        teams: (first, 2^32 / share, 2^32 / (share - BURST)) of which ``ample`` have a ``share``;
+            rounded up, and 0 for a division by 0; first = BURST ample.
+        """
+        first, per_share, per_less = teams
+        by_share = u32((u64(i) * per_share) >> u64(32))
+        by_less = u32((u64(u32(max(i, first) - first)) * per_less) >> u64(32))
+        return u32(max(by_share, by_less))
+
+    @cuda.jit(device=True, inline="always")
     def add_up(work, target):
         """out = the slots of each row tile, summed in the order of (slice of K, warp).
 
-        per_share: 2^32 / units of a team's range, rounded up
+        teams: what `make_team_of` wants
         """
-        first_tile, tiles, units, slice_units, per_share, row_data, slots = work
+        first_tile, tiles, units, slice_units, teams, row_data, slots = work
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         blocks = u32(cuda.gridDim.x)
@@ -99,9 +111,9 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
             r = u32(0)
             while r < blocks:
                 n = u32(min(slice_units, u32(units - r * slice_units)))
-                w = u32((u64(u32(j * n)) * per_share) >> u64(32))
-                last = u32((u64(u32(j * n + n - u32(1))) * per_share) >> u64(32))
-                slot = u32(u32(w + j) * u32(team))
+                begin = u32(j * n)
+                slot = u32(u32(team_of(begin, teams) + j) * u32(team))
+                last = team_of(u32(begin + n - u32(1)), teams)
                 stop = u32(u32(last + j + u32(1)) * u32(team))
                 while slot < stop:
                     for u in range(4):

@@ -144,9 +144,10 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
     slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form.group))
 
     def gemv(
-        weights, tails, scales, bias, x, x_scales, out, per_tile, per_share,
+        weights, tails, scales, bias, x, x_scales, out,
+        per_tile, per_share, per_less,
         rows, columns, batch, units, row_tiles,
-        cluster_tiles, full, slice_units, share, stride, shift,
+        cluster_tiles, full, slice_units, share, ample, stride, shift,
     ):  # fmt: skip
         """out[n, m] = scale[m] sum_k W[m, k] x[n, k] + bias[m].
 
@@ -155,8 +156,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         x_scales: float32[batch] or 0; out: dtype[batch, rows]
         cluster_tiles, full: row tiles of each of the first ``full`` clusters; others have one less
         slice_units: units of a block's slice of K
-        share: units of a team's range
-        per_tile, per_share: 2^32 / slice_units and 2^32 / share, rounded up
+        share, ample: units of the ranges of the first ``ample`` teams; others have a burst less
+        per_tile, per_share, per_less: 2^32 / slice_units, share and share - BURST, rounded up
         stride: bytes between rows of activations in shared memory
         shift: 2^shift is at least the runs of a row of activations (`cuda_kernels.stage`)
         """
@@ -164,7 +165,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
             start_next_grid()
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
-        sizes = (units, cluster_tiles, full, slice_units, share)
+        sizes = (units, cluster_tiles, full, slice_units, share, ample)
         block, place, (begin, end), (i, tile, unit) = partition(sizes, per_tile)
         first_tile, tiles, first, n = block
         slot = slot_of(tile, place)
@@ -189,7 +190,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
             last = slot_of(tile_of(u32(end - u32(1)), n, per_tile), place)
             while mine <= u32(slots + last * u32(slot_bytes) + lane * u32(16)):
                 mine, sums = leave(mine, sums)
-        work = (first_tile, tiles, units, slice_units, per_share, row_data, slots)
+        teams = (u32(ample * u32(BURST)), per_share, per_less)
+        work = (first_tile, tiles, units, slice_units, teams, row_data, slots)
         meet()
         add_up(work, (rows, batch, x_scales, out))
         part()

@@ -16,7 +16,7 @@ from cuda_kernels.stream import make_stream
 from cuda_kernels.warpgroup import make_warpgroup_gemm
 
 ADDRESS, COUNT = "uint64", "uint32"
-GEMV = (ADDRESS,) * 9 + (COUNT,) * 11
+GEMV = (ADDRESS,) * 10 + (COUNT,) * 12
 GEMM = (ADDRESS,) * 7 + (COUNT,) * 6
 WARPGROUP = (ADDRESS,) * 7 + (COUNT,) * 7
 STREAM = (ADDRESS,) * 7 + (COUNT,) * 7

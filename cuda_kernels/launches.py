@@ -40,6 +40,7 @@ class GemvLaunch:
     full: int
     slice_units: int
     share: int
+    ample: int
     stride: int
     shared_bytes: int
     columns: int
@@ -58,13 +59,16 @@ class GemvLaunch:
     def sizes(self) -> tuple[int, ...]:
         """The kernel's last arguments."""
         return (
-            self.cluster_tiles, self.full, self.slice_units, self.share, self.stride, self.shift
+            self.cluster_tiles, self.full, self.slice_units, self.share, self.ample, self.stride,
+            self.shift,
         )  # fmt: skip
 
     @property
-    def reciprocals(self) -> tuple[int, int]:
-        """2^32 / slice_units and 2^32 / share, rounded up: the kernel divides by multiplying."""
-        return -(-(2**32) // self.slice_units), -(-(2**32) // self.share)
+    def reciprocals(self) -> tuple[int, int, int]:
+        """2^32 / slice_units, share and share - BURST, rounded up: the kernel divides by
+        multiplying. 0 for a division by 0."""
+        less = self.share - grids.BURST
+        return tuple(-(-(2**32) // n) if n else 0 for n in (self.slice_units, self.share, less))
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,13 @@ def launch_of(found: Plan, form: Form, rows: int):
     if found.kernel != GEMV:
         tiles = found.block_tiles
         return WarpgroupLaunch(columns, found.warps, found.groups, grid, n, tiles, shared)
-    share = found.units // (found.warps // found.team)
+    teams, bursts = found.warps // found.team, found.units // grids.BURST
+    most = grids.ceil_div(bursts, teams)
+    share, ample = most * grids.BURST, bursts - teams * (most - 1)
     runs = grids.ceil_div(n * form.unit_weights, grids.run_columns(form.group))
     return GemvLaunch(
         32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n, share,
-        grids.row_stride(form.group, n), shared, columns, found.depth, found.release,
+        ample, grids.row_stride(form.group, n), shared, columns, found.depth, found.release,
         (runs - 1).bit_length(),
     )  # fmt: skip
 

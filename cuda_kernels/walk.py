@@ -1,7 +1,8 @@
 """How a warp of the GEMV walks along its units.
 
-The units of a block, row tile by row tile, are one list. Teams of warps share it evenly, each a
-contiguous range of whole bursts, which its warps take in turns. A *place* is where a burst lies:
+The bursts of a block, row tile by row tile, are one list. Teams of warps share it evenly: each has
+a contiguous range, which its warps take in turns, and the last teams may have a burst less than the
+first. So no scheduler of a multiprocessor has more than a burst above another. A *place* is where a burst lies:
 (its number in the matrix, unit in the row).
 """
 
@@ -26,7 +27,10 @@ def block_of(units, most_tiles, full, slice_units):
 
 
 def make_partition(split: bool, team: int):
-    """Make the device functions that find a warp's range of its block's units."""
+    """Make the device functions that find a warp's range of its block's units.
+
+    The first ``ample`` teams have ``share`` units each, the others a burst less.
+    """
 
     @cuda.jit(device=True, inline="always")
     def tile_of(i, n, per_tile):
@@ -43,13 +47,15 @@ def make_partition(split: bool, team: int):
     def partition(sizes, per_tile):
         """((first row tile, row tiles, first unit, units) of the block, (team, mate) of the warp,
         (begin, end) of its team's range, (first unit in the list, its row tile, place in that))."""
-        units, cluster_tiles, full, slice_units, share = sizes
+        units, cluster_tiles, full, slice_units, share, ample = sizes
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         mate, number = u32(warp % u32(team)), u32(warp // u32(team))
         first_tile, tiles, first, n = block_of(units, cluster_tiles, full, slice_units)
         total = u32(tiles * n)
-        begin = u32(min(total, u32(number * share)))
-        end = u32(min(total, u32(begin + share)))
+        less = u32(number - min(number, ample))  # teams ahead with a burst less
+        begin = u32(min(total, u32(number * share - less * u32(BURST))))
+        length = u32(share - u32(number >= ample) * u32(BURST))
+        end = u32(min(total, u32(begin + length)))
         tile = tile_of(begin, n, per_tile)
         i = u32(begin + mate * u32(BURST))
         unit = u32(i - tile * n)  # may lie past the row tile's end: the loop sees to that

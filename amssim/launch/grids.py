@@ -195,11 +195,12 @@ def try_gemv(
     waves = ceil_div(tiles, clusters * most_tiles)
     blocks = min(tiles, clusters * waves)
     block_tiles = ceil_div(tiles, blocks)
-    share = ceil_div(block_tiles * n, teams * BURST) * BURST
-    if block_tiles * n * max(n, share) >= 2**32 or blocks >= 2**16:
+    units = block_tiles * n
+    share = ceil_div(units, teams * BURST) * BURST
+    if units * max(n, share) >= 2**32 or blocks >= 2**16:
         return NO_PLAN
     slots = max(1, running(gpu, splits) * shape.resident // splits) * splits
-    loads, units = BURST * max(1, shape.depth), share * teams
+    loads = BURST * max(1, shape.depth)
     good = waves <= 2 and x_bytes <= MOST_ACTIVATION_BYTES
     shared = fixed_bytes + block_tiles * (ROW_BYTES + team * slot_bytes)
     return Plan(

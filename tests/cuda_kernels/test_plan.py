@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amssim.launch.grids import BURST
 from amssim.launch.plan import GEMM_BATCH, GEMV_BATCH
 from cuda_kernels.forms import FORMS
 from cuda_kernels.launches import (
@@ -37,13 +38,7 @@ def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
         fewer = blocks - found.full
         assert 0 < found.full <= blocks
         assert found.full * found.cluster_tiles + fewer * (found.cluster_tiles - 1) == tiles
-        teams = found.threads // 32 // found.team
-        assert teams * found.share >= found.cluster_tiles * found.slice_units
-        most = found.cluster_tiles * found.slice_units
-        per_tile, per_share = found.reciprocals
-        for i in (0, found.share - 1, found.slice_units, most - 1):
-            assert i * per_tile >> 32 == i // found.slice_units
-            assert i * per_share >> 32 == i // found.share
+        assert_ranges_are_even(found)
     elif isinstance(found, GemmLaunch):
         assert batch <= 8 * found.columns
         assert blocks * 2 * found.warps >= tiles
@@ -51,6 +46,17 @@ def test_plans_fit_and_cover(form, rows, columns, batch, gpu):
         assert_streams_cover(found, batch, tiles)
     else:
         assert_warpgroups_cover(found, batch, tiles)
+
+
+def assert_ranges_are_even(found):
+    """The first ``ample`` teams have a burst more than the others: together a block's bursts."""
+    teams, most = found.threads // 32 // found.team, found.cluster_tiles * found.slice_units
+    assert 0 < found.ample <= teams
+    assert teams * found.share - (teams - found.ample) * BURST == most
+    divisors = (found.slice_units, found.share, found.share - BURST)
+    for i in (0, found.share - 1, found.ample * found.share, found.slice_units, most - 1):
+        for divisor, reciprocal in zip(divisors, found.reciprocals, strict=True):
+            assert i * reciprocal >> 32 == (i // divisor if divisor else 0)
 
 
 def assert_streams_cover(found, batch, tiles):
