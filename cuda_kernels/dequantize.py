@@ -76,7 +76,7 @@ def make_put(form: Form, dtype: str):
             place = u32(mine + u32(u * 4 * piece * size))
             scatter(place, u32(place + u32(8 * pitch)), decode(w0, tail), above, below)
             w0, w1, w2 = w1, w2, w3
-            tail = u32((tail >> u32(4)) | (tail << u32(28)))
+            tail = u32((tail << u32(4)) | (tail >> u32(28)))
 
     return put
 

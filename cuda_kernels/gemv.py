@@ -58,7 +58,7 @@ def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
                 words, scales = take(u, state)
                 fragments = decode(words, tail)
                 state = refill(u, state, sources, place, more)
-                tail = u32((tail >> u32(4)) | (tail << u32(28)))
+                tail = u32((tail << u32(4)) | (tail >> u32(28)))
                 x_unit = u32(x_now + u32(u) * unit_bytes)
                 sums = add_unit(sums, fragments, x_unit, beside, scales)
             state, place = close_burst(state, place, slice_end)

@@ -44,6 +44,6 @@ def make_pairs(form: Form):
     @cuda.jit(device=True, inline="always")
     def tail_of(u, tail):
         """The shared bits turned to where unit ``u`` is decoded with them."""
-        return u32((tail >> u32(4 * u)) | (tail << u32((32 - 4 * u) % 32)))
+        return u32((tail << u32(4 * u)) | (tail >> u32((32 - 4 * u) % 32)))
 
     return fetch_units, fetch_tails, tail_of

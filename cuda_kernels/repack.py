@@ -12,8 +12,10 @@ from amssim.scheme import Scheme
 from cuda_kernels import words as host
 from cuda_kernels.forms import FP4_25, Form
 from cuda_kernels.generic import code_at, launch, u32
+from cuda_kernels.ptx import decode
 
 THREADS = 256
+rest_533, own_533 = (cuda.jit(device=True)(f) for f in (host.rest_533, decode.own_533))
 
 
 def canonical_form(scheme: Scheme) -> tuple:
@@ -80,13 +82,13 @@ def pack_tails(canonical, tails, shape, form, widen):
         column = (burst * u32(BURST) + unit) * u32(64) + (lane & u32(3)) * u32(16)
         column += (v >> u32(1)) * u32(8) + half * u32(4)
         bit = form_code(canonical, row, column, shape, form, widen) & u32(1)
-        place = (u32(8) + u32(16) * half + u32(4) * unit + v) & u32(31)
+        place = (u32(8) + u32(16) * half - u32(4) * unit - v) & u32(31)
         tail |= bit << place
     tails[tile, burst, lane] = tail
 
 
 @cuda.jit
-def pack_533(canonical, placed, low, high, words, shape, form, widen):
+def pack_533(canonical, words, shape, form, widen):
     """words[tile, unit, lane, 2 row half + sub] of FP5.33."""
     i = u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x)
     tile, units = u32(cuda.blockIdx.y), u32(words.shape[1])
@@ -95,18 +97,16 @@ def pack_533(canonical, placed, low, high, words, shape, form, widen):
     v, lane, unit = i & u32(3), (i >> u32(2)) & u32(31), i >> u32(7)
     row = tile * u32(16) + (lane >> u32(2)) + u32(8) * (v >> u32(1))
     column = unit * u32(48) + (lane & u32(3)) * u32(12) + (v & u32(1)) * u32(6)
-    word, rest = u32(0), u32(0)
+    word, own = u32(0), u32(0)
     for half in range(2):
         start = column + u32(3 * half)
         a = form_code(canonical, row, start, shape, form, widen)
         b = form_code(canonical, row, start + u32(1), shape, form, widen) >> u32(1)
         c = form_code(canonical, row, start + u32(2), shape, form, widen) >> u32(1)
-        own = (c << u32(1)) | (a & u32(1))
-        word |= spread(a >> u32(1), host.LOW_533, 16 * half - 3)
-        word |= spread(b, host.LOW_533, 16 * half + 5)
-        rest = u32(low[own]) if half == 0 else u32(high[rest, own])
-        word |= u32(placed[rest]) << u32(16 * half)
-    words[tile, unit, lane, v] = word
+        word |= spread(a >> u32(1), host.LOW_533, 16 * half)
+        word |= spread(b, host.LOW_533, 16 * half - 8)
+        own |= spread((c << u32(1)) | (a & u32(1)), host.OWN_533, 16 * half)
+    words[tile, unit, lane, v] = word | u32(rest_533(own ^ u32(own_533(word))))
 
 
 def pack(canonical, scheme: Scheme, form: Form, shape: tuple[int, int]):
@@ -115,10 +115,11 @@ def pack(canonical, scheme: Scheme, form: Form, shape: tuple[int, int]):
     words = cuda.device_array((tiles, units, 32, 4), np.uint32)
     bursts = (tiles, units // BURST) if form.has_tails else (1, 1)  # an array needs some element
     tails = cuda.device_array((*bursts, 32), np.uint32)
-    tables = tuple(cuda.to_device(t) for t in host.tables(form))
     size = tuple(np.uint32(n) for n in shape)
     widen = np.uint32(form.element.mantissa_bits - scheme.minifloat.mantissa_bits)
-    kernel = pack_425 if form is FP4_25 else pack_533
+    kernel, tables = pack_533, ()
+    if form is FP4_25:
+        kernel, tables = pack_425, tuple(cuda.to_device(t) for t in host.tables_425())
     source = canonical_form(scheme)
     grid = (-(-units * 128 // THREADS), tiles)
     launch(kernel, grid, THREADS, 0, canonical, *tables, words, size, source, widen)

@@ -123,7 +123,7 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
                 tail = tail_at(here)
                 for u in range(BURST):
                     fragments = decode(words_at(u, here), tail)
-                    tail = u32((tail >> u32(4)) | (tail << u32(28)))
+                    tail = u32((tail << u32(4)) | (tail >> u32(28)))
                     x_now = u32(x_at + u32(u) * unit_bytes)
                     sums = add_unit(sums, fragments, x_now, beside, one)
             fetch_burst(sources, burst, u32(u32(unit + u32(depth * units)) < end), here)

@@ -11,7 +11,7 @@ from amssim.scheme import Scheme
 from cuda_kernels.forms import FP4_25, Form
 from cuda_kernels.generic import launch, u32
 from cuda_kernels.ptx import decode as d
-from cuda_kernels.repack import THREADS, canonical_form
+from cuda_kernels.repack import THREADS, canonical_form, own_533
 
 
 @cuda.jit(device=True, inline="always")
@@ -35,9 +35,9 @@ def code_425(words, tails, row, column):
     v = (((place >> u32(3)) & u32(1)) << u32(1)) | ((row >> u32(3)) & u32(1))
     half, slot = (place >> u32(2)) & u32(1), place & u32(3)
     word = u32(words[row >> u32(4), unit, lane, v])
-    turn = (u32(4) * (unit & u32(3)) + v) & u32(31)
+    turn = u32(4) * (unit & u32(3)) + v
     tail = u32(tails[row >> u32(4), unit >> u32(2), lane])
-    shared = (tail >> ((turn + u32(8) + u32(16) * half) & u32(31))) & u32(1)
+    shared = (tail >> ((u32(8) + u32(16) * half - turn) & u32(31))) & u32(1)
     rest = word & u32(d.REST_425)
     if slot == 1:
         word = ror(word, 3)
@@ -62,12 +62,12 @@ def code_533(words, tails, row, column):
     slot = place - half * u32(3)
     lane = ((row & u32(7)) << u32(2)) | t
     word = u32(words[row >> u32(4), unit, lane, ((row >> u32(2)) & u32(2)) | sub])
-    own = u32((word & u32(d.REST_533)) * u32(d.FACTOR_533)) & u32(d.OWN_533)
+    own = u32(own_533(word))
     mask, bits = u32(d.MASK_533), own
     if slot == 0:
-        bits = (u32(word << u32(3)) & mask) | (own & ~mask)
+        bits = (word & mask) | (own & ~mask)
     elif slot == 1:
-        bits = (ror(word, 5) & mask) | (own & ~mask)
+        bits = (u32(word << u32(8)) & mask) | (own & ~mask)
     return code_of((bits >> (u32(16) * half)) & u32(0xFFFF), 6)
 
 

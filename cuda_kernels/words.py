@@ -1,8 +1,9 @@
 """Codes <-> the words of a kernel form, vectorised on the CPU; each direction undoes the other.
 
 Which bit of a word belongs to which weight follows from the decoders alone: a word is what they
-turn into the wanted half2 registers. Slots that are rotated and masked can be placed bit by bit;
-those that are multiplied come from tables that invert the product.
+turn into the wanted half2 registers. Slots that are shifted and masked can be placed bit by bit;
+those that are multiplied come from tables that invert the product (FP4.25), or from its
+equations (FP5.33).
 """
 
 from functools import lru_cache
@@ -17,7 +18,6 @@ LOW_425 = (9, 10, 11, 15)  # where a decoded half holds the top bits of e2m2, lo
 LOW_533 = (8, 9, 10, 11, 15)
 OWN_533 = (7, *LOW_533)  # with the shared bit
 REST_PLACES_425 = (0, 1, 3, 4, 5, 6, 7, 8)
-REST_PLACES_533 = (1, 2, 3, 9, 10, 11)
 
 
 def scatter(value: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
@@ -36,20 +36,19 @@ def gather(value: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
 
 
 @lru_cache
-def _inverse(rest_places: tuple, factors: tuple, out_places: tuple):
-    """Tables that invert the multiplied slots of one half-word.
+def tables_425() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tables that invert the multiplied slots of one half-word of FP4.25.
 
     Returns (placed, low, high): ``low[fields]`` and ``high[low index, fields]`` index ``placed``,
     the masked bits; ``fields`` are the slots' bits, first slot lowest. The high half sees the
     carries of the low one.
     """
-    size = 2 ** len(rest_places)
-    placed = scatter(np.arange(size), rest_places).astype(np.uint64)
-    width = len(out_places)
+    size, factors = 2 ** len(REST_PLACES_425), [np.uint64(f) for f in d.FACTORS_425]
+    placed = scatter(np.arange(size), REST_PLACES_425).astype(np.uint64)
 
     def fields(carry):
         slots = [
-            gather(placed * f + c, out_places) << (width * i)
+            gather(placed * f + c, LOW_425) << (4 * i)
             for i, (f, c) in enumerate(zip(factors, carry, strict=True))
         ]
         return np.bitwise_or.reduce(slots)
@@ -68,16 +67,18 @@ def _inverse(rest_places: tuple, factors: tuple, out_places: tuple):
     return placed.astype(np.uint32), low, high
 
 
-def tables(form: Form) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(placed, low, high) of a form; see `_inverse`."""
-    if form is FP4_25:
-        return _inverse(REST_PLACES_425, tuple(map(np.uint64, d.FACTORS_425)), LOW_425)
-    return _inverse(REST_PLACES_533, (np.uint64(d.FACTOR_533),), OWN_533)
+def rest_533(own):
+    """The bits 4 to 6 and 12 to 14 of each half that `decode.own_533` turns into ``own``.
+
+    Bits 4, 5, 6, 12, 13 and 14 become 7, 8, 9, 15, 10 and 11; bit 12 is added to bit 9, too.
+    """
+    rest = ((own >> 3) & 0x10701070) | ((own << 3) & 0x60006000)
+    return rest ^ ((rest >> 6) & 0x00400040)
 
 
 def join_425(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Top codes uint8[..., 4] of both halves -> uint32 words."""
-    placed, low_table, high_table = tables(FP4_25)
+    placed, low_table, high_table = tables_425()
     word = np.zeros(low.shape[:-1], np.uint32)
     for half, top in ((0, low), (16, high)):
         word |= scatter(top[..., 0], tuple(p + half for p in LOW_425))
@@ -89,15 +90,14 @@ def join_425(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 def join_533(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Codes uint8[..., 3] of both halves, the shared bit in each half's first -> uint32 words."""
-    placed, low_table, high_table = tables(FP5_33)
     word = np.zeros(low.shape[:-1], np.uint32)
+    own = np.zeros_like(word)
     for half, code in ((0, low), (16, high)):
-        word |= scatter(code[..., 0] >> 1, tuple(p + half - 3 for p in LOW_533))
-        word |= scatter(code[..., 1] >> 1, tuple(p + half + 5 for p in LOW_533))
-    own_low, own_high = ((code[..., 2] & 0xFE) | (code[..., 0] & 1) for code in (low, high))
-    rest_low = low_table[own_low]
-    rest_high = high_table[rest_low, own_high]
-    return word | placed[rest_low] | (placed[rest_high] << np.uint32(16))
+        word |= scatter(code[..., 0] >> 1, tuple(p + half for p in LOW_533))
+        word |= scatter(code[..., 1] >> 1, tuple(p + half - 8 for p in LOW_533))
+        third = (code[..., 2] & 0xFE) | (code[..., 0] & 1)
+        own |= scatter(third, tuple(p + half for p in OWN_533))
+    return word | rest_533(own ^ d.own_533(word))
 
 
 def pack(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +137,7 @@ def _tails(shared: np.ndarray) -> np.ndarray:
     for unit in range(4):
         for word in range(4):
             for half in range(2):
-                place = np.uint32((8 + 16 * half + 4 * unit + word) % 32)
+                place = np.uint32((8 + 16 * half - 4 * unit - word) % 32)
                 tails |= shared[:, :, unit, :, word, half].astype(np.uint32) << place
     return tails
 
@@ -161,7 +161,7 @@ def unpack(words, tails, form: Form, rows: int, columns: int) -> np.ndarray:
 
 
 def _shared(tails: np.ndarray, i: int) -> np.ndarray:
-    return d.ror(tails, i) & np.uint32(d.SHARED_425)
+    return d.ror(tails, -i % 32) & np.uint32(d.SHARED_425)
 
 
 def _codes(halves: np.ndarray, form: Form) -> np.ndarray:

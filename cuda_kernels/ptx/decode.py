@@ -1,9 +1,10 @@
-"""Words of a unit -> mma fragments: 10 instructions per 8 weights (FP4.25), 7 per 6 (FP5.33).
+"""Words of a unit -> mma fragments: 10 instructions per 8 weights (FP4.25), 6 per 6 (FP5.33).
 
-Two slots of a word need no more than a rotation and a mask. The bits that are left over are
-masked and multiplied, which runs on another pipe than logic does; the product is no shift of the
-fields but a bijection of them, and `cuda_kernels.words` inverts it when it packs. The constants
-were found by exhaustive search, carries from the low half into the high one included.
+Two slots of a word need no more than a shift and a mask, the first not even a shift. What the bits
+that are left over become is no shift of the fields but a bijection of them, which
+`cuda_kernels.words` inverts when it packs: a product (FP4.25), or two shifts of the whole word xor
+each other (FP5.33). The constants were found by exhaustive search. The pipe of logic is the busy
+one, with 7 (FP4.25) or 4 instructions per word; shifts to the left and products run on another.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ REST_425, FACTORS_425 = 0x01FB01FB, (640, 4112)
 SHARED_425 = 0x01000100
 
 MASK_533 = 0x8F008F00
-REST_533, FACTOR_533, OWN_533 = 0x0E0E0E0E, 65, 0x8F808F80
+OWN_533 = 0x8F808F80
 
 
 def ror(word: np.ndarray, count: int) -> np.ndarray:
@@ -33,12 +34,15 @@ def slots_425(word: np.ndarray, shared: np.ndarray) -> tuple:
     return tuple((s & np.uint32(MASK_425)) | shared for s in spread)
 
 
+def own_533(word):
+    """uint32 word of 6 weights -> the third half2, linear in the word's bits."""
+    return ((word << 3) ^ (word >> 3)) & OWN_533
+
+
 def slots_533(word: np.ndarray) -> tuple:
     """uint32 word of 6 weights -> 3 half2; the third carries the shared bits of all."""
-    own = ((word & np.uint32(REST_533)) * np.uint32(FACTOR_533)) & np.uint32(OWN_533)
-    mask = np.uint32(MASK_533)
-    shifted = [word << np.uint32(3), ror(word, 5)]
-    return (*((s & mask) | (own & ~mask) for s in shifted), own)
+    own, mask = own_533(word), np.uint32(MASK_533)
+    return (*((s & mask) | (own & ~mask) for s in (word, word << np.uint32(8))), own)
 
 
 def fragment_425(j: int, r: int) -> tuple[int, int]:
@@ -63,7 +67,7 @@ def _text_425() -> str:
     lines = ["{ .reg .b32 s, r;"]
     for v in range(4):
         word, combine = f"$words.{v}", f"{MASK_425:#x}, s, 0xEA;"
-        turn = f"shf.r.wrap.b32 s, $tail, $tail, {v};" if v else "mov.b32 s, $tail;"
+        turn = f"shl.b32 s, $tail, {v};" if v else "mov.b32 s, $tail;"
         lines += [
             f"{turn} and.b32 s, s, {SHARED_425:#x};",
             f"lop3.b32 {out[v, 0]}, {word}, {combine}",
@@ -79,14 +83,14 @@ def _text_425() -> str:
 
 def _text_533() -> str:
     out = _slot_names(6, fragment_533)
-    lines = ["{ .reg .b32 r;"]
+    lines = ["{ .reg .b32 r, s;"]
     for v in range(4):
         word, select = f"$words.{v}", f"{MASK_533:#x}, {out[v, 2]}, 0xE2;"
         lines += [
-            f"and.b32 r, {word}, {REST_533:#x}; mul.lo.u32 r, r, {FACTOR_533};",
-            f"and.b32 {out[v, 2]}, r, {OWN_533:#x};",
-            f"shl.b32 r, {word}, 3; lop3.b32 {out[v, 0]}, r, {select}",
-            f"shf.r.wrap.b32 r, {word}, {word}, 5; lop3.b32 {out[v, 1]}, r, {select}",
+            f"shl.b32 r, {word}, 3; shr.u32 s, {word}, 3;",
+            f"lop3.b32 {out[v, 2]}, r, s, {OWN_533:#x}, 0x28;",
+            f"lop3.b32 {out[v, 0]}, {word}, {select}",
+            f"shl.b32 r, {word}, 8; lop3.b32 {out[v, 1]}, r, {select}",
         ]
     return "\n\t".join(lines) + " }"
 
@@ -99,8 +103,8 @@ def _ordered(slots: list, pairs: int, fragment) -> tuple:
 @ptx(_text_425())
 def decode_425(words: Vector(u32, 4), tail: u32) -> Vector(u32, 16):
     """A lane's words of an FP4.25 unit -> fragments; ``tail`` holds the shared bits of word v at
-    v + 8 and v + 24."""
-    shared = [ror(tail, v) & np.uint32(SHARED_425) for v in range(4)]
+    8 - v and 24 - v."""
+    shared = [(tail << np.uint32(v)) & np.uint32(SHARED_425) for v in range(4)]
     slots = [slots_425(np.asarray(w), s) for w, s in zip(words, shared, strict=True)]
     return _ordered(slots, 8, fragment_425)
 
