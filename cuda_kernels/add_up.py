@@ -77,7 +77,8 @@ def make_finish(dtype: str):
 
 
 def make_add_up(dtype: str, split: bool, team: int, columns: int):
-    """Make the device function that adds the partial sums of each row tile and stores them."""
+    """Make the device functions that find this warp's first slots, before there are sums, and that
+    add the partial sums of each row tile and store them."""
     finish, slot_bytes = make_finish(dtype), columns * SLOT_BYTES
 
     @cuda.jit(device=True, inline="always")
@@ -93,16 +94,34 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
         return u32(max(by_share, by_less))
 
     @cuda.jit(device=True, inline="always")
-    def add_up(work, target):
+    def slots_of(j, r, work):
+        """(first slot, slot after the last) of row tile j in the block that has slice r of K."""
+        _, _, units, slice_units, teams, _, _ = work
+        n = u32(min(slice_units, u32(units - r * slice_units)))
+        begin = u32(j * n)
+        last = team_of(u32(begin + n - u32(1)), teams)
+        first = u32(u32(team_of(begin, teams) + j) * u32(team))
+        return first, u32(u32(last + j + u32(1)) * u32(team))
+
+    @cuda.jit(device=True, inline="always")
+    def find(work):
+        """This warp's first fragment and its slots."""
+        warps = u32(u32(cuda.blockDim.x) >> u32(5))
+        fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
+        return fragment, slots_of(u32(fragment // u32(columns)), u32(0), work)
+
+    @cuda.jit(device=True, inline="always")
+    def add_up(found, work, target):
         """out = the slots of each row tile, summed in the order of (slice of K, warp).
 
-        teams: what `make_team_of` wants
+        work: (first row tile, row tiles, units of a row, units of a slice, what `team_of` wants,
+            shared address of scales and bias, and of the slots)
         """
-        first_tile, tiles, units, slice_units, teams, row_data, slots = work
-        warps = u32(u32(cuda.blockDim.x) >> u32(5))
+        first_tile, tiles, _, _, _, row_data, slots = work
+        fragment, (slot, stop) = found
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        blocks = u32(cuda.gridDim.x)
-        fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
+        blocks = u32(cuda.gridDim.x) if split else u32(1)
+        step = u32(blocks * (u32(cuda.blockDim.x) >> u32(5)))
         while fragment < u32(tiles * u32(columns)):
             j = u32(fragment // u32(columns))
             column = u32(fragment - j * u32(columns))
@@ -110,11 +129,6 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
             s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
             r = u32(0)
             while r < blocks:
-                n = u32(min(slice_units, u32(units - r * slice_units)))
-                begin = u32(j * n)
-                slot = u32(u32(team_of(begin, teams) + j) * u32(team))
-                last = team_of(u32(begin + n - u32(1)), teams)
-                stop = u32(u32(last + j + u32(1)) * u32(team))
                 while slot < stop:
                     for u in range(4):
                         here = u32(min(u32(slot + u32(u)), u32(stop - u32(1))))
@@ -125,11 +139,15 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
                             s2, s3 = f32(s2 + part[2]), f32(s3 + part[3])
                     slot = u32(slot + u32(4))
                 r = u32(r + u32(1))
+                if r < blocks:
+                    slot, stop = slots_of(j, r, work)
             row, first_column = u32(u32(first_tile + j) * u32(16)), u32(column * u32(8))
             finish((s0, s1, s2, s3), row, u32(row_data + j * u32(128)), first_column, target)
-            fragment = u32(fragment + blocks * warps)
+            fragment = u32(fragment + step)
+            if fragment < u32(tiles * u32(columns)):
+                slot, stop = slots_of(u32(fragment // u32(columns)), u32(0), work)
 
-    return add_up
+    return find, add_up
 
 
 def make_add_groups(dtype: str, columns: int, groups: int, strides: tuple[int, int], split: bool):

@@ -126,15 +126,23 @@ def make_burst_copies(form: Form):
     return fetch_burst, tail_at, words_at
 
 
-def make_ring_feed(form: Form, split: bool, team: int, depth: int):
+def make_ring_feed(form: Form, split: bool, team: int, depth: int, whole: bool):
     """Make the feed that keeps ``depth`` bursts under way in shared memory.
 
     A burst goes to registers as a whole, and its slot is refilled at once: the assembler puts three
     idle loads before each group of ``cp.async``.
+
+    At the start a warp asks for a burst when the one before it has come. A grid that starts early
+    would else have all its weights ahead of the activations of the grid before it, in the queues of
+    the L2 cache, and that grid would wait for them.
+
+    Args:
+        whole: the ring holds all bursts of a warp. Nothing is fetched in the loop, nor waited for:
+            who brings the activations has waited for all copies (`cuda_kernels.stage`).
     """
     inside, onward = make_steps(split, team)
     fetch_burst, tail_at, words_at = make_burst_copies(form)
-    size, wait = burst_bytes(form.group), wait_for_all_but(depth - 1)
+    size, wait, arrived = burst_bytes(form.group), wait_for_all_but(depth - 1), wait_for_all_but(0)
 
     @cuda.jit(device=True, inline="always")
     def start(sources, place, slice_end, span):
@@ -142,6 +150,7 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int):
         place = inside(place, slice_end)
         for d in range(depth):
             some = u32(u32(i + u32(d * BURST * team)) < end)
+            arrived()
             fetch_burst(sources, place[0], some, u32(ring + u32(d * size)))
             end_group()
             place = onward(place, slice_end)
@@ -151,11 +160,13 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int):
     @cuda.jit(device=True, inline="always")
     def open_burst(state, sources, place, more):
         slot, ring = state[0], state[1]
-        wait()
+        if not whole:
+            wait()
         tail, unit0, unit1 = tail_at(slot), words_at(0, slot), words_at(1, slot)
         unit2, unit3 = words_at(2, slot), words_at(3, slot)
-        fetch_burst(sources, place[0], more, slot)
-        end_group()
+        if not whole:
+            fetch_burst(sources, place[0], more, slot)
+            end_group()
         return tail, (slot, ring, unit0, unit1, unit2, unit3)
 
     @cuda.jit(device=True, inline="always")

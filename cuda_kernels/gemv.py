@@ -9,14 +9,7 @@ deterministic.
 
 from numba import cuda
 
-from amssim.launch.grids import (
-    AT_ONCE,
-    BURST,
-    IN_TURN,
-    SLOT_BYTES,
-    STAGED,
-    burst_bytes,
-)
+from amssim.launch.grids import BURST, SLOT_BYTES, burst_bytes
 from cuda_kernels.add_up import make_add_up, make_meeting
 from cuda_kernels.feed import make_register_feed, make_ring_feed
 from cuda_kernels.forms import Form
@@ -68,7 +61,7 @@ def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
     return multiply_range
 
 
-def make_bring(form: Form, early: bool, release: int):
+def make_bring(form: Form, early: bool):
     """Make the device function that brings what a block shares to shared memory."""
     stage, stage_rows = make_stage(form), make_stage_rows()
     unit_weights = u32(form.unit_weights)
@@ -83,13 +76,9 @@ def make_bring(form: Form, early: bool, release: int):
         stage_rows(scales, bias, u32(first_tile * u32(16)), rows, u32(tiles * u32(16)), row_data)
         if early:
             wait_for_previous_grid()
-        if early and release == IN_TURN:
-            start_next_grid()
         source = (x, columns, batch, u32(first * unit_weights))
         stage(source, u32(n * unit_weights), shift, x_at, stride)
         cuda.syncthreads()
-        if early and release == STAGED:
-            start_next_grid()
 
     return bring
 
@@ -115,7 +104,7 @@ def make_lane_x(form: Form, columns: int):
 
 
 def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, columns=1, depth=0,
-              scale_units=0, release=AT_ONCE):  # fmt: skip
+              scale_units=0, whole=False):  # fmt: skip
     """Make the kernel of one form and output dtype.
 
     Args:
@@ -126,12 +115,11 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         depth: bursts in a warp's ring in shared memory, 0 for a burst in registers.
         scale_units: units that share stored scales, 0 for rows; see `cuda_kernels.block_scales`.
             They come with a burst in registers.
-        release: when the next grid may start. In small layers it should not at once: the weights
-            that it loads would be ahead of this one's activations.
+        whole: a ring holds all bursts of a warp.
     """
     partition, tile_of, slot_of = make_partition(split, team)
     if depth:
-        feed = make_ring_feed(form, split, team, depth)
+        feed = make_ring_feed(form, split, team, depth, whole)
     else:
         feed = make_register_feed(form, split, team, scale_units)
     in_turns = columns == 1 and depth > 0  # units add to two sums
@@ -139,8 +127,9 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
     add_unit = make_add_unit(form, columns, scale_units, in_turns)
     multiply_range = make_loop(form, feed, sums_of_tile, add_unit, team, depth)
     start, (_, leave) = feed[0], sums_of_tile
-    bring, lane_x = make_bring(form, early, release), make_lane_x(form, columns)
-    add_up, (meet, part) = make_add_up(dtype, split, team, columns), make_meeting(split)
+    bring, lane_x = make_bring(form, early), make_lane_x(form, columns)
+    find, add_up = make_add_up(dtype, split, team, columns)
+    meet, part = make_meeting(split)
     slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form.group))
 
     def gemv(
@@ -161,7 +150,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         stride: bytes between rows of activations in shared memory
         shift: 2^shift is at least the runs of a row of activations (`cuda_kernels.stage`)
         """
-        if early and release == AT_ONCE:
+        if early:
             start_next_grid()
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
@@ -181,6 +170,9 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         x_at = u32(rings + (u32(cuda.blockDim.x) >> u32(5)) * ring_bytes)
         row_data = u32(x_at + batch * stride)
         slots = u32(row_data + cluster_tiles * u32(128))
+        teams = (u32(ample * u32(BURST)), per_share, per_less)
+        work = (first_tile, tiles, units, slice_units, teams, row_data, slots)
+        found = find(work)  # what is long to find and depends on nothing
         bring((scales, bias, rows), (x, columns, batch, shift, stride), block, (x_at, row_data))
         x_places = lane_x(x_at, batch, stride)
         mine = u32(slots + slot * u32(slot_bytes) + lane * u32(16))
@@ -190,10 +182,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
             last = slot_of(tile_of(u32(end - u32(1)), n, per_tile), place)
             while mine <= u32(slots + last * u32(slot_bytes) + lane * u32(16)):
                 mine, sums = leave(mine, sums)
-        teams = (u32(ample * u32(BURST)), per_share, per_less)
-        work = (first_tile, tiles, units, slice_units, teams, row_data, slots)
         meet()
-        add_up(work, (rows, batch, x_scales, out))
+        add_up(found, work, (rows, batch, x_scales, out))
         part()
 
     return gemv

@@ -40,14 +40,9 @@ def _load(device: int, make, form: Form | None, dtype: str, options: dict, signa
 
 
 @lru_cache
-def gemv(
-    device: int, form: Form, dtype: str,
-    threads: int, resident: int, team: int, columns: int, depth: int, split: bool, release: int,
-    scale_units: int = 0,
-):  # fmt: skip
+def gemv(device: int, form: Form, dtype: str, threads: int, resident: int, **options):
     """The loaded kernel of `cuda_kernels.gemv`."""
-    options = {"team": team, "columns": columns, "depth": depth, "scale_units": scale_units}
-    options |= {"early": gpu(device).hopper, "split": split, "release": release}
+    options["early"] = gpu(device).hopper
     return _load(device, make_gemv, form, dtype, options, GEMV, (threads, resident))
 
 

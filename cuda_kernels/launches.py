@@ -45,15 +45,18 @@ class GemvLaunch:
     shared_bytes: int
     columns: int
     depth: int
-    release: int
     shift: int
 
     @property
-    def options(self) -> tuple[int, int, int, int, int, bool, int]:
-        """What the kernel is compiled for: threads, resident, team, columns, depth, split,
-        release."""
-        shape = (self.threads, self.resident, self.team, self.columns, self.depth)
-        return (*shape, self.grid[0] > 1, self.release)
+    def whole(self) -> bool:
+        """Whether the ring of a warp holds all its bursts."""
+        return 0 < self.share <= grids.BURST * self.team * self.depth
+
+    @property
+    def options(self) -> dict:
+        """What the kernel is compiled for."""
+        names = ("team", "columns", "depth", "whole")
+        return {name: getattr(self, name) for name in names} | {"split": self.grid[0] > 1}
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -136,7 +139,7 @@ def launch_of(found: Plan, form: Form, rows: int):
     runs = grids.ceil_div(n * form.unit_weights, grids.run_columns(form.group))
     return GemvLaunch(
         32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n, share,
-        ample, grids.row_stride(form.group, n), shared, columns, found.depth, found.release,
+        ample, grids.row_stride(form.group, n), shared, columns, found.depth,
         (runs - 1).bit_length(),
     )  # fmt: skip
 

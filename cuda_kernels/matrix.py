@@ -201,7 +201,9 @@ class Matrix:
         pointers = (*(address(a) for a in arrays), bias)
         sizes = (rows, length, batch, form.units(columns), form.tiles(rows))
         if isinstance(found, GemvLaunch):
-            function = kernels.gemv(self.device, form, dtype, *found.options, self._together)
+            bounds, options = (found.threads, found.resident), found.options
+            options["scale_units"] = self._together
+            function = kernels.gemv(self.device, form, dtype, *bounds, **options)
             launch = Launch(function, found.grid, found.threads, **shared)
             launch.set(*pointers, 0, 0, 0, *found.reciprocals, *sizes, *found.sizes)
         elif isinstance(found, GemmLaunch):

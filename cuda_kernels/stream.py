@@ -54,7 +54,8 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
     find, copy_chunk, hand_over = make_supply(form, team, columns, warps)
     fetch_burst, tail_at, words_at = make_burst_copies(form)
     decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
-    wait, zeros, one = wait_for_all_but(depth - 1), (ZEROS,) * columns, (f32(1), f32(1))
+    wait, arrived = wait_for_all_but(depth - 1), wait_for_all_but(0)
+    zeros, one = (ZEROS,) * columns, (f32(1), f32(1))
     unit_bytes, units = u32(16 * form.pairs), BURST * team
     raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
     slot_bytes = burst_bytes(form.group)
@@ -68,8 +69,10 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
 
     @cuda.jit(device=True, inline="always")
     def start_weights(sources, burst, unit, end, ring):
-        """Start to copy the first ``depth`` bursts of this warp; returns the number of the next."""
+        """Start to copy the first ``depth`` bursts of this warp, each when the one before it has
+        come (`make_ring_feed`); returns the number of the next."""
         for d in range(depth):
+            arrived()
             slot = u32(ring + u32(d * slot_bytes))
             fetch_burst(sources, burst, u32(u32(unit + u32(d * units)) < end), slot)
             end_group()

@@ -2,8 +2,8 @@
 
 The bursts of a block, row tile by row tile, are one list. Teams of warps share it evenly: each has
 a contiguous range, which its warps take in turns, and the last teams may have a burst less than the
-first. So no scheduler of a multiprocessor has more than a burst above another. A *place* is where a burst lies:
-(its number in the matrix, unit in the row).
+first. So no scheduler of a multiprocessor has more than a burst above another. A *place* is where a
+burst lies: (its number in the matrix, unit in the row).
 """
 
 from numba import cuda

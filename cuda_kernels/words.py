@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from amssim.launch.grids import TILE_ROWS
-from cuda_kernels.forms import FP4_25, FP5_33, Form
+from cuda_kernels.forms import FP4_25, Form
 from cuda_kernels.ptx import decode as d
 
 LOW_425 = (9, 10, 11, 15)  # where a decoded half holds the top bits of e2m2, low to high

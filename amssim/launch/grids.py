@@ -11,9 +11,6 @@ from typing import NamedTuple
 
 #: What `Plan.kernel` may be; 0 is no launch at all.
 GEMV, GEMM, WARPGROUP, STREAM = 1, 2, 3, 4
-#: When a GEMV lets the next grid start: at once, when the grid ahead of it has ended, or when its
-#: activations are in shared memory.
-AT_ONCE, IN_TURN, STAGED = 0, 1, 2
 TILE_ROWS, UNIT_BYTES = 16, 512
 BURST, TAIL_BYTES = 4, 128  # units that a warp takes at a time; FP4.25's shared bits of them
 STEP, WARP_TILES = BURST, 2  # of the GEMM: units between barriers, row tiles of a warp
@@ -40,7 +37,6 @@ class Shape(NamedTuple):
     blocks: int  # blocks of a grid for each multiprocessor
     team: int  # warps that take turns
     depth: int  # bursts in a ring in shared memory, 0 for one burst in registers
-    release: int  # when the next grid may start: AT_ONCE, IN_TURN or STAGED
 
 
 class Plan(NamedTuple):
@@ -62,10 +58,9 @@ class Plan(NamedTuple):
     resident: int
     team: int
     depth: int
-    release: int
 
 
-NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0, AT_ONCE)
+NO_PLAN = Plan(0, 0, 0, 0, 0, 0, 0, 0, 0, False, 0, 0, 0, 0, 0, 0)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -205,7 +200,7 @@ def try_gemv(
     shared = fixed_bytes + block_tiles * (ROW_BYTES + team * slot_bytes)
     return Plan(
         GEMV, splits, blocks, shape.threads // 32, slots, units, n, 8 * x_tiles, loads, good,
-        shared, block_tiles, 1, shape.resident, team, shape.depth, shape.release,
+        shared, block_tiles, 1, shape.resident, team, shape.depth,
     )  # fmt: skip
 
 
@@ -225,7 +220,7 @@ def try_gemm(
         return NO_PLAN
     return Plan(
         GEMM, splits, blocks, warps, slots, block_tiles * n, n, 8 * tiles, 2 * STEP, False,
-        shared, block_tiles, 1, 1, 1, 0, AT_ONCE,
+        shared, block_tiles, 1, 1, 1, 0,
     )  # fmt: skip
 
 
@@ -250,7 +245,7 @@ def try_warpgroup(
     units, slots = most * ceil_div(n, round_units) * round_units, running(gpu, splits)
     return Plan(
         WARPGROUP, splits, blocks, warps, slots, units, n, 8 * tiles, 2 * STEP, False,
-        shared, block_tiles, groups, 1, 1, 0, AT_ONCE,
+        shared, block_tiles, groups, 1, 1, 0,
     )  # fmt: skip
 
 
@@ -275,5 +270,5 @@ def try_stream(
     units = ceil_div(n, BURST * team) * BURST * warps
     return Plan(
         STREAM, splits, blocks, warps, slots, units, n, 8 * x_tiles, BURST * depth, False,
-        shared, block_tiles, 1, 1, team, depth, AT_ONCE,
+        shared, block_tiles, 1, 1, team, depth,
     )  # fmt: skip

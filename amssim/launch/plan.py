@@ -7,10 +7,7 @@ The rules and costs are fits to measurements on an H200, and on an H100 where it
 from __future__ import annotations
 
 from amssim.launch.grids import (
-    AT_ONCE,
-    IN_TURN,
     NO_PLAN,
-    STAGED,
     STEP,
     TILE_ROWS,
     Gpu,
@@ -27,7 +24,7 @@ from amssim.launch.grids import (
 
 GEMV_BATCH, GEMM_BATCH = 16, 64
 #: Block shapes of the GEMV. Weights in registers:
-ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0, release=AT_ONCE)
+ONE = Shape(threads=512, resident=1, blocks=1, team=1, depth=0)
 WIDE = ONE._replace(threads=1024)
 #: In a ring in shared memory:
 RING, WIDE_RING = ONE._replace(depth=3), WIDE._replace(depth=2)
@@ -35,10 +32,8 @@ TWO_RINGS = ONE._replace(resident=2, blocks=2, depth=2)
 TWO_RINGS_IN_TEAMS = TWO_RINGS._replace(team=4)
 #: One block per multiprocessor, with room for one of the next grid, which starts to load early.
 PAIRED = ONE._replace(resident=2, depth=2)
-PAIRED_IN_TURN = PAIRED._replace(release=IN_TURN)
-MIDDLE = PAIRED._replace(threads=384, depth=3, release=STAGED)
-DEEP, SMALL = MIDDLE._replace(depth=4), MIDDLE._replace(threads=256)
-SMALL_IN_TURN = SMALL._replace(release=IN_TURN)
+MIDDLE = PAIRED._replace(threads=384, depth=3)
+SMALL, DEEP = (PAIRED._replace(threads=256, depth=depth) for depth in (4, 6))
 #: Most warps of the stream's blocks, and where teams of two would leave half of them out.
 STREAM_WARPS, STREAM_MOST_WARPS, STREAM_DEPTH = 16, 20, 2
 #: Warps of a block of the GEMM, and with 64 columns; (warps, groups) of the warpgroups.
@@ -75,10 +70,18 @@ def better_by_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) 
         return False
     tiles = stream_tiles(gpu, rows)
     if group == 4:
-        return columns >= 5120 and tiles <= 16
+        twice = batch > 8 and 16 < tiles <= 24 and columns >= 4096
+        return twice or (columns >= 5120 and tiles <= 16)
     if batch > 8:
         return 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8)
-    return columns > (16000 if batch <= 4 else 12000) and tiles <= 16
+    alone = streams_alone(gpu, group, rows, columns, batch)
+    return alone or (columns > (16000 if batch <= 4 else 12000) and tiles <= 16)
+
+
+def streams_alone(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
+    """Whether a block of the stream has all of K: where each has four row tiles."""
+    fits = group == 3 and 4 < batch <= 8 and 6000 < columns <= 12000
+    return fits and stream_tiles(gpu, rows) == 8
 
 
 def stream_tiles(gpu: Gpu, rows: int) -> int:
@@ -87,10 +90,11 @@ def stream_tiles(gpu: Gpu, rows: int) -> int:
 
 
 def best_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
-    """The launch with K in halves."""
+    """The launch, most often with K in halves."""
     uneven = 9 <= stream_tiles(gpu, rows) <= 10
     warps = STREAM_MOST_WARPS if uneven else STREAM_WARPS
-    return try_stream(gpu, group, rows, columns, batch, warps, STREAM_DEPTH, 2)
+    splits = 1 if streams_alone(gpu, group, rows, columns, batch) else 2
+    return try_stream(gpu, group, rows, columns, batch, warps, STREAM_DEPTH, splits)
 
 
 def better_by_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
@@ -138,13 +142,13 @@ def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tu
         return (ONE, WIDE, WIDE, WIDE) if small else (RING, WIDE, ONE, ONE)
     tiles, slots, long = ceil_div(rows, TILE_ROWS), 2 * gpu.sms, columns > 20000
     if small:
-        if group == 4:
-            return (SMALL_IN_TURN if tiles <= slots else SMALL), ONE, WIDE, ONE
-        return (PAIRED_IN_TURN if tiles <= slots else DEEP), MIDDLE, WIDE, ONE
+        return (SMALL, MIDDLE, ONE, WIDE) if group == 4 else (DEEP, MIDDLE, WIDE, ONE)
     if group == 4:
-        return (RING if long or batch == 2 else PAIRED), RING, ONE, WIDE
+        return (RING, ONE, WIDE, WIDE) if long or batch == 2 else (MIDDLE, PAIRED, RING, ONE)
     if long:
         return WIDE_RING, WIDE, ONE, ONE
+    if slots < tiles < 3 * gpu.sms:
+        return PAIRED, RING, WIDE, ONE
     in_teams = batch == 1 and (tiles <= slots or tiles >= 1000)
     return (TWO_RINGS_IN_TEAMS if in_teams else TWO_RINGS), RING, WIDE, ONE
 

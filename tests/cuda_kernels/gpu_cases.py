@@ -44,9 +44,7 @@ class Case:
         sizes = [rows, columns, self.batch, self.form.units(columns), self.form.tiles(rows)]
         split = plan.grid[0] > 1
         if isinstance(plan, GemvLaunch):
-            options = {"team": plan.team, "columns": plan.columns, "depth": plan.depth}
-            options["release"] = plan.release
-            kernel = make_gemv(self.form, dtype, early=early, split=split, **options)
+            kernel = make_gemv(self.form, dtype, early=early, **plan.options)
             pointers += plan.reciprocals
             sizes += plan.sizes
             threads = plan.threads

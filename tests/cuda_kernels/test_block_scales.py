@@ -32,10 +32,8 @@ def product_error(form, block, rows, columns, batch, plan):
     out = device.put(np.full((batch, rows), np.nan, np.float32))
     pointers = [*(device.put(a) for a in arrays), 0, out, *plan.reciprocals]
     sizes = [rows, columns, batch, form.units(columns), form.tiles(rows), *plan.sizes]
-    options = {"early": True, "split": plan.grid[0] > 1, "team": plan.team}
-    options |= {"columns": plan.columns, "depth": plan.depth}
     together = block_scales.scale_units(form, block)
-    kernel = make_gemv(form, "float32", **options, scale_units=together)
+    kernel = make_gemv(form, "float32", early=True, **plan.options, scale_units=together)
     arguments = [np.uint64(p) for p in pointers] + [np.uint32(s) for s in sizes]
     run(kernel, device, plan.grid, plan.threads, arguments, plan.shared_bytes)
     found = device.get(out, (batch, rows), np.float32)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
-from amssim.launch.grids import IN_TURN, STAGED
 from amssim.launch.plan import ONE
 from cuda_kernels import words
 from cuda_kernels.dequantize import blocks_of, make_dequantize, run_bytes
@@ -31,10 +30,12 @@ def test_gemv_of_every_batch(form, batch):
 
 
 @each_form
-@pytest.mark.parametrize(("shape", "release"), [((40, 520), STAGED), ((15, 48), IN_TURN)])
-def test_gemv_whose_successor_starts_late(form, shape, release):
-    case = Case(form, *shape, 2)
-    assert case.error(gemv_launch(case, depth=2, release=release)) < EXACT_ENOUGH
+@pytest.mark.parametrize(("columns", "whole"), [(520, True), (2056, False)])
+def test_gemv_whose_ring_may_hold_all(form, columns, whole):
+    case = Case(form, 70, columns, 2)
+    found = gemv_launch(case, depth=2 if whole else 3)
+    assert found.whole == whole
+    assert case.error(found) < EXACT_ENOUGH
 
 
 @each_form

@@ -46,7 +46,7 @@ def weights(monkeypatch):
     monkeypatch.setattr(matrix, "stream_of", lambda library, stream, device: stream or 7)
     monkeypatch.setattr(driver, "gpu", lambda device: Gpu(132, 232_448, (9, 0)))
     for name in ("gemv", "gemm", "normalize"):
-        monkeypatch.setattr(kernels, name, lambda *options, name=name: name)
+        monkeypatch.setattr(kernels, name, lambda *bounds, name=name, **options: name)
     found = object.__new__(matrix.Matrix)
     array = types.SimpleNamespace(device_ctypes_pointer=types.SimpleNamespace(value=4096))
     found.device, found.scheme, found.scale_block = 0, amssim.scheme("fp4.25"), None
