@@ -16,7 +16,7 @@ from amssim.simulator.fit import Measurements
 
 RESULTS = Path(__file__).parent / "results"
 LATENCIES = "trtllm_weight_only_latency_ms.csv"
-#: Records of `amssim bench gpu`.
+#: Records of `amssim bench gpu`, and single products of kernels that are newer than a record.
 GPU_RECORDS = sorted(RESULTS.glob("gpu_h*.json"))
 CPU_PRODUCTS = "simulator_cpu.json"
 SPEEDUPS = "published_speedups.csv"
@@ -144,7 +144,8 @@ def own() -> dict[tuple[str, str], Measurements]:
             bits = float(scheme(r["scheme"]).bits)
             if not r.get("plan_changed"):  # since it was recorded: it is of another launch
                 times[device, "ams"][(*where, bits)] = r["us"] * 1e-6
-            times[device, BASELINE][(*where, 16.0)] = r["cublas_us"] * 1e-6
+            if "cublas_us" in r:
+                times[device, BASELINE][(*where, 16.0)] = r["cublas_us"] * 1e-6
     recorded = json.loads((RESULTS / CPU_PRODUCTS).read_text())
     for r in recorded["rows"]:
         where = (r["rows"], r["columns"], r["batch"], r["bits"])
