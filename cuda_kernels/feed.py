@@ -126,17 +126,16 @@ def make_burst_copies(form: Form):
     return fetch_burst, tail_at, words_at
 
 
-def make_ring_feed(form: Form, split: bool, team: int, depth: int, whole: bool):
+def make_ring_feed(form: Form, split: bool, team: int, depth: int, early: bool, whole: bool):
     """Make the feed that keeps ``depth`` bursts under way in shared memory.
 
     A burst goes to registers as a whole, and its slot is refilled at once: the assembler puts three
     idle loads before each group of ``cp.async``.
 
-    At the start a warp asks for a burst when the one before it has come. A grid that starts early
-    would else have all its weights ahead of the activations of the grid before it, in the queues of
-    the L2 cache, and that grid would wait for them.
-
     Args:
+        early: the grid starts before the one ahead of it ends. A warp then asks for its first
+            bursts one by one, when the one before has come: else the activations of the grid ahead
+            would queue behind all these weights in the L2 cache, and that grid would wait.
         whole: the ring holds all bursts of a warp. Nothing is fetched in the loop, nor waited for:
             who brings the activations has waited for all copies (`cuda_kernels.stage`).
     """
@@ -150,7 +149,8 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int, whole: bool):
         place = inside(place, slice_end)
         for d in range(depth):
             some = u32(u32(i + u32(d * BURST * team)) < end)
-            arrived()
+            if early:
+                arrived()
             fetch_burst(sources, place[0], some, u32(ring + u32(d * size)))
             end_group()
             place = onward(place, slice_end)

@@ -119,7 +119,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
     """
     partition, tile_of, slot_of = make_partition(split, team)
     if depth:
-        feed = make_ring_feed(form, split, team, depth, whole)
+        feed = make_ring_feed(form, split, team, depth, early, whole)
     else:
         feed = make_register_feed(form, split, team, scale_units)
     in_turns = columns == 1 and depth > 0  # units add to two sums

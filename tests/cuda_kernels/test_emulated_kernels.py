@@ -136,9 +136,10 @@ def test_results_are_rounded_once(form, dtype, numpy_type):
 
 
 @each_form
-def test_without_early_launch(form):
+@pytest.mark.parametrize("depth", [0, 2])
+def test_without_early_launch(form, depth):
     case = Case(form, 20, 136, 1)
-    assert case.error(gemv_launch(case), early=False) < EXACT_ENOUGH
+    assert case.error(gemv_launch(case, depth=depth), early=False) < EXACT_ENOUGH
 
 
 @each_form
