@@ -14,6 +14,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+#: What kernels are made of outside this package.
+_ELSEWHERE = ("minifloat.py", "launch/grids.py")
 _PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm")
 
 
@@ -29,8 +31,8 @@ def folder() -> Path:
 def stamp() -> str:
     """Hash of the sources that kernels are made of and of the versions that compile them."""
     digest, here = hashlib.sha256(), Path(__file__).parent
-    formats = here.parent / "amssim" / "minifloat.py"
-    for source in [*sorted(here.rglob("*.py")), formats]:
+    elsewhere = [here.parent / "amssim" / name for name in _ELSEWHERE]
+    for source in [*sorted(here.rglob("*.py")), *elsewhere]:
         digest.update(source.read_bytes())
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):

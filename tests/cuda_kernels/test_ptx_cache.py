@@ -62,3 +62,11 @@ def test_where_nothing_can_be_written_kernels_are_compiled_every_time(tmp_path, 
 
 def test_the_stamp_names_sources_and_compilers():
     assert len(ptx_cache.stamp()) == 64
+
+
+def test_the_stamp_sees_a_change_of_what_lies_elsewhere(monkeypatch):
+    seen = []
+    read = ptx_cache.Path.read_bytes
+    monkeypatch.setattr(ptx_cache.Path, "read_bytes", lambda p: seen.append(p.name) or read(p))
+    ptx_cache.stamp.__wrapped__()
+    assert {"minifloat.py", "grids.py", "gemv.py", "decode.py"} <= set(seen)
