@@ -8,6 +8,7 @@ from numba import cuda
 
 from amssim.launch.grids import BURST, UNIT_BYTES
 from cuda_kernels.add_up import OUT_BYTES
+from cuda_kernels.feed import turned
 from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     DECODE,
@@ -76,7 +77,7 @@ def make_put(form: Form, dtype: str):
             place = u32(mine + u32(u * 4 * piece * size))
             scatter(place, u32(place + u32(8 * pitch)), decode(w0, tail), above, below)
             w0, w1, w2 = w1, w2, w3
-            tail = u32((tail << u32(4)) | (tail >> u32(28)))
+            tail = turned(tail, 1)
 
     return put
 

@@ -36,6 +36,12 @@ from cuda_kernels.ptx import (
 from cuda_kernels.walk import make_steps
 
 
+@cuda.jit(device=True, inline="always")
+def turned(tail, units):
+    """Shared bits, turned to where a unit that many further on in the burst is decoded."""
+    return u32((tail << u32(4 * units)) | (tail >> u32((32 - 4 * units) % 32)))
+
+
 def make_register_feed(form: Form, split: bool, team: int, scale_units: int):
     """Make the feed that keeps one burst under way in registers, with scales per block or not."""
     inside, onward = make_steps(split, team)

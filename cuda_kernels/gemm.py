@@ -17,6 +17,7 @@ from amssim.launch.grids import (
     row_stride,
 )
 from cuda_kernels.add_up import make_add_groups, make_meeting
+from cuda_kernels.feed import turned
 from cuda_kernels.forms import Form
 from cuda_kernels.pairs import make_pairs
 from cuda_kernels.ptx import (
@@ -97,7 +98,7 @@ def make_supply(form: Form, columns: int, warps: int):
 
 def make_step(form: Form, columns: int, warps: int):
     """Make the device functions that bring the first step, and multiply one and bring the next."""
-    decode, (fetch_units, fetch_tails, tail_of) = DECODE[form], make_pairs(form)
+    decode, (fetch_units, fetch_tails) = DECODE[form], make_pairs(form)
     multiply = contract(form.pairs, WARP_TILES, columns, 8 * row_stride(form.group, STEP))
     fetch, put_due, bring = make_supply(form, columns, warps)
     unit_bytes = 16 * form.pairs
@@ -106,9 +107,9 @@ def make_step(form: Form, columns: int, warps: int):
     def turn(u, sums, words, tails, place, x_at):
         """Multiply unit ``u``; fetch its successor, one step ahead, in its place."""
         (above, under), (at, below, more, inside) = words, place
-        top = decode(above, tail_of(u, tails[0]))
+        top = decode(above, turned(tails[0], u))
         above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
-        bottom = decode(under, tail_of(u, tails[1]))
+        bottom = decode(under, turned(tails[1], u))
         under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
         return multiply(sums, top, bottom, u32(x_at + u32(u * unit_bytes))), (above, under)
 

@@ -11,7 +11,7 @@ from numba import cuda
 
 from amssim.launch.grids import BURST, SLOT_BYTES, burst_bytes
 from cuda_kernels.add_up import make_add_up, make_meeting
-from cuda_kernels.feed import make_register_feed, make_ring_feed
+from cuda_kernels.feed import make_register_feed, make_ring_feed, turned
 from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     DECODE,
@@ -51,7 +51,7 @@ def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
                 words, scales = take(u, state)
                 fragments = decode(words, tail)
                 state = refill(u, state, sources, place, more)
-                tail = u32((tail << u32(4)) | (tail >> u32(28)))
+                tail = turned(tail, 1)
                 x_unit = u32(x_now + u32(u) * unit_bytes)
                 sums = add_unit(sums, fragments, x_unit, beside, scales)
             state, place = close_burst(state, place, slice_end)

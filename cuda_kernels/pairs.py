@@ -41,9 +41,4 @@ def make_pairs(form: Form):
             return upper, load_word_if(lower, u32(wanted * inside[1]))
         return u32(0), u32(0)
 
-    @cuda.jit(device=True, inline="always")
-    def tail_of(u, tail):
-        """The shared bits turned to where unit ``u`` is decoded with them."""
-        return u32((tail << u32(4 * u)) | (tail >> u32((32 - 4 * u) % 32)))
-
-    return fetch_units, fetch_tails, tail_of
+    return fetch_units, fetch_tails

@@ -22,10 +22,11 @@ from amssim.launch.grids import (
     chunk_bytes,
     raw_bytes_of_warp,
     row_stride,
+    stream_places,
 )
 from cuda_kernels.add_up import make_add_groups, make_meeting
 from cuda_kernels.chunks import make_supply
-from cuda_kernels.feed import make_burst_copies
+from cuda_kernels.feed import make_burst_copies, turned
 from cuda_kernels.forms import Form
 from cuda_kernels.gemv import make_lane_x
 from cuda_kernels.ptx import (
@@ -126,7 +127,7 @@ def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
                 tail = tail_at(here)
                 for u in range(BURST):
                     fragments = decode(words_at(u, here), tail)
-                    tail = u32((tail << u32(4)) | (tail >> u32(28)))
+                    tail = turned(tail, 1)
                     x_now = u32(x_at + u32(u) * unit_bytes)
                     sums = add_unit(sums, fragments, x_now, beside, one)
             fetch_burst(sources, burst, u32(u32(unit + u32(depth * units)) < end), here)
@@ -157,8 +158,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
     meet, part = make_meeting(split)
     add_groups = make_add_groups(dtype, columns, team, (team * ring_bytes, ring_bytes), split)
     raw_bytes = depth * raw_bytes_of_warp(form.group, columns, warps, team)
-    buffers_at = warps * ring_bytes + min(warps, BURST * team) * raw_bytes
-    rows_at = buffers_at + STREAM_BUFFERS * chunk_bytes(form.group, team, columns)
+    places = stream_places(form.group, columns, warps, team, depth)
     stride, mate_bytes = row_stride(form.group, BURST * team), BURST * 16 * form.pairs
 
     def stream(
@@ -187,9 +187,9 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         ring = u32(base + warp * u32(ring_bytes))
         burst = start_weights(sources, burst, unit, end, ring)
 
-        raw = u32(base + u32(warps * ring_bytes) + warp * u32(raw_bytes))
-        buffers, row_data = u32(base + u32(buffers_at)), u32(base + u32(rows_at))
-        barriers = u32(row_data + u32(most_tiles * 128))
+        raw = u32(base + u32(places.raw) + warp * u32(raw_bytes))
+        buffers, row_data = u32(base + u32(places.buffers)), u32(base + u32(places.rows))
+        barriers = u32(base + u32(places.barriers))
         for i in range(STREAM_BUFFERS):
             barrier = u32(barriers + u32(i * BARRIER_BYTES))
             make_barrier(barrier, u32(32 * warps), u32(thread == u32(0)))

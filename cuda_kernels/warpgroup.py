@@ -22,6 +22,7 @@ from amssim.launch.grids import (
     tasks_of,
 )
 from cuda_kernels.add_up import make_add_groups, make_meeting
+from cuda_kernels.feed import turned
 from cuda_kernels.forms import Form
 from cuda_kernels.pairs import make_pairs
 from cuda_kernels.ptx import (
@@ -109,7 +110,7 @@ def make_supply(form: Form, columns: int, warps: int, groups: int):
 def make_round(form: Form, columns: int, groups: int):
     """Make the device functions that multiply a round of a warpgroup, and leave its sums."""
     together = columns <= TOGETHER  # the row tiles are multiplied at once
-    decode, (_, _, tail_of) = DECODE[form], make_pairs(form)
+    decode = DECODE[form]
     multiply = contract_by_warpgroup(form, columns, WARP_TILES if together else 1)
     store = store_fragments(columns * (WARP_TILES if together else 1))
     per_unit = unit_bytes(form, columns)
@@ -119,15 +120,15 @@ def make_round(form: Form, columns: int, groups: int):
         """Multiply unit ``u``; start to load its successor, one round ahead, in its place."""
         (above, under), (at, below, more, inside) = words, place
         activations = u32(x_at + u32(u * per_unit))
-        top = decode(above, tail_of(u, tails[0]))
+        top = decode(above, turned(tails[0], u))
         above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
         if together:
-            bottom = decode(under, tail_of(u, tails[1]))
+            bottom = decode(under, turned(tails[1], u))
             under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
             sums = multiply(sums, top, bottom, activations)
         else:
             first = multiply(sums[0], top, activations)
-            bottom = decode(under, tail_of(u, tails[1]))
+            bottom = decode(under, turned(tails[1], u))
             under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
             sums = first, multiply(sums[1], bottom, activations)
         return sums, (above, under)
@@ -173,7 +174,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
     """
     copy_round, arrange_round = make_supply(form, columns, warps, groups)
     multiply_round, leave, zeros = make_round(form, columns, groups)
-    fetch_units, fetch_tails, _ = make_pairs(form)
+    fetch_units, fetch_tails = make_pairs(form)
     stage_rows, mates = make_stage_rows(), warps // groups
     tile_bytes = columns * SLOT_BYTES
     strides = tile_bytes, WARP_TILES * mates * tile_bytes

@@ -39,6 +39,16 @@ class Shape(NamedTuple):
     depth: int  # bursts in a ring in shared memory, 0 for one burst in registers
 
 
+class StreamPlaces(NamedTuple):
+    """Where things lie in the shared memory of a block of the stream; weights come first."""
+
+    raw: int  # activations as they come
+    buffers: int  # in order, for all warps
+    rows: int  # scales and bias
+    barriers: int  # of the buffers
+    end: int
+
+
 class Plan(NamedTuple):
     """One launch."""
 
@@ -158,13 +168,14 @@ def raw_bytes_of_warp(group: int, tiles: int, warps: int, team: int) -> int:
     return 8 * tiles * raw_stride(group) * tasks_of(1, warps, team)
 
 
-def stream_bytes(group: int, tiles: int, warps: int, team: int, depth: int) -> int:
-    """Bytes of shared memory of a block of the stream."""
-    per_warp = raw_bytes_of_warp(group, tiles, warps, team)
-    carriers = min(warps, BURST * team)
-    buffers = STREAM_BUFFERS * (chunk_bytes(group, team, tiles) + BARRIER_BYTES)
-    rings = depth * (warps * burst_bytes(group) + carriers * per_warp)
-    return rings + buffers + warps // team * ROW_BYTES
+def stream_places(group: int, tiles: int, warps: int, team: int, depth: int) -> StreamPlaces:
+    """Where things lie in a block of the stream."""
+    raw = depth * warps * burst_bytes(group)
+    carriers = min(warps, BURST * team)  # warps that have a part of each chunk
+    buffers = raw + depth * carriers * raw_bytes_of_warp(group, tiles, warps, team)
+    rows = buffers + STREAM_BUFFERS * chunk_bytes(group, team, tiles)
+    barriers = rows + warps // team * ROW_BYTES
+    return StreamPlaces(raw, buffers, rows, barriers, barriers + STREAM_BUFFERS * BARRIER_BYTES)
 
 
 def try_gemv(
@@ -261,10 +272,10 @@ def try_stream(
     block_tiles = ceil_div(tiles, blocks)
     team = warps // block_tiles
     room = gpu.shared_bytes
-    while team > 1 and stream_bytes(group, x_tiles, team * block_tiles, team, depth) > room:
+    while team > 1 and stream_places(group, x_tiles, team * block_tiles, team, depth).end > room:
         team -= 1
     warps, slots = team * block_tiles, running(gpu, splits)
-    shared = stream_bytes(group, x_tiles, warps, team, depth)
+    shared = stream_places(group, x_tiles, warps, team, depth).end
     if shared > room or blocks >= 2**16:
         return NO_PLAN
     units = ceil_div(n, BURST * team) * BURST * warps
