@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 import sysconfig
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from cuda_kernels.forms import FP4_25, FP5_33
+from cuda_kernels.forms import FP4_25, FP5_33, Form
 
 cuda = pytest.importorskip("numba.cuda")
 if cuda.implementation != "NVIDIA":
@@ -36,15 +39,53 @@ def tool(name: str) -> str:
     return found
 
 
-def product_ptx(form, capability):
-    hopper = capability >= (9, 0)
-    kernel = make_gemv(form, "float16", early=hopper, split=hopper, team=1)
-    return compile_ptx(kernel, kernels.GEMV, capability, (512, 2))
+class Kernel(NamedTuple):
+    """A kernel, and the registers that it may take on an sm_90."""
+
+    name: str
+    form: Form
+    registers: int = 128
+    capability: tuple[int, int] = (9, 0)
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.form.name}-sm_{self.capability[0]}{self.capability[1]}"
+
+    def ptx(self) -> str:
+        """Compile it, which takes 2 to 6 s."""
+        form, early = self.form, self.capability >= (9, 0)
+        options = {"form": form, "dtype": "float16", "early": early, "split": False}
+        if self.name == "stream":
+            kernel = make_stream(form, "float16", warps=16, team=2, columns=1, depth=2, split=True)
+            return compile_ptx(kernel, kernels.STREAM, self.capability, (512, 1))
+        if self.name == "gemm":
+            kernel = make_gemm(**options, columns=2, warps=16)
+            return compile_ptx(kernel, kernels.GEMM, self.capability, (512, 1))
+        if self.name == "dequantize":
+            kernel = make_dequantize(form, "float16", early=early)
+            return compile_ptx(kernel, kernels.DEQUANTIZE, self.capability, (256, 2))
+        depth, together = 2 * self.name.endswith("ring"), 2 * (self.name == "block scales")
+        options |= {"depth": depth, "whole": "whole" in self.name, "scale_units": together}
+        bounds = (768, 1) if together else (512, 2)
+        return compile_ptx(make_gemv(**options, team=1), kernels.GEMV, self.capability, bounds)
 
 
-def dense_ptx(form, capability):
-    kernel = make_dequantize(form, "float16", early=capability >= (9, 0))
-    return compile_ptx(kernel, kernels.DEQUANTIZE, capability, (256, 2))
+ON_HOPPER = [Kernel("gemv", FP4_25, 64), Kernel("gemv", FP5_33, 64), Kernel("gemm", FP5_33)]
+ON_HOPPER += [Kernel("gemv ring", FP4_25, 64), Kernel("gemv ring", FP5_33, 64)]
+ON_HOPPER += [Kernel("gemv whole ring", FP5_33, 64), Kernel("block scales", FP4_25, 80)]
+ON_HOPPER += [Kernel("stream", FP4_25, 80), Kernel("stream", FP5_33, 80)]
+ON_HOPPER += [Kernel("dequantize", FP5_33)]
+#: The product on the oldest and newest; between, dense weights, which compile faster.
+ELSEWHERE = [Kernel("gemv", FP4_25, capability=(8, 0)), Kernel("gemv", FP5_33, capability=(12, 0))]
+ELSEWHERE += [Kernel("dequantize", FP5_33, capability=(8, 6))]
+ELSEWHERE += [Kernel("dequantize", FP4_25, capability=c) for c in ((8, 9), (10, 0))]
+
+
+@pytest.fixture(scope="module")
+def texts() -> dict[Kernel, str]:
+    """PTX of all kernels, compiled by two processes."""
+    wanted = ON_HOPPER + ELSEWHERE
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        return dict(zip(wanted, pool.map(Kernel.ptx, wanted), strict=True))
 
 
 def assemble(text: str, capability, folder: Path) -> tuple[str, Path]:
@@ -58,50 +99,21 @@ def assemble(text: str, capability, folder: Path) -> tuple[str, Path]:
     return done.stderr, cubin
 
 
-def test_all_architectures(tmp_path):
-    """The product on the oldest and newest; between, dense weights, which compile faster."""
-    for i, capability in enumerate([(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]):
-        make = product_ptx if capability in ((8, 0), (12, 0)) else dense_ptx
-        text = make((FP4_25, FP5_33)[i % 2], capability)
-        assert f".target sm_{capability[0]}{capability[1]}" in text
-        assemble(text, capability, tmp_path)
+@pytest.mark.parametrize("kernel", ELSEWHERE, ids=str)
+def test_other_architectures(kernel, texts, tmp_path):
+    major, minor = kernel.capability
+    assert f".target sm_{major}{minor}" in texts[kernel]
+    assemble(texts[kernel], kernel.capability, tmp_path)
 
 
-KERNELS = [("gemv", FP4_25, 64), ("gemv", FP5_33, 64), ("gemm", FP5_33, 128)]
-KERNELS += [("gemv ring", FP4_25, 64), ("gemv ring", FP5_33, 64)]
-KERNELS += [("gemv whole ring", FP5_33, 64)]
-KERNELS += [("stream", FP4_25, 80), ("stream", FP5_33, 80)]
-KERNELS += [("dequantize", FP5_33, 128), ("block scales", FP4_25, 80)]
-
-
-@pytest.mark.parametrize(
-    ("name", "form", "registers"), KERNELS, ids=lambda v: getattr(v, "name", str(v))
-)
-def test_registers_and_no_spills(name, form, registers, tmp_path):
-    if name == "stream":
-        options = {"warps": 16, "team": 2, "columns": 1, "depth": 2, "split": True}
-        text = compile_ptx(
-            make_stream(form, "float16", **options), kernels.STREAM, (9, 0), (512, 1)
-        )
-    elif name in BUDGET:
-        depth, whole = 2 * name.endswith("ring"), "whole" in name
-        options = {"split": False, "team": 1, "depth": depth, "whole": whole}
-        kernel = make_gemv(form, "float16", early=True, **options)
-        text = compile_ptx(kernel, kernels.GEMV, (9, 0), (512, 2))
-    elif name == "block scales":
-        options = {"early": True, "split": False, "team": 1, "scale_units": 2}
-        text = compile_ptx(make_gemv(form, "float16", **options), kernels.GEMV, (9, 0), (768, 1))
-    elif name == "gemm":
-        kernel = make_gemm(form, "float16", columns=2, warps=16, early=True, split=False)
-        text = compile_ptx(kernel, kernels.GEMM, (9, 0), (512, 1))
-    else:
-        kernel = make_dequantize(form, "float16", early=True)
-        text = compile_ptx(kernel, kernels.DEQUANTIZE, (9, 0), (256, 2))
-    report, cubin = assemble(text, (9, 0), tmp_path)
+@pytest.mark.parametrize("kernel", ON_HOPPER, ids=str)
+def test_registers_and_no_spills(kernel, texts, tmp_path):
+    report, cubin = assemble(texts[kernel], kernel.capability, tmp_path)
     assert "0 bytes spill stores, 0 bytes spill loads" in report
-    assert int(re.search(r"Used (\d+) registers", report)[1]) <= registers
-    if name in BUDGET:
-        assert loop_instructions(cubin) / (8 * form.piece_weights) <= BUDGET[name][form]
+    assert int(re.search(r"Used (\d+) registers", report)[1]) <= kernel.registers
+    if kernel.name in BUDGET:
+        per_weight = loop_instructions(cubin) / (8 * kernel.form.piece_weights)
+        assert per_weight <= BUDGET[kernel.name][kernel.form]
 
 
 def loop_instructions(cubin: Path) -> int:
