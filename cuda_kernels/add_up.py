@@ -94,9 +94,10 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
         return u32(max(by_share, by_less))
 
     @cuda.jit(device=True, inline="always")
-    def slots_of(j, r, work):
-        """(first slot, slot after the last) of row tile j in the block that has slice r of K."""
+    def slots_of(fragment, r, work):
+        """(first slot, slot after the last) of a fragment in the block that has slice r of K."""
         _, _, units, slice_units, teams, _, _ = work
+        j = u32(fragment // u32(columns))
         n = u32(min(slice_units, u32(units - r * slice_units)))
         begin = u32(j * n)
         last = team_of(u32(begin + n - u32(1)), teams)
@@ -108,7 +109,7 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
         """This warp's first fragment and its slots."""
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
         fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
-        return fragment, slots_of(u32(fragment // u32(columns)), u32(0), work)
+        return fragment, slots_of(fragment, u32(0), work)
 
     @cuda.jit(device=True, inline="always")
     def add_up(found, work, target):
@@ -140,12 +141,12 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
                     slot = u32(slot + u32(4))
                 r = u32(r + u32(1))
                 if r < blocks:
-                    slot, stop = slots_of(j, r, work)
+                    slot, stop = slots_of(fragment, r, work)
             row, first_column = u32(u32(first_tile + j) * u32(16)), u32(column * u32(8))
             finish((s0, s1, s2, s3), row, u32(row_data + j * u32(128)), first_column, target)
             fragment = u32(fragment + step)
             if fragment < u32(tiles * u32(columns)):
-                slot, stop = slots_of(u32(fragment // u32(columns)), u32(0), work)
+                slot, stop = slots_of(fragment, u32(0), work)
 
     return find, add_up
 

@@ -50,7 +50,7 @@ class GemvLaunch:
     @property
     def whole(self) -> bool:
         """Whether the ring of a warp holds all its bursts."""
-        return 0 < self.share <= grids.BURST * self.team * self.depth
+        return self.share <= grids.BURST * self.team * self.depth
 
     @property
     def options(self) -> dict:
@@ -126,20 +126,19 @@ def launch_of(found: Plan, form: Form, rows: int):
         return None
     if found.kernel == GEMM:
         return GemmLaunch(columns, found.warps, grid, n, shared)
-    full = form.tiles(rows) - found.blocks * (found.block_tiles - 1)
+    _, full = grids.even_parts(form.tiles(rows), found.blocks)
     if found.kernel == STREAM:
         options = (columns, found.warps, found.team, found.depth)
         return StreamLaunch(*options, grid, full, n, shared)
     if found.kernel != GEMV:
         tiles = found.block_tiles
         return WarpgroupLaunch(columns, found.warps, found.groups, grid, n, tiles, shared)
-    teams, bursts = found.warps // found.team, found.units // grids.BURST
-    most = grids.ceil_div(bursts, teams)
-    share, ample = most * grids.BURST, bursts - teams * (most - 1)
+    teams = found.warps // found.team
+    most, ample = grids.even_parts(found.units // grids.BURST, teams)
     runs = grids.ceil_div(n * form.unit_weights, grids.run_columns(form.group))
     return GemvLaunch(
-        32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n, share,
-        ample, grids.row_stride(form.group, n), shared, columns, found.depth,
+        32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n,
+        most * grids.BURST, ample, grids.row_stride(form.group, n), shared, columns, found.depth,
         (runs - 1).bit_length(),
     )  # fmt: skip
 

@@ -16,7 +16,6 @@ from numba import cuda
 from amssim.launch.grids import (
     BARRIER_BYTES,
     BURST,
-    SLOT_BYTES,
     STREAM_BUFFERS,
     burst_bytes,
     chunk_bytes,
@@ -38,7 +37,6 @@ from cuda_kernels.ptx import (
     make_barrier,
     shared_address,
     start_next_grid,
-    store_shared,
     u32,
     u64,
     wait_for_all_but,
@@ -46,17 +44,16 @@ from cuda_kernels.ptx import (
     wait_for_previous_grid,
 )
 from cuda_kernels.stage import make_stage_rows
-from cuda_kernels.sums import ZEROS, make_add_unit
+from cuda_kernels.sums import make_add_unit, make_sums
 from cuda_kernels.walk import block_of
 
 
-def make_rounds(form: Form, team: int, columns: int, warps: int, depth: int):
+def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, depth: int):
     """Make the device functions that begin both streams, and multiply all rounds."""
     find, copy_chunk, hand_over = make_supply(form, team, columns, warps)
     fetch_burst, tail_at, words_at = make_burst_copies(form)
     decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
-    wait, arrived = wait_for_all_but(depth - 1), wait_for_all_but(0)
-    zeros, one = (ZEROS,) * columns, (f32(1), f32(1))
+    wait, arrived, one = wait_for_all_but(depth - 1), wait_for_all_but(0), (f32(1), f32(1))
     unit_bytes, units = u32(16 * form.pairs), BURST * team
     raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
     slot_bytes = burst_bytes(form.group)
@@ -151,10 +148,11 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         depth: bursts of weights, and parts of chunks, that a warp keeps on their way.
         split: the blocks of a cluster share K.
     """
-    rounds = make_rounds(form, team, columns, warps, depth)
+    zeros, leave = make_sums(team, columns, in_turns=False)
+    rounds = make_rounds(form, zeros, team, columns, warps, depth)
     start_weights, start_activations, multiply_rounds = rounds
     lane_x, stage_rows = make_lane_x(form, columns), make_stage_rows()
-    ring_bytes, wide, most_tiles = depth * burst_bytes(form.group), columns == 2, warps // team
+    ring_bytes, most_tiles = depth * burst_bytes(form.group), warps // team
     meet, part = make_meeting(split)
     add_groups = make_add_groups(dtype, columns, team, (team * ring_bytes, ring_bytes), split)
     raw_bytes = depth * raw_bytes_of_warp(form.group, columns, warps, team)
@@ -205,9 +203,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         sums = multiply_rounds(sources, burst, turns, x_places, source, ready, rings)
 
         finish_copies()  # sums take the place of weights
-        store_shared(u32(ring + lane * u32(16)), sums[0])
-        if wide:
-            store_shared(u32(ring + lane * u32(16) + u32(SLOT_BYTES)), sums[1])
+        leave(u32(ring + lane * u32(16)), sums)
         meet()
         add_groups(base, tiles, row_data, first_row, (rows, batch, x_scales, out))
         part()

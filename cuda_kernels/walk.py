@@ -13,15 +13,23 @@ from cuda_kernels.ptx import u32, u64
 
 
 @cuda.jit(device=True, inline="always")
+def part_of(number, most, ample, step):
+    """(begin, length) of a part of a list: the first ``ample`` have ``most``, others ``step`` less.
+
+    The host shares out the same way (`amssim.launch.grids.even_parts`).
+    """
+    less = u32(number - min(number, ample))  # parts ahead that are smaller
+    begin = u32(number * most - less * u32(step))
+    return begin, u32(most - u32(number >= ample) * u32(step))
+
+
+@cuda.jit(device=True, inline="always")
 def block_of(units, most_tiles, full, slice_units):
     """(first row tile, row tiles, first unit, units) of this block.
 
     most_tiles: row tiles of each of the first ``full`` clusters; others have one less
     """
-    cluster = u32(cuda.blockIdx.y)
-    less = u32(cluster - min(cluster, full))  # clusters ahead with a row tile less
-    first_tile = u32(cluster * most_tiles - less)
-    tiles = u32(most_tiles - u32(cluster >= full))
+    first_tile, tiles = part_of(u32(cuda.blockIdx.y), most_tiles, full, 1)
     first = u32(u32(cuda.blockIdx.x) * slice_units)
     return first_tile, tiles, first, u32(min(slice_units, u32(units - first)))
 
@@ -52,9 +60,8 @@ def make_partition(split: bool, team: int):
         mate, number = u32(warp % u32(team)), u32(warp // u32(team))
         first_tile, tiles, first, n = block_of(units, cluster_tiles, full, slice_units)
         total = u32(tiles * n)
-        less = u32(number - min(number, ample))  # teams ahead with a burst less
-        begin = u32(min(total, u32(number * share - less * u32(BURST))))
-        length = u32(share - u32(number >= ample) * u32(BURST))
+        begin, length = part_of(number, share, ample, BURST)
+        begin = u32(min(total, begin))
         end = u32(min(total, u32(begin + length)))
         tile = tile_of(begin, n, per_tile)
         i = u32(begin + mate * u32(BURST))

@@ -131,9 +131,9 @@ def lowest(records: list[dict]) -> dict:
         for ours, of_other in pairs:
             known = {_product(r): r for r in of_other}
             for r in ours:
-                if _product(r) in known:
-                    _lower(r, known[_product(r)], ("us", "cublas_us", "dequantize_us"))
-                    r["error"] = max(r["error"], known[_product(r)]["error"])
+                if again := known.get(_product(r)):
+                    _lower(r, again, ("us", "cublas_us", "dequantize_us"))
+                    r["error"] = max(r["error"], again["error"])
     return first
 
 

@@ -78,6 +78,12 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def even_parts(total: int, parts: int) -> tuple[int, int]:
+    """(size of the larger parts, how many of them there are); the others are one smaller."""
+    most = ceil_div(total, parts)
+    return most, total - parts * (most - 1)
+
+
 def running(gpu: Gpu, cluster: int) -> int:
     """Blocks that run at a time in clusters of that size, one per multiprocessor.
 

@@ -50,9 +50,9 @@ def same_plan(batch: int, other: int) -> bool:
 
 def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     """The launch of a product with 1 to `GEMM_BATCH` columns of x."""
-    found = NO_PLAN
-    if better_by_stream(gpu, group, rows, columns, batch):
-        found = best_stream(gpu, group, rows, columns, batch)
+    found, splits = NO_PLAN, stream_splits(gpu, group, rows, columns, batch)
+    if splits > 0:
+        found = best_stream(gpu, group, rows, columns, batch, splits)
     if found.kernel == 0 and better_by_warpgroup(gpu, group, rows, columns, batch):
         found = best_warpgroup(gpu, group, rows, columns, batch)
     by_gemm = batch > GEMV_BATCH or better_by_gemm(gpu, group, rows, columns, batch)
@@ -61,27 +61,23 @@ def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     return found if found.kernel > 0 else best_gemm(gpu, group, rows, columns, batch)
 
 
-def better_by_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
-    """Whether a stream of activations pays: where a block would wait for them for long.
+def stream_splits(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> int:
+    """Blocks that share K in a stream of activations, 0 where none pays.
 
-    FP5.33 takes longer per byte of activations, which counts with 9 columns and more.
+    It pays where a block would wait for them for long. FP5.33 takes longer per byte of
+    activations, which counts with 9 columns and more.
     """
     if gpu.capability < 90 or not 3 <= batch <= GEMV_BATCH:
-        return False
+        return 0
     tiles = stream_tiles(gpu, rows)
     if group == 4:
         twice = batch > 8 and 16 < tiles <= 24 and columns >= 4096
-        return twice or (columns >= 5120 and tiles <= 16)
+        return 2 if twice or (columns >= 5120 and tiles <= 16) else 0
     if batch > 8:
-        return 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8)
-    alone = streams_alone(gpu, group, rows, columns, batch)
-    return alone or (columns > (16000 if batch <= 4 else 12000) and tiles <= 16)
-
-
-def streams_alone(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
-    """Whether a block of the stream has all of K: where each has four row tiles."""
-    fits = group == 3 and 4 < batch <= 8 and 6000 < columns <= 12000
-    return fits and stream_tiles(gpu, rows) == 8
+        return 2 if 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8) else 0
+    if columns > (16000 if batch <= 4 else 12000):
+        return 2 if tiles <= 16 else 0
+    return 1 if batch > 4 and columns > 6000 and tiles == 8 else 0
 
 
 def stream_tiles(gpu: Gpu, rows: int) -> int:
@@ -89,11 +85,10 @@ def stream_tiles(gpu: Gpu, rows: int) -> int:
     return ceil_div(ceil_div(rows, TILE_ROWS), running(gpu, 2) // 2)
 
 
-def best_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
-    """The launch, most often with K in halves."""
+def best_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int, splits: int) -> Plan:
+    """The launch with K in so many parts."""
     uneven = 9 <= stream_tiles(gpu, rows) <= 10
     warps = STREAM_MOST_WARPS if uneven else STREAM_WARPS
-    splits = 1 if streams_alone(gpu, group, rows, columns, batch) else 2
     return try_stream(gpu, group, rows, columns, batch, warps, STREAM_DEPTH, splits)
 
 
