@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from amssim.launch.plan import STREAM_DEPTH
+from amssim.launch.plan import stream_depth
 from cuda_kernels import kernels
 from cuda_kernels.compile import compile_ptx
 from cuda_kernels.forms import FP4_25, FP5_33
@@ -119,7 +119,8 @@ def made(form, kernel: str, tiles: int) -> tuple:
         return gemv, kernels.GEMV, GEMV_BOUNDS
     options = {"columns": tiles, "warps": WARPS, "split": kernel == "stream"}
     if kernel == "stream":
-        stream = make_stream(form, "float16", team=STREAM_TEAM, depth=STREAM_DEPTH, **options)
+        options["depth"] = stream_depth(form.group, 8 * tiles)
+        stream = make_stream(form, "float16", team=STREAM_TEAM, **options)
         return stream, kernels.STREAM, (32 * WARPS, 1)
     if kernel == "gemm":
         gemm = make_gemm(form, "float16", early=True, **options)

@@ -56,7 +56,7 @@ def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, d
     wait, arrived, one = wait_for_all_but(depth - 1), wait_for_all_but(0), (f32(1), f32(1))
     unit_bytes, units = u32(16 * form.pairs), BURST * team
     raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
-    slot_bytes = burst_bytes(form.group)
+    slot_bytes, early = burst_bytes(form.group), max(1, depth - 1)
     buffer_bytes = u32(chunk_bytes(form.group, team, columns))
 
     @cuda.jit(device=True, inline="always")
@@ -67,9 +67,9 @@ def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, d
 
     @cuda.jit(device=True, inline="always")
     def start_weights(sources, burst, unit, end, ring):
-        """Start to copy the first ``depth`` bursts of this warp, each when the one before it has
-        come (`make_ring_feed`); returns the number of the next."""
-        for d in range(depth):
+        """Start to copy all bursts of this warp's ring but the last, each when the one before it
+        has come (`make_ring_feed`); returns the number of the next."""
+        for d in range(early):
             arrived()
             slot = u32(ring + u32(d * slot_bytes))
             fetch_burst(sources, burst, u32(u32(unit + u32(d * units)) < end), slot)
@@ -78,18 +78,27 @@ def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, d
         return burst
 
     @cuda.jit(device=True, inline="always")
-    def start_activations(source, first, n, raw, buffers, barriers):
-        """Copy the first chunks and hand over the first; returns what to copy next, and where."""
+    def start_activations(sources, burst, turns, source, first, rings):
+        """Copy the first chunks and the last burst of the ring, and hand over the first chunk;
+        returns the number of the next burst, what to copy next, and where.
+
+        That burst comes while the activations do, and does not hold them up.
+        """
+        (unit, end, n), (ring, raw, buffers, barriers) = turns, rings
         now, lane_part = find(source, first, raw)
         for d in range(depth):
             now = copy_chunk(source, now, lane_part, u32(u32(d * units) < n), u32(d * raw_bytes))
+            if d >= early:
+                slot = u32(ring + u32(d * slot_bytes))
+                fetch_burst(sources, burst, u32(u32(unit + u32(d * units)) < end), slot)
+                burst = u32(burst + u32(team))
             end_group()
         wait()
         cuda.syncwarp()
         hand_over(raw, buffers, barriers)
         now = copy_chunk(source, now, lane_part, u32(u32(depth * units) < n), u32(0))
         end_group()
-        return now, lane_part, following(u32(0), raw_bytes)
+        return burst, (now, lane_part, following(u32(0), raw_bytes))
 
     @cuda.jit(device=True, inline="always")
     def multiply_rounds(sources, burst, turns, x_places, source, ready, rings):
@@ -195,11 +204,10 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         stage_rows(scales, bias, first_row, rows, u32(tiles * u32(16)), row_data)
         cuda.syncthreads()
         wait_for_previous_grid()
-        source = (x, x_columns, batch)
-        ready = start_activations(source, first, n, raw, buffers, barriers)
+        source, turns, rings = (x, x_columns, batch), (unit, end, n), (ring, raw, buffers, barriers)
+        burst, ready = start_activations(sources, burst, turns, source, first, rings)
         lane_at, beside = lane_x(buffers, batch, u32(stride))
-        x_places, turns = (u32(lane_at + mate * u32(mate_bytes)), beside), (unit, end, n)
-        rings = (ring, raw, buffers, barriers)
+        x_places = (u32(lane_at + mate * u32(mate_bytes)), beside)
         sums = multiply_rounds(sources, burst, turns, x_places, source, ready, rings)
 
         finish_copies()  # sums take the place of weights

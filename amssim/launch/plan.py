@@ -30,12 +30,14 @@ WIDE = ONE._replace(threads=1024)
 RING, WIDE_RING = ONE._replace(depth=3), WIDE._replace(depth=2)
 TWO_RINGS = ONE._replace(resident=2, blocks=2, depth=2)
 TWO_RINGS_IN_TEAMS = TWO_RINGS._replace(team=4)
+TWO_LARGE, TWO_MIDDLE = (TWO_RINGS._replace(threads=n, depth=3) for n in (448, 384))
+TWO_SMALL = TWO_RINGS._replace(threads=256, depth=4)
 #: One block per multiprocessor, with room for one of the next grid, which starts to load early.
 PAIRED = ONE._replace(resident=2, depth=2)
 MIDDLE = PAIRED._replace(threads=384, depth=3)
 SMALL, DEEP = (PAIRED._replace(threads=256, depth=depth) for depth in (4, 6))
 #: Most warps of the stream's blocks, and where teams of two would leave half of them out.
-STREAM_WARPS, STREAM_MOST_WARPS, STREAM_DEPTH = 16, 20, 2
+STREAM_WARPS, STREAM_MOST_WARPS = 16, 20
 #: Warps of a block of the GEMM, and with 64 columns; (warps, groups) of the warpgroups.
 GEMM_WARPS, WIDE_GEMM_WARPS = (16, 14, 12, 10, 8, 6), (12, 8)
 WARPGROUP_SHAPES = ((8, 1), (8, 2), (12, 1), (12, 3), (16, 1), (16, 2), (16, 4))
@@ -50,9 +52,9 @@ def same_plan(batch: int, other: int) -> bool:
 
 def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     """The launch of a product with 1 to `GEMM_BATCH` columns of x."""
-    found, splits = NO_PLAN, stream_splits(gpu, group, rows, columns, batch)
-    if splits > 0:
-        found = best_stream(gpu, group, rows, columns, batch, splits)
+    found = NO_PLAN
+    if better_by_stream(gpu, group, rows, columns, batch):
+        found = best_stream(gpu, group, rows, columns, batch)
     if found.kernel == 0 and better_by_warpgroup(gpu, group, rows, columns, batch):
         found = best_warpgroup(gpu, group, rows, columns, batch)
     by_gemm = batch > GEMV_BATCH or better_by_gemm(gpu, group, rows, columns, batch)
@@ -61,23 +63,22 @@ def plan(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
     return found if found.kernel > 0 else best_gemm(gpu, group, rows, columns, batch)
 
 
-def stream_splits(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> int:
-    """Blocks that share K in a stream of activations, 0 where none pays.
+def better_by_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
+    """Whether a stream of activations pays: where a block would wait for them for long.
 
-    It pays where a block would wait for them for long. FP5.33 takes longer per byte of
-    activations, which counts with 9 columns and more.
+    FP5.33 takes longer per byte of activations, which counts with 9 columns and more.
     """
     if gpu.capability < 90 or not 3 <= batch <= GEMV_BATCH:
-        return 0
+        return False
     tiles = stream_tiles(gpu, rows)
     if group == 4:
-        twice = batch > 8 and 16 < tiles <= 24 and columns >= 4096
-        return 2 if twice or (columns >= 5120 and tiles <= 16) else 0
+        many = batch > 8 and 16 < tiles <= 24 and columns >= 4096
+        return many or (columns >= 5120 and tiles <= 16)
     if batch > 8:
-        return 2 if 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8) else 0
+        return 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8)
     if columns > (16000 if batch <= 4 else 12000):
-        return 2 if tiles <= 16 else 0
-    return 1 if batch > 4 and columns > 6000 and tiles == 8 else 0
+        return tiles <= 16
+    return batch > 4 and columns > 6000 and tiles <= 8
 
 
 def stream_tiles(gpu: Gpu, rows: int) -> int:
@@ -85,11 +86,17 @@ def stream_tiles(gpu: Gpu, rows: int) -> int:
     return ceil_div(ceil_div(rows, TILE_ROWS), running(gpu, 2) // 2)
 
 
-def best_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int, splits: int) -> Plan:
-    """The launch with K in so many parts."""
+def best_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Plan:
+    """The launch with K in two parts."""
     uneven = 9 <= stream_tiles(gpu, rows) <= 10
     warps = STREAM_MOST_WARPS if uneven else STREAM_WARPS
-    return try_stream(gpu, group, rows, columns, batch, warps, STREAM_DEPTH, splits)
+    depth = stream_depth(group, batch)
+    return try_stream(gpu, group, rows, columns, batch, warps, depth, 2)
+
+
+def stream_depth(group: int, batch: int) -> int:
+    """Bursts of weights, and parts of chunks, that a warp of the stream keeps on their way."""
+    return 3 if group == 3 and batch <= 8 else 2
 
 
 def better_by_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
@@ -138,10 +145,15 @@ def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tu
     tiles, slots, long = ceil_div(rows, TILE_ROWS), 2 * gpu.sms, columns > 20000
     if small:
         return (SMALL, MIDDLE, ONE, WIDE) if group == 4 else (DEEP, MIDDLE, WIDE, ONE)
+    tall = 1600 <= tiles < 3000
     if group == 4:
-        return (RING, ONE, WIDE, WIDE) if long or batch == 2 else (MIDDLE, PAIRED, RING, ONE)
+        if long or (batch == 2 and tiles > 1000):
+            return RING, ONE, WIDE, WIDE
+        return (TWO_SMALL if tall else MIDDLE), PAIRED, RING, ONE
     if long:
         return WIDE_RING, WIDE, ONE, ONE
+    if rows > columns and slots < tiles < 3000:
+        return (TWO_LARGE if tall else TWO_MIDDLE), RING, WIDE, ONE
     if slots < tiles < 3 * gpu.sms:
         return PAIRED, RING, WIDE, ONE
     in_teams = batch == 1 and (tiles <= slots or tiles >= 1000)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from amssim.launch.plan import stream_depth
 from cuda_kernels.forms import FP4_25, FP5_33, Form
 
 cuda = pytest.importorskip("numba.cuda")
@@ -55,7 +56,8 @@ class Kernel(NamedTuple):
         form, early = self.form, self.capability >= (9, 0)
         options = {"form": form, "dtype": "float16", "early": early, "split": False}
         if self.name == "stream":
-            kernel = make_stream(form, "float16", warps=16, team=2, columns=1, depth=2, split=True)
+            options = {"warps": 16, "team": 2, "columns": 1, "depth": stream_depth(form.group, 8)}
+            kernel = make_stream(form, "float16", **options, split=True)
             return compile_ptx(kernel, kernels.STREAM, self.capability, (512, 1))
         if self.name == "gemm":
             kernel = make_gemm(**options, columns=2, warps=16)
