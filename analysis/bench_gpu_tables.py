@@ -1,7 +1,7 @@
 """Fill the tables of docs/KERNELS.md: python analysis/bench_gpu_tables.py [--check]
 
 Record first, on a machine with the GPU:
-amssim bench gpu --peers --output analysis/results/gpu_h200.json
+amssim bench gpu --peers --runs 2 --output analysis/results/gpu_h200.json
 """
 
 from __future__ import annotations
@@ -40,26 +40,6 @@ def speedups(gpu: str = "h200") -> str:
     headings = ["layer", "format", *(f"batch {b}" for b in BATCHES)]
     body = [[*key, *(f"{cells[b]:.2f}" for b in BATCHES)] for key, cells in rows.items()]
     return markers.table(headings, body) + "\n\n" + source(found)
-
-
-def newer() -> str:
-    """Products of kernels that are newer than the record, beside the record's times."""
-    found = record()
-    sweep = json.loads((RESULTS / "gpu_h200_sweep.json").read_text())
-    nf4 = next(p["results"] for p in found["peers"] if "NF4" in p["peer"])
-    nf4_us = {tuple(r["shape"]): r["us"] for r in nf4 if r["batch"] == 1}
-    recorded = {(*r["shape"], r["scheme"], r["batch"]): r for r in found["results"]}
-    body = []
-    for r in sweep["results"]:
-        if r["batch"] == 1:
-            shape, us = tuple(r["shape"]), r["us"]
-            before = recorded[*shape, r["scheme"], 1]
-            ratios = before["cublas_us"] / us, nf4_us[shape] / us
-            name = f"{shape[0]}x{shape[1]}"
-            times = (f"{before['us']:.1f}", f"{us:.1f}", *(f"{x:.2f}" for x in ratios))
-            body.append([name, r["scheme"], *times])
-    headings = ["layer", "format", "record, us", "us", "x cuBLAS", "x NF4"]
-    return markers.table(headings, body) + "\n\nNVIDIA H200: " + sweep["about"] + "."
 
 
 def batches() -> str:
@@ -160,7 +140,6 @@ def ladder() -> str:
 
 if __name__ == "__main__":
     parts = {"ladder": ladder(), "speedups": speedups(), "bandwidth": bandwidth()}
-    parts["newer"] = newer()
     parts |= {"batches": batches(), "speedups-h100": speedups("h100")}
     if record().get("peers"):
         parts["peers"] = peers()

@@ -33,7 +33,7 @@ OWN = {
     "gemv": ["fixed_s", "overlap", "stage_s", "reduce_s"],
     "gemm": ["fixed_s", "overlap", "issue_per_x", "reduce_s"],
     "warpgroup": ["fixed_s", "overlap", "issue_per_x"],
-    "stream": ["fixed_s", "overlap", "reduce_s"],
+    "stream": ["fixed_s", "overlap", "issue_per_x", "reduce_s"],
 }
 #: The share of DRAM's rate is one device's, and not fitted of all. Warpgroups gain nothing by it.
 DEVICE_ONLY = {

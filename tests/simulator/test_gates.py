@@ -70,7 +70,7 @@ def test_own_gates_are_met(wanted):
 @pytest.mark.parametrize("device", ["h200", "h100-sxm"])
 def test_our_kernels_on_a_gpu_without_measurements(device):
     row = own(device, "ams", [1, 64], "speedup", "device never calibrated")
-    assert row["met"] is True and row["mean"] < 0.085 and row["winner"] > 0.99
+    assert row["met"] is True and row["mean"] < 0.09 and row["winner"] > 0.99
 
 
 def test_verdicts_follow_from_the_numbers():
