@@ -114,6 +114,27 @@ def peers() -> str:
     return markers.table(headings, body) + "\n\n" + note + source(found)
 
 
+def fp6_llm() -> str:
+    """Speed-ups over cuBLAS FP16 of FP6-LLM's kernels, and how many times as fast ours are."""
+    figures = json.loads((RESULTS / "simulator_peers.json").read_text())
+    ours, rows = {}, {}
+    for r in record()["results"]:
+        ours.setdefault((*r["shape"], r["batch"]), []).append(r["cublas_us"] / r["us"])
+    for r in figures["speedups"]:
+        rows.setdefault((*r["shape"], r["batch"]), {})[r["bits"]] = r["speedup"]
+    body = []
+    for (m, k, batch), theirs in rows.items():
+        cells = [
+            f"{theirs[bits]:.2f} ({' / '.join(f'{own / theirs[bits]:.2f}' for own in pair)})"
+            for pair in [sorted(ours[m, k, batch])]
+            for bits in (6, 5)
+        ]
+        body.append([f"{m}x{k}", batch, *cells])
+    note = "In brackets: how many times as fast the slower and the faster of ours are. FP6-LLM: "
+    note += f"{figures['kernels']['fp6_llm']}, {figures['method']}."
+    return markers.table(["layer", "batch", "FP6", "FP5"], body) + "\n\n" + note
+
+
 def _beside(theirs: dict | None, own: dict[str, float]) -> str:
     if theirs is None:
         return "-"
@@ -141,6 +162,7 @@ def ladder() -> str:
 if __name__ == "__main__":
     parts = {"ladder": ladder(), "speedups": speedups(), "bandwidth": bandwidth()}
     parts |= {"batches": batches(), "speedups-h100": speedups("h100")}
+    parts["fp6-llm"] = fp6_llm()
     if record().get("peers"):
         parts["peers"] = peers()
     markers.main("docs/KERNELS.md", parts, __doc__)
