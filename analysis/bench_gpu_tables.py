@@ -124,11 +124,8 @@ def fp6_llm() -> str:
         rows.setdefault((*r["shape"], r["batch"]), {})[r["bits"]] = r["speedup"]
     body = []
     for (m, k, batch), theirs in rows.items():
-        cells = [
-            f"{theirs[bits]:.2f} ({' / '.join(f'{own / theirs[bits]:.2f}' for own in pair)})"
-            for pair in [sorted(ours[m, k, batch])]
-            for bits in (6, 5)
-        ]
+        slower, faster = sorted(ours[m, k, batch])
+        cells = [f"{x:.2f} ({slower / x:.2f} / {faster / x:.2f})" for x in (theirs[6], theirs[5])]
         body.append([f"{m}x{k}", batch, *cells])
     note = "In brackets: how many times as fast the slower and the faster of ours are. FP6-LLM: "
     note += f"{figures['kernels']['fp6_llm']}, {figures['method']}."
