@@ -156,8 +156,28 @@ def ladder() -> str:
     return markers.table(headings, body) + "\n\n" + found["note"] + "."
 
 
+def steps(change: str) -> str:
+    """Products before and after a change of the launches, in one process."""
+    found = json.loads((RESULTS / "gpu_steps.json").read_text())
+    body = [
+        [
+            "x".join(map(str, r["shape"])),
+            r["scheme"],
+            r["batch"],
+            r["before"],
+            f"{r['before_us']:.1f}",
+            r["after"] + ("" if r["kept"] else " (left out)"),
+            f"{r['after_us']:.1f}",
+        ]
+        for r in found[change]
+    ]
+    headings = ["layer", "format", "batch", "before", "us", "after", "us"]
+    return markers.table(headings, body) + "\n\nNVIDIA H200: " + found["about"] + "."
+
+
 if __name__ == "__main__":
     parts = {"ladder": ladder(), "speedups": speedups(), "bandwidth": bandwidth()}
+    parts |= {"shapes": steps("shapes"), "last-burst": steps("last burst")}
     parts |= {"batches": batches(), "speedups-h100": speedups("h100")}
     parts["fp6-llm"] = fp6_llm()
     if record().get("peers"):
