@@ -30,12 +30,17 @@ def source(found: dict) -> str:
     )
 
 
+def size(r: dict) -> str:
+    """The rows and columns of what a record tells of."""
+    return "x".join(map(str, r["shape"]))
+
+
 def speedups(gpu: str = "h200") -> str:
     """Speed-up over the best cuBLAS FP16 product per layer, format and batch."""
     found = record(gpu)
     rows = {}
     for r in found["results"]:
-        name = f"{r['layer']} {r['shape'][0]}x{r['shape'][1]}"
+        name = f"{r['layer']} {size(r)}"
         rows.setdefault((name, r["scheme"]), {})[r["batch"]] = r["cublas_us"] / r["us"]
     headings = ["layer", "format", *(f"batch {b}" for b in BATCHES)]
     body = [[*key, *(f"{cells[b]:.2f}" for b in BATCHES)] for key, cells in rows.items()]
@@ -48,7 +53,7 @@ def batches() -> str:
     rows = {}
     for r in found["results"]:
         if r["shape"][0] * r["shape"][1] >= 2**26:
-            name = f"{r['layer']} {r['shape'][0]}x{r['shape'][1]}"
+            name = f"{r['layer']} {size(r)}"
             rows.setdefault((name, r["scheme"]), {})[r["batch"]] = r["us"]
     headings = ["layer", "format", "batch 1, us", *(f"batch {b}" for b in BATCHES[1:])]
     body = [
@@ -69,7 +74,7 @@ def bandwidth() -> str:
         tbps = r["bytes"] / r["us"] / 1e6
         moved = (2 * rows * columns + r["bytes"]) / r["dequantize_us"] / 1e6
         body.append(
-            [f"{rows}x{columns}", r["scheme"], f"{r['bytes'] / 1e6:.0f}", f"{r['us']:.1f}",
+            [size(r), r["scheme"], f"{r['bytes'] / 1e6:.0f}", f"{r['us']:.1f}",
              f"{tbps:.2f}", f"{tbps / found['copy_tbps']:.0%}", f"{r['cublas_us']:.1f}",
              f"{r['dequantize_us']:.1f}", f"{moved / found['copy_tbps']:.0%}"]
         )  # fmt: skip
@@ -142,7 +147,7 @@ def _beside(theirs: dict | None, own: dict[str, float]) -> str:
 def ladder() -> str:
     """The versions of the GEMV, each with its idea and what it brought."""
     found = json.loads((RESULTS / "gpu_ladder.json").read_text())
-    shapes = [f"{u['scheme']} {u['shape'][0]}x{u['shape'][1]}" for u in found["ladder"][0]["us"]]
+    shapes = [f"{u['scheme']} {size(u)}" for u in found["ladder"][0]["us"]]
     body = [
         [
             step["idea"],
@@ -161,7 +166,7 @@ def steps(change: str) -> str:
     found = json.loads((RESULTS / "gpu_steps.json").read_text())
     body = [
         [
-            "x".join(map(str, r["shape"])),
+            size(r),
             r["scheme"],
             r["batch"],
             r["before"],
@@ -172,7 +177,7 @@ def steps(change: str) -> str:
         for r in found[change]
     ]
     headings = ["layer", "format", "batch", "before", "us", "after", "us"]
-    return markers.table(headings, body) + "\n\nNVIDIA H200: " + found["about"] + "."
+    return markers.table(headings, body) + f"\n\n{found['machine']['gpu']}: {found['about']}."
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def gpu() -> str:
     cells = {}
     for r in found["results"]:
         if r["layer"].startswith("Llama-3") and r["batch"] in (1, 8, 64):
-            layer = f"{r['layer']}, {r['shape'][0]}x{r['shape'][1]}"
+            layer = f"{r['layer']}, {bench_gpu_tables.size(r)}"
             ratio = f"{r['cublas_us'] / r['us']:.2f}x"
             cells.setdefault(layer, {})[(r["scheme"], r["batch"])] = ratio
     columns = list(next(iter(cells.values())))

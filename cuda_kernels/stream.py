@@ -48,22 +48,29 @@ from cuda_kernels.sums import make_add_unit, make_sums
 from cuda_kernels.walk import block_of
 
 
-def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, depth: int):
-    """Make the device functions that begin both streams, and multiply all rounds."""
-    find, copy_chunk, hand_over = make_supply(form, team, columns, warps)
+def make_turns(form: Form, team: int):
+    """Make the device functions that fetch a burst of a warp's turns, and read it."""
     fetch_burst, tail_at, words_at = make_burst_copies(form)
-    decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
-    wait, arrived, one = wait_for_all_but(depth - 1), wait_for_all_but(0), (f32(1), f32(1))
-    unit_bytes, units = u32(16 * form.pairs), BURST * team
-    raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
-    slot_bytes, early = burst_bytes(form.group), max(1, depth - 1)
-    buffer_bytes = u32(chunk_bytes(form.group, team, columns))
 
     @cuda.jit(device=True, inline="always")
-    def following(place, size):
-        """The next of ``depth`` places of ``size`` bytes, counted from the first."""
-        place = u32(place + u32(size))
-        return u32(place * u32(place < u32(depth * size)))
+    def fetch_turn(sources, burst, turn, slot):
+        """Start to copy a burst to a slot of the ring; returns the number of this warp's next.
+
+        turn: (its unit in the slice, where the warp's units end)
+        """
+        fetch_burst(sources, burst, u32(turn[0] < turn[1]), slot)
+        return u32(burst + u32(team))
+
+    return fetch_turn, tail_at, words_at
+
+
+def make_start(form: Form, supply: tuple, team: int, depth: int, raw_bytes: int):
+    """Make the device functions that begin the stream of weights, and that of activations."""
+    find, copy_chunk, hand_over = supply
+    fetch_turn, _, _ = make_turns(form, team)
+    wait, arrived = wait_for_all_but(depth - 1), wait_for_all_but(0)
+    slot_bytes, units, early = burst_bytes(form.group), BURST * team, max(1, depth - 1)
+    second = raw_bytes if depth > 1 else 0  # where the second chunk is
 
     @cuda.jit(device=True, inline="always")
     def start_weights(sources, burst, unit, end, ring):
@@ -71,10 +78,9 @@ def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, d
         has come (`make_ring_feed`); returns the number of the next."""
         for d in range(early):
             arrived()
-            slot = u32(ring + u32(d * slot_bytes))
-            fetch_burst(sources, burst, u32(u32(unit + u32(d * units)) < end), slot)
+            turn = (u32(unit + u32(d * units)), end)
+            burst = fetch_turn(sources, burst, turn, u32(ring + u32(d * slot_bytes)))
             end_group()
-            burst = u32(burst + u32(team))
         return burst
 
     @cuda.jit(device=True, inline="always")
@@ -89,16 +95,35 @@ def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, d
         for d in range(depth):
             now = copy_chunk(source, now, lane_part, u32(u32(d * units) < n), u32(d * raw_bytes))
             if d >= early:
-                slot = u32(ring + u32(d * slot_bytes))
-                fetch_burst(sources, burst, u32(u32(unit + u32(d * units)) < end), slot)
-                burst = u32(burst + u32(team))
+                turn = (u32(unit + u32(d * units)), end)
+                burst = fetch_turn(sources, burst, turn, u32(ring + u32(d * slot_bytes)))
             end_group()
         wait()
         cuda.syncwarp()
         hand_over(raw, buffers, barriers)
         now = copy_chunk(source, now, lane_part, u32(u32(depth * units) < n), u32(0))
         end_group()
-        return burst, (now, lane_part, following(u32(0), raw_bytes))
+        return burst, (now, lane_part, u32(second))
+
+    return start_weights, start_activations
+
+
+def make_rounds(form: Form, supply: tuple, zeros: tuple, team: int, columns: int, depth: int,
+                raw_bytes: int):  # fmt: skip
+    """Make the device function that multiplies all rounds."""
+    _, copy_chunk, hand_over = supply
+    fetch_turn, tail_at, words_at = make_turns(form, team)
+    decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
+    wait, one = wait_for_all_but(depth - 1), (f32(1), f32(1))
+    unit_bytes, units = u32(16 * form.pairs), BURST * team
+    slot_bytes = burst_bytes(form.group)
+    buffer_bytes = u32(chunk_bytes(form.group, team, columns))
+
+    @cuda.jit(device=True, inline="always")
+    def following(place, size):
+        """The next of ``depth`` places of ``size`` bytes, counted from the first."""
+        place = u32(place + u32(size))
+        return u32(place * u32(place < u32(depth * size)))
 
     @cuda.jit(device=True, inline="always")
     def multiply_rounds(sources, burst, turns, x_places, source, ready, rings):
@@ -136,14 +161,14 @@ def make_rounds(form: Form, zeros: tuple, team: int, columns: int, warps: int, d
                     tail = turned(tail, 1)
                     x_now = u32(x_at + u32(u) * unit_bytes)
                     sums = add_unit(sums, fragments, x_now, beside, one)
-            fetch_burst(sources, burst, u32(u32(unit + u32(depth * units)) < end), here)
+            burst = fetch_turn(sources, burst, (u32(unit + u32(depth * units)), end), here)
             end_group()
-            burst, raw_at = u32(burst + u32(team)), following(raw_at, raw_bytes)
+            raw_at = following(raw_at, raw_bytes)
             slot, unit = following(slot, slot_bytes), u32(unit + u32(units))
             done = u32(done + u32(units))
         return sums
 
-    return start_weights, start_activations, multiply_rounds
+    return multiply_rounds
 
 
 def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, depth: int,
@@ -158,13 +183,14 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         split: the blocks of a cluster share K.
     """
     zeros, leave = make_sums(team, columns, in_turns=False)
-    rounds = make_rounds(form, zeros, team, columns, warps, depth)
-    start_weights, start_activations, multiply_rounds = rounds
+    supply = make_supply(form, team, columns, warps)
+    raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
+    start_weights, start_activations = make_start(form, supply, team, depth, raw_bytes)
+    multiply_rounds = make_rounds(form, supply, zeros, team, columns, depth, raw_bytes)
     lane_x, stage_rows = make_lane_x(form, columns), make_stage_rows()
     ring_bytes, most_tiles = depth * burst_bytes(form.group), warps // team
     meet, part = make_meeting(split)
     add_groups = make_add_groups(dtype, columns, team, (team * ring_bytes, ring_bytes), split)
-    raw_bytes = depth * raw_bytes_of_warp(form.group, columns, warps, team)
     places = stream_places(form.group, columns, warps, team, depth)
     stride, mate_bytes = row_stride(form.group, BURST * team), BURST * 16 * form.pairs
 
@@ -194,7 +220,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         ring = u32(base + warp * u32(ring_bytes))
         burst = start_weights(sources, burst, unit, end, ring)
 
-        raw = u32(base + u32(places.raw) + warp * u32(raw_bytes))
+        raw = u32(base + u32(places.raw) + warp * u32(depth * raw_bytes))
         buffers, row_data = u32(base + u32(places.buffers)), u32(base + u32(places.rows))
         barriers = u32(base + u32(places.barriers))
         for i in range(STREAM_BUFFERS):

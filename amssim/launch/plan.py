@@ -145,15 +145,15 @@ def gemv_shapes(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tu
     tiles, slots, long = ceil_div(rows, TILE_ROWS), 2 * gpu.sms, columns > 20000
     if small:
         return (SMALL, MIDDLE, ONE, WIDE) if group == 4 else (DEEP, MIDDLE, WIDE, ONE)
-    tall = 1600 <= tiles < 3000
+    many = 1600 <= tiles < 3000
     if group == 4:
         if long or (batch == 2 and tiles > 1000):
             return RING, ONE, WIDE, WIDE
-        return (TWO_SMALL if tall else MIDDLE), PAIRED, RING, ONE
+        return (TWO_SMALL if many else MIDDLE), PAIRED, RING, ONE
     if long:
         return WIDE_RING, WIDE, ONE, ONE
     if rows > columns and slots < tiles < 3000:
-        return (TWO_LARGE if tall else TWO_MIDDLE), RING, WIDE, ONE
+        return (TWO_LARGE if many else TWO_MIDDLE), RING, WIDE, ONE
     if slots < tiles < 3 * gpu.sms:
         return PAIRED, RING, WIDE, ONE
     in_teams = batch == 1 and (tiles <= slots or tiles >= 1000)
