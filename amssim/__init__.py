@@ -31,13 +31,13 @@ from amssim.scheme import Scheme, scheme, schemes
 __version__ = "0.1.0"
 
 _LAZY = {
-    "PackedTensor": "packed",
-    "quantize": "codec",
-    "dequantize": "codec",
-    "pack": "codec",
-    "unpack": "codec",
-    "gemv": "cpu",
-    "Metrics": "error.metrics",
+    "PackedTensor": "tensor.packed",
+    "quantize": "tensor.quantize",
+    "dequantize": "tensor.quantize",
+    "pack": "tensor.quantize",
+    "unpack": "tensor.quantize",
+    "gemv": "tensor.product",
+    "Metrics": "metrics",
     "quantize_checkpoint": "checkpoint",
     "dequantize_checkpoint": "checkpoint",
     "inspect_checkpoint": "checkpoint",
@@ -52,7 +52,7 @@ _LAZY = {
 }
 
 # Parts that are used by their own name, such as amssim.gpu.gemv.
-_MODULES = ("error", "formats", "gpu", "hardware", "reference", "simulator", "testing")
+_MODULES = ("formats", "gpu", "hardware", "quality", "reference", "simulator", "testing")
 
 __all__ = [
     "AmsError",

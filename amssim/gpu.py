@@ -13,7 +13,7 @@ import numpy as np
 from amssim.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
-    from amssim.packed import PackedTensor
+    from amssim.tensor.packed import PackedTensor
 
 OLDEST = (8, 0)
 
@@ -67,7 +67,7 @@ class GpuTensor:
         They are brought back to the canonical layout on the GPU, bit for bit. Bits of the padding,
         which belong to no weight, come back as zeros.
         """
-        from amssim.packed import PackedTensor
+        from amssim.tensor.packed import PackedTensor
 
         words, scales = self._matrix.to_host()
         return PackedTensor(self.scheme, self.shape, words, scales, self._matrix.scale_block)

@@ -10,8 +10,8 @@ import measure_formats
 import recorded
 
 from amssim import formats
-from amssim.error.beyond.permutation import Permuted
 from amssim.formats.base import Format
+from amssim.formats.permutation import Permuted
 
 
 def kinds(forms: list[Format]) -> list[list[Format]]:

@@ -6,14 +6,14 @@ import error_predictors
 import recorded
 import style
 
-from amssim.error.figures.formats import (
+from amssim.quality.figures.formats import (
     divergence_against_error,
     error_against_bits,
     perplexity_against_bits,
     tail_curves,
 )
-from amssim.error.figures.layers import layer_map, layer_tails
-from amssim.error.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
+from amssim.quality.figures.layers import layer_map, layer_tails
+from amssim.quality.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 
 TITLES = {"normal": "normal weights", "t5": "Student-t weights, 5 degrees"}
 

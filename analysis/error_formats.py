@@ -13,19 +13,19 @@ from statistics import median
 
 import recorded
 
-from amssim.error.beyond.joint import JointAms, JointGptq
-from amssim.error.beyond.negative_zero import NegativeZero
-from amssim.error.beyond.permutation import Permuted
-from amssim.error.bounds import curves
-from amssim.error.compare import compare
-from amssim.error.density import density
-from amssim.error.evaluation import layers
-from amssim.error.lm.load import load_model
-from amssim.error.recipe import Cast, FormatRecipe, Recipe
-from amssim.error.sources import from_density
-from amssim.error.tails import expected_curve, shape_of
 from amssim.formats import get
 from amssim.formats.gptq import GptqAms
+from amssim.formats.joint import JointAms, JointGptq
+from amssim.formats.negative_zero import NegativeZero
+from amssim.formats.permutation import Permuted
+from amssim.lm.load import load_model
+from amssim.quality.bounds import curves
+from amssim.quality.compare import compare
+from amssim.quality.density import density
+from amssim.quality.evaluation import layers
+from amssim.quality.recipe import Cast, FormatRecipe, Recipe
+from amssim.quality.sources import from_density
+from amssim.quality.tails import expected_curve, shape_of
 
 DENSITIES = ("normal", "laplace", "t5")
 WEIGHTS, COLUMNS = 1 << 21, 4096

@@ -22,16 +22,16 @@ import error_formats
 import recorded
 
 from amssim.bench.machine import processor
-from amssim.error.beyond.per_tensor import PerTensor, plan
-from amssim.error.evaluation import evaluate, layers, restored_model
-from amssim.error.lm.backend import BACKENDS, backend
-from amssim.error.lm.calibrate import second_moments
-from amssim.error.lm.llama import Llama
-from amssim.error.lm.load import load_model
-from amssim.error.lm.windows import all_windows, between_windows, read_tokens, spread_windows
-from amssim.error.recipe import Recipe, recipe
-from amssim.error.sensitivity import sensitivities
 from amssim.formats import get
+from amssim.lm.backend import BACKENDS, backend
+from amssim.lm.calibrate import second_moments
+from amssim.lm.llama import Llama
+from amssim.lm.load import load_model
+from amssim.lm.windows import all_windows, between_windows, read_tokens, spread_windows
+from amssim.quality.evaluation import evaluate, layers, restored_model
+from amssim.quality.per_tensor import PerTensor, plan
+from amssim.quality.recipe import Recipe, recipe
+from amssim.quality.sensitivity import sensitivities
 
 PER_TENSOR = "per tensor"
 GROUPS = (*error_formats.GROUPS, PER_TENSOR)

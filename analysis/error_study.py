@@ -12,14 +12,14 @@ from pathlib import Path
 import recorded
 
 from amssim import scheme
-from amssim.error.density import density
-from amssim.error.evaluation import layers
-from amssim.error.lm.calibrate import second_moments
-from amssim.error.lm.load import load_model
-from amssim.error.lm.windows import between_windows, read_tokens
-from amssim.error.sources import from_density
-from amssim.error.sweep import default_choices, sweep
-from amssim.error.theory import expected_mse_absmax
+from amssim.lm.calibrate import second_moments
+from amssim.lm.load import load_model
+from amssim.lm.windows import between_windows, read_tokens
+from amssim.quality.density import density
+from amssim.quality.evaluation import layers
+from amssim.quality.sources import from_density
+from amssim.quality.sweep import default_choices, sweep
+from amssim.quality.theory import expected_mse_absmax
 
 KINDS = ("normal", "t5", "model")
 WEIGHTS, COLUMNS = 1 << 23, 4096

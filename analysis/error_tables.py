@@ -11,7 +11,7 @@ import markers
 import recorded
 from error_summary import Summary
 
-from amssim.error.sharing import DEFAULTS
+from amssim.quality.sharing import DEFAULTS
 from amssim.rules import SEARCH_RULES
 
 KINDS = {"normal": "normal", "t5": "Student-t5", "model": "model"}

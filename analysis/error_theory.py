@@ -8,12 +8,12 @@ from __future__ import annotations
 import recorded
 
 from amssim import scheme
-from amssim.error.density import DENSITIES, density
-from amssim.error.optimum import best_schemes
-from amssim.error.sharing import Choice
-from amssim.error.sources import from_density
-from amssim.error.sweep import sweep
-from amssim.error.theory import expected_mse_absmax
+from amssim.quality.density import DENSITIES, density
+from amssim.quality.optimum import best_schemes
+from amssim.quality.sharing import Choice
+from amssim.quality.sources import from_density
+from amssim.quality.sweep import sweep
+from amssim.quality.theory import expected_mse_absmax
 from amssim.rules import SEARCH_RULES
 
 WEIGHTS, COLUMNS = 1 << 25, 256

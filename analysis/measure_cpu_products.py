@@ -14,9 +14,9 @@ import numpy as np  # noqa: E402
 import recorded  # noqa: E402
 
 from amssim import PackedTensor, scheme  # noqa: E402
+from amssim.bench.calibrate_cpu import calibrate_cpu  # noqa: E402
 from amssim.bench.products import blas_s, packed_s  # noqa: E402
 from amssim.layout import layout  # noqa: E402
-from amssim.simulator.calibrate_cpu import calibrate_cpu  # noqa: E402
 
 SCHEMES = ("fp5.33", "fp4.25")
 SHAPES = ((1024, 1024), (1024, 4096), (2048, 2048), (4096, 2048), (4096, 4096), (8192, 4096))

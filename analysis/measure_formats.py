@@ -15,9 +15,9 @@ import numpy as np
 import recorded
 
 from amssim import Metrics, formats
-from amssim.error.beyond.joint import JointAms
-from amssim.error.beyond.negative_zero import NegativeZero
-from amssim.error.tensors import Tensors
+from amssim.checkpoint.tensors import Tensors
+from amssim.formats.joint import JointAms
+from amssim.formats.negative_zero import NegativeZero
 
 SHAPE = (512, 4096)
 TENSOR = "model.layers.3.mlp.down_proj.weight"

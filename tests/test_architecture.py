@@ -20,20 +20,33 @@ MAY_IMPORT = {
     "reference": CORE,
     "_jit": ["errors"],
     "_threads": ["errors"],
-    "packed": CORE,
-    "codec": [*CORE, "packed", "_jit", "_threads"],
-    "cpu": [*CORE, "packed", "codec", "_jit", "_threads"],
-    "formats": [*CORE, "reference", "packed", "codec", "_jit", "_threads"],
-    "error": [*CORE, "reference", "packed", "codec", "formats", "checkpoint", "_jit", "_threads"],
-    "checkpoint": [*CORE, "packed", "codec", "error", "_threads"],
-    "gpu": [*CORE, "packed"],
-    "bench": [*CORE, "packed", "codec", "cpu", "error", "checkpoint", "_threads"],
+    "progress": [],
+    "metrics": ["errors", "_jit", "_threads"],
+    "codec": [*CORE, "_jit", "_threads"],
+    "cpu": [*CORE, "tensor", "codec", "_jit", "_threads"],
+    "tensor": [*CORE, "codec", "cpu", "_jit", "_threads"],
+    "formats": [*CORE, "reference", "tensor", "_jit", "_threads"],
+    "lm": ["errors", "quality", "checkpoint", "progress"],
+    "quality": [*CORE, "reference", "metrics", "progress", "tensor", "formats", "checkpoint", "lm"],
+    "checkpoint": [*CORE, "metrics", "tensor", "_threads"],
+    "gpu": [*CORE, "tensor"],
+    "bench": [
+        *CORE,
+        "metrics",
+        "tensor",
+        "checkpoint",
+        "hardware",
+        "simulator",
+        "cuda_kernels",
+        "_threads",
+        "_jit",
+    ],
     "hardware": ["errors"],
     "launch": [],
     "simulator": ["errors", "minifloat", "scheme", "hardware", "launch", "_jit", "_threads"],
 }
 # The facade methods of PackedTensor and gpu.py import what does the work when they are called.
-INSIDE_FUNCTIONS = {"packed": ["codec", "cpu", "checkpoint", "gpu"], "gpu": ["cuda_kernels"]}
+INSIDE_FUNCTIONS = {"tensor": ["checkpoint", "gpu"], "gpu": ["cuda_kernels"]}
 HEAVY = {"numba", "matplotlib", "scipy", "rich", "hypothesis", "torch", "cupy"}
 
 

@@ -91,6 +91,6 @@ def test_impossible_group_sizes(k):
 
 
 def test_the_function_survives_the_import_of_its_module():
-    import amssim.packed
+    import amssim.tensor.packed
 
     assert amssim.scheme("fp5.33") == FP533

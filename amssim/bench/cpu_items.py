@@ -8,8 +8,8 @@ import numpy as np
 from amssim.bench import products
 from amssim.bench.cpu import ACTIVATIONS, BATCH, SCHEMES
 from amssim.bench.timing import best_s
-from amssim.codec import dequantize, pack, quantize, unpack
-from amssim.packed import PackedTensor
+from amssim.tensor.packed import PackedTensor
+from amssim.tensor.quantize import dequantize, pack, quantize, unpack
 
 _ROWS_AT_ONCE = 256
 

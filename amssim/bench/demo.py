@@ -10,9 +10,9 @@ import numpy as np
 from amssim.bench import machine, products
 from amssim.bench.timing import best_s
 from amssim.checkpoint import open_checkpoint, quantize_checkpoint, verify_checkpoint
-from amssim.codec import quantize
-from amssim.error.metrics import Metrics
 from amssim.errors import MismatchError
+from amssim.metrics import Metrics
+from amssim.tensor.quantize import quantize
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "demo-weights.safetensors"
 SCHEMES = ("fp5.33-e2m3", "fp4.25-e2m2")

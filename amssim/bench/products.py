@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from amssim.bench.timing import REPEATS, best_s, copies_for_cold, over_each
-from amssim.cpu import gemv, prepare
-from amssim.packed import PackedTensor
+from amssim.tensor.packed import PackedTensor
+from amssim.tensor.product import gemv, prepare
 
 
 def packed_s(

@@ -5,7 +5,7 @@ quantised is stored as ``N_packed`` (uint16[rows, half-words], docs/FORMAT.md se
 ``N_scale`` (float32[rows, blocks]) and ``N_shape`` (int64[2 or 3], the shape before packing; the
 matrices of a 3-D tensor are stacked). So ``up_proj.weight`` becomes ``up_proj.weight_packed``, the
 name that compressed-tensors uses. The metadata key ``amssim`` of each file says how to decode it
-(`amssim.checkpoint.manifest`), and config.json gains a ``quantization_config``.
+(`amssim.checkpoint.packed.manifest`), and config.json gains a ``quantization_config``.
 
 Names load their modules when they are first used: looking at headers needs no Numba.
 """
@@ -13,15 +13,15 @@ Names load their modules when they are first used: looking at headers needs no N
 from importlib import import_module
 
 _LAZY = {
-    "quantize_checkpoint": "run",
-    "dequantize_checkpoint": "run",
-    "plan_quantize": "planning",
-    "plan_dequantize": "planning",
-    "inspect_checkpoint": "inspection",
-    "verify_checkpoint": "verify",
-    "open_checkpoint": "opened",
-    "save_packed": "packed_io",
-    "load_packed": "packed_io",
+    "quantize_checkpoint": "jobs.run",
+    "dequantize_checkpoint": "jobs.run",
+    "plan_quantize": "jobs.planning",
+    "plan_dequantize": "jobs.planning",
+    "inspect_checkpoint": "jobs.inspection",
+    "verify_checkpoint": "jobs.verify",
+    "open_checkpoint": "packed.opened",
+    "save_packed": "packed.file",
+    "load_packed": "packed.file",
 }
 
 __all__ = [*_LAZY]

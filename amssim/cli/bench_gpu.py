@@ -79,10 +79,11 @@ def measure(
 ) -> dict:
     """Return {"command", "machine", "copy_tbps", "results", "peers"}; times in microseconds.
 
-    Peers are what is installed of `cuda_kernels.peers`, at those of its batches that are asked for.
+    Peers are what is installed of `amssim.bench.gpu_peers`, at those of its batches that are asked
+    for.
     """
+    from amssim.bench import gpu_products as on_gpu
     from amssim.scheme import scheme
-    from cuda_kernels import measure as on_gpu
 
     results = []
     for name, (rows, columns) in shapes.items():
@@ -148,7 +149,7 @@ def _lower(mine: dict, theirs: dict, names: tuple[str, ...]) -> None:
 
 
 def _peers(shapes: dict[str, tuple[int, int]], batches: tuple[int, ...]) -> list[dict]:
-    from cuda_kernels.peers import BATCHES, PEERS, measure
+    from amssim.bench.gpu_peers import BATCHES, PEERS, measure
 
     wanted = tuple(b for b in batches if b in BATCHES)
     return [measure(p, shapes, wanted, lambda line: print(line, file=sys.stderr)) for p in PEERS]

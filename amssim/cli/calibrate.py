@@ -62,10 +62,10 @@ def _table(found: Profile, other: Profile | None) -> str:
 
 def _measure(args: argparse.Namespace, name: str):
     if args.kind == "cpu":
-        from amssim.simulator.calibrate_cpu import calibrate_cpu
+        from amssim.bench.calibrate_cpu import calibrate_cpu
 
         return calibrate_cpu(name, threads=args.threads)
-    from amssim.simulator.calibrate_gpu import calibrate_gpu
+    from amssim.bench.calibrate_gpu import calibrate_gpu
     from cuda_kernels import inline
 
     return calibrate_gpu(name, inline, device=args.device)

@@ -6,14 +6,14 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from amssim.checkpoint.names import shown
+from amssim.checkpoint.safetensors.names import shown
 from amssim.cli.terminal import count, size, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from amssim.checkpoint.contents import Content
-    from amssim.checkpoint.summary import Group, Summary
+    from amssim.checkpoint.jobs.summary import Group, Summary
+    from amssim.checkpoint.packed.contents import Content
 
 
 def summary_table(summary: Summary) -> Table:
@@ -29,7 +29,7 @@ def summary_table(summary: Summary) -> Table:
 
 def tensor_table(summary: Summary) -> Table:
     """Every tensor; those that differ only in a layer's number share a row."""
-    from amssim.checkpoint.summary import treatment
+    from amssim.checkpoint.jobs.summary import treatment
 
     rows: dict[tuple, list[Content]] = {}
     for content in summary.tensors:

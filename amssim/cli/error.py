@@ -22,7 +22,7 @@ examples:
   amssim error --density t5 --scheme fp4.25 --scale-block 256 --scale-block 64
   amssim error --density laplace --budget 4.25
 """
-_SCHEMA = "amssim.error/1"
+_SCHEMA = "amssim.quality/1"
 _MOST = 1e12
 
 
@@ -105,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _records(args: argparse.Namespace) -> list[dict]:
-    from amssim.error.sources import watched
-    from amssim.error.sweep import default_choices, sweep
+    from amssim.quality.sources import watched
+    from amssim.quality.sweep import default_choices, sweep
 
     inputs = _inputs(args)
     choices = _choices(args) or default_choices(weighted=inputs is not None)
@@ -120,7 +120,7 @@ def _inputs(args: argparse.Namespace):
     """What is known of the inputs, or None."""
     if not (args.activations or args.tokens):
         return None
-    from amssim.error.inputs import Inputs
+    from amssim.quality.inputs import Inputs
 
     if args.activations and args.tokens:
         raise InputError("--activations and --tokens both tell the inputs: leave one out")
@@ -133,8 +133,8 @@ def _inputs(args: argparse.Namespace):
 
 def _layers(args: argparse.Namespace):
     """The stream of weights, and how many they are."""
-    from amssim.error import sources
-    from amssim.error.density import density
+    from amssim.quality import sources
+    from amssim.quality.density import density
 
     if args.source:
         return sources.from_file(args.source), sources.weight_count(args.source)
@@ -148,7 +148,7 @@ def _layers(args: argparse.Namespace):
 def _choices(args: argparse.Namespace) -> list:
     """Every combination of the options given, or nothing where none is."""
     from amssim import scheme
-    from amssim.error.sharing import Choice
+    from amssim.quality.sharing import Choice
 
     given = [args.scheme, args.search, args.scale, args.scale_block, args.share_axis, args.order]
     if not any(given) and not args.weighted:
@@ -161,7 +161,7 @@ def _choices(args: argparse.Namespace) -> list:
 
 def _print(source: str, records: list[dict], whole: bool) -> None:
     from amssim.cli import error_tables
-    from amssim.error.gist import gist
+    from amssim.quality.gist import gist
 
     console = terminal.console()
     console.print(f"{source}: {records[0]['count']:,} weights\n", soft_wrap=True)

@@ -9,7 +9,7 @@ from amssim.cli import output_file, terminal
 from amssim.errors import InputError
 
 _LEAST, _MOST = 2.1, 8
-_SCHEMA = "amssim.error.budget/1"
+_SCHEMA = "amssim.quality.budget/1"
 #: Options that say nothing about a budget.
 _OTHERS = ("source", "scheme", "search", "scale", "scale_block", "share_axis", "order",
            "activations", "tokens", "weighted", "plot")  # fmt: skip
@@ -17,8 +17,8 @@ _OTHERS = ("source", "scheme", "search", "scale", "scale_block", "share_axis", "
 
 def run(args: argparse.Namespace) -> int:
     """Rank formats for a density; print a table or JSON, and write what was asked for."""
-    from amssim.error.density import density
-    from amssim.error.optimum import best_schemes
+    from amssim.quality.density import density
+    from amssim.quality.optimum import best_schemes
 
     given = next((name for name in _OTHERS if getattr(args, name)), None)
     if given:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _bounds(weights, budget: float) -> list[dict]:
     """What quantisers of other kinds could reach with so many bits."""
-    from amssim.error.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
+    from amssim.quality.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
 
     levels = 2 * math.floor(2**budget / 2)
     found = {

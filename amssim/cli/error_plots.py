@@ -27,7 +27,7 @@ def draw(path: Path, records: Sequence[dict]) -> None:
     Raises:
         InputError: none of them.
     """
-    from amssim.error.figures import sharing
+    from amssim.quality.figures import sharing
 
     drawn = {name: getattr(sharing, name)(records) for name in _NAMES}
     shown = {name: f for name, f in drawn.items() if any(ax.lines for ax in f.axes)}
@@ -38,7 +38,7 @@ def draw(path: Path, records: Sequence[dict]) -> None:
 
 
 def _bytes(figure, suffix: str) -> bytes:
-    from amssim.error.figures.style import NO_METADATA, style
+    from amssim.quality.figures.style import NO_METADATA, style
 
     made = BytesIO()
     with style():

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amssim.cli import terminal
-from amssim.error.gist import decibels, gap
-from amssim.error.sharing import DEFAULTS, plain
+from amssim.quality.gist import decibels, gap
+from amssim.quality.sharing import DEFAULTS, plain
 from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED
 

@@ -93,11 +93,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _records(args: argparse.Namespace) -> list[dict]:
-    from amssim.error.evaluation import evaluate
-    from amssim.error.lm.backend import backend
-    from amssim.error.lm.load import load_model
-    from amssim.error.lm.windows import all_windows, read_tokens, spread_windows
-    from amssim.error.recipe import recipe
+    from amssim.lm.backend import backend
+    from amssim.lm.load import load_model
+    from amssim.lm.windows import all_windows, read_tokens, spread_windows
+    from amssim.quality.evaluation import evaluate
+    from amssim.quality.recipe import recipe
 
     for name, least in (("windows", 1), ("length", 1), ("calibrate", 0)):
         if getattr(args, name) < least:
@@ -115,8 +115,8 @@ def _records(args: argparse.Namespace) -> list[dict]:
 
 
 def _moments(model, tokens, args: argparse.Namespace):
-    from amssim.error.lm.calibrate import second_moments
-    from amssim.error.lm.windows import between_windows
+    from amssim.lm.calibrate import second_moments
+    from amssim.lm.windows import between_windows
 
     count = args.calibrate or _CALIBRATION_WINDOWS * args.weighted
     if not count:

@@ -56,7 +56,7 @@ def _layout(args: argparse.Namespace) -> dict:
 
 def _contents(args: argparse.Namespace) -> dict:
     from amssim.checkpoint import inspect_checkpoint
-    from amssim.checkpoint.names import shown
+    from amssim.checkpoint.safetensors.names import shown
     from amssim.cli.checkpoint_tables import coverage_line, summary_table, tensor_table
 
     found = inspect_checkpoint(args.path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from amssim.checkpoint.names import shown
+from amssim.checkpoint.safetensors.names import shown
 from amssim.cli.terminal import console, print_json, size
 
 if TYPE_CHECKING:
-    from amssim.checkpoint.plan import Plan
+    from amssim.checkpoint.jobs.plan import Plan
 
 SCHEMA = "amssim.plan/1"
 

@@ -45,11 +45,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _page(args: argparse.Namespace):
-    from amssim.error.recipe import recipe
-    from amssim.error.report import contents
-    from amssim.error.report.page import Page
-    from amssim.error.sources import from_file, watched
-    from amssim.error.tensors import Tensors
+    from amssim.checkpoint.tensors import Tensors
+    from amssim.quality.recipe import recipe
+    from amssim.quality.report import contents
+    from amssim.quality.report.page import Page
+    from amssim.quality.sources import from_file, watched
 
     sizes = Tensors(args.checkpoint).linear_sizes()
     count = sum(sizes.values())
@@ -75,15 +75,15 @@ def _page(args: argparse.Namespace):
 
 def _others() -> list:
     """Comparison formats of the same widths that need no calibration."""
-    from amssim.error.recipe import recipe
+    from amssim.quality.recipe import recipe
 
     return [recipe(name) for name in _OTHERS]
 
 
 def _perplexities(args: argparse.Namespace, recipes: list) -> list[dict]:
-    from amssim.error.evaluation import evaluate
-    from amssim.error.lm.load import load_model
-    from amssim.error.lm.windows import read_tokens, spread_windows
+    from amssim.lm.load import load_model
+    from amssim.lm.windows import read_tokens, spread_windows
+    from amssim.quality.evaluation import evaluate
 
     model = load_model(args.checkpoint)
     tokens = read_tokens(args.tokens, model.config.vocab_size)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from amssim.checkpoint.names import shown
+from amssim.checkpoint.safetensors.names import shown
 
 if TYPE_CHECKING:
     from rich.console import Console

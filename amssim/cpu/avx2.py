@@ -10,7 +10,7 @@ from amssim.cpu.activations import Quantized
 from amssim.cpu.layouts import LAYOUTS, rows_of
 from amssim.cpu.memory import aligned
 from amssim.cpu.operands import floats, integers
-from amssim.packed import PackedTensor
+from amssim.tensor.packed import PackedTensor
 
 # Columns of x that share a pass over the weights; each width is compiled on its own. Of int16, four
 # with 4096 items each are what the first cache holds.

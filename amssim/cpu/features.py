@@ -9,7 +9,7 @@ from numba.core.registry import cpu_target
 
 from amssim.cpu.layouts import LAYOUTS
 from amssim.errors import InputError, ResourceError
-from amssim.packed import PackedTensor
+from amssim.tensor.packed import PackedTensor
 
 #: ``plain`` never takes the AVX2 kernels, ``avx2`` fails where the CPU lacks them; ``auto``, or
 #: unset, takes them where it can.

@@ -10,8 +10,8 @@ from numba.extending import overload
 
 from amssim.cpu import fp425, fp533
 from amssim.cpu.tiles import to_tiles
-from amssim.packed import PackedTensor
 from amssim.scheme import FP4_25, FP5_33
+from amssim.tensor.packed import PackedTensor
 
 LAYOUTS = {FP5_33: fp533, FP4_25: fp425}
 _LAYOUT_OF_ROWS = {module.Rows: module for module in LAYOUTS.values()}

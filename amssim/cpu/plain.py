@@ -11,7 +11,7 @@ from amssim.codec.packing import Chunk
 from amssim.codec.rows import dequantize_rows
 from amssim.cpu.activations import LARGEST_STEP, Quantized
 from amssim.errors import UnsupportedError
-from amssim.packed import PackedTensor
+from amssim.tensor.packed import PackedTensor
 
 _ONE = np.ones((1, 1), np.float32)
 _FLOAT64_WHOLE = 2**53

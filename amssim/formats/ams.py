@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from amssim.codec import dequantize, quantize
 from amssim.errors import SchemeError
 from amssim.formats.base import Format, Part, Parts, Shape
 from amssim.formats.blocks import block_count
 from amssim.formats.moments import Moments
 from amssim.layout import layout
-from amssim.packed import PackedTensor
 from amssim.rules import check_scale, check_search
 from amssim.scheme import Scheme, scheme
+from amssim.tensor.packed import PackedTensor
+from amssim.tensor.quantize import dequantize, quantize
 
 
 @dataclass(frozen=True)

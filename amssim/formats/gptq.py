@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from amssim.codec import pack
 from amssim.formats.ams import Ams
 from amssim.formats.base import Parts
 from amssim.formats.blocks import half, spread
@@ -15,6 +14,7 @@ from amssim.formats.feedback import round_with_feedback
 from amssim.formats.integer import Integer, signed_absmax
 from amssim.formats.moments import Moments
 from amssim.formats.sub_tables import codes_of, sub_tables
+from amssim.tensor.quantize import pack
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 
 from amssim import PackedTensor, scheme
-from amssim.checkpoint.header import TensorInfo
-from amssim.checkpoint.manifest import header_crc
+from amssim.checkpoint.packed.manifest import header_crc
+from amssim.checkpoint.safetensors.header import TensorInfo
 from amssim.layout import layout
 from checkpoint.builders import raw_file, split
 

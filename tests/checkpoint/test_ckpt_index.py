@@ -6,8 +6,8 @@ import os
 import pytest
 
 from amssim import FormatError, InputError, UnsafePathError, UnsupportedError
-from amssim.checkpoint.names import shown
-from amssim.checkpoint.source import read_checkpoint
+from amssim.checkpoint.safetensors.names import shown
+from amssim.checkpoint.safetensors.source import read_checkpoint
 from checkpoint.builders import INDEX, make_model, raw_file
 
 ONE, TWO = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

@@ -22,7 +22,7 @@ def peak(field):
     return int(re.search(field + r":\\s+(\\d+) kB", status)[1]) * 1024
 tiny, src, out, block = sys.argv[1:]
 if int(block):
-    from amssim.checkpoint import tensor_reader
+    from amssim.checkpoint.safetensors import reader as tensor_reader
     tensor_reader.BLOCK_WEIGHTS = int(block)
 quantize_checkpoint(tiny, out + ".tiny.safetensors", threads=2)
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far

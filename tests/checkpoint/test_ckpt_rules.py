@@ -3,8 +3,8 @@
 import pytest
 
 from amssim import InputError, SchemeError, scheme
-from amssim.checkpoint.header import TensorInfo
-from amssim.checkpoint.rules import choose, parse_rule
+from amssim.checkpoint.jobs.rules import choose, parse_rule
+from amssim.checkpoint.safetensors.header import TensorInfo
 
 DEFAULT = scheme("fp5.33")
 

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from amssim import FormatError, InputError, MismatchError
-from amssim.checkpoint import header as header_module
-from amssim.checkpoint.header import read_header
+from amssim.checkpoint.safetensors import header as header_module
+from amssim.checkpoint.safetensors.header import read_header
 from checkpoint.builders import entry, raw_file
 
 ONE = {"a": entry("U8", [2], 0, 2)}
@@ -144,6 +144,6 @@ def test_14_big_endian_machines_are_refused(monkeypatch):
     from amssim import UnsupportedError
 
     monkeypatch.setattr(sys, "byteorder", "big")
-    spec = importlib.util.find_spec("amssim.checkpoint.header")
+    spec = importlib.util.find_spec("amssim.checkpoint.safetensors.header")
     with pytest.raises(UnsupportedError, match="little-endian machines only"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from amssim import AmsError
 from amssim.checkpoint import open_checkpoint
-from amssim.checkpoint.header import read_header
+from amssim.checkpoint.safetensors.header import read_header
 from checkpoint.builders import entry, raw_file
 
 VALID = {

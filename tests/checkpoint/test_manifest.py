@@ -14,7 +14,7 @@ from amssim.checkpoint import (
     save_packed,
     verify_checkpoint,
 )
-from amssim.checkpoint.manifest import header_crc
+from amssim.checkpoint.packed.manifest import header_crc
 from checkpoint.builders import entry, raw_file, split
 from checkpoint.forging import packed_of, rewrite
 

@@ -19,7 +19,7 @@ from amssim.checkpoint import (
     open_checkpoint,
     save_packed,
 )
-from amssim.checkpoint.header import read_header
+from amssim.checkpoint.safetensors.header import read_header
 from checkpoint.builders import entry, raw_file, split
 from checkpoint.forging import packed_of
 from golden import reader

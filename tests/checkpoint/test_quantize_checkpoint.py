@@ -26,8 +26,8 @@ from amssim.checkpoint import (
     open_checkpoint,
     plan_quantize,
     quantize_checkpoint,
-    tensor_reader,
 )
+from amssim.checkpoint.safetensors import reader as tensor_reader
 from checkpoint import independent_reader
 from checkpoint.builders import (
     INDEX,

@@ -7,12 +7,8 @@ import pytest
 
 import amssim
 from amssim import InputError, UnsupportedError, reference
-from amssim.checkpoint import (
-    dequantize_checkpoint,
-    open_checkpoint,
-    quantize_checkpoint,
-    tensor_reader,
-)
+from amssim.checkpoint import dequantize_checkpoint, open_checkpoint, quantize_checkpoint
+from amssim.checkpoint.safetensors import reader as tensor_reader
 from checkpoint.builders import INDEX, entry, make_model, raw_file, split, weights, write_tensors
 
 

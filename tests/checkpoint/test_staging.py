@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from amssim import OutputError, ResourceError
-from amssim.checkpoint.staging import SUFFIX, Staging, check_space, output_errors
+from amssim.checkpoint.jobs.staging import SUFFIX, Staging, check_space, output_errors
 from checkpoint.builders import contents
 
 
@@ -46,7 +46,7 @@ def test_40_a_killed_writer_leaves_no_final_name_and_the_next_one_clears_up(tmp_
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from amssim.checkpoint.staging import Staging\n"
+        "from amssim.checkpoint.jobs.staging import Staging\n"
         "with Staging(Path(sys.argv[1])) as staging:\n"
         "    staging.write('a', [b'half'])\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -3,8 +3,8 @@
 import pytest
 
 from amssim import OutputError
-from amssim.checkpoint.source import read_checkpoint
-from amssim.checkpoint.target import checkpoint_target
+from amssim.checkpoint.jobs.target import checkpoint_target
+from amssim.checkpoint.safetensors.source import read_checkpoint
 from checkpoint.builders import make_model
 
 ONE = "model-00001-of-00002.safetensors"

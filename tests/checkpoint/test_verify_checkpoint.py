@@ -15,13 +15,8 @@ from amssim import (
     quantize,
     reference,
 )
-from amssim.checkpoint import (
-    open_checkpoint,
-    quantize_checkpoint,
-    save_packed,
-    tensor_reader,
-    verify_checkpoint,
-)
+from amssim.checkpoint import open_checkpoint, quantize_checkpoint, save_packed, verify_checkpoint
+from amssim.checkpoint.safetensors import reader as tensor_reader
 from checkpoint.builders import make_model, model_tensors, split, weights, write_tensors
 from checkpoint.forging import rewrite
 

@@ -6,13 +6,14 @@ import sys
 import pytest
 from safetensors.numpy import load_file
 
-from amssim.checkpoint import open_checkpoint, run, save_packed
+from amssim.checkpoint import open_checkpoint, save_packed
+from amssim.checkpoint.jobs import run
 from amssim.cli import main
 from amssim.cli.drawing import describe, draw
 from amssim.cli.terminal import count, progress_bar, size, tail
-from amssim.codec import quantize
 from amssim.layout import layout
 from amssim.scheme import schemes
+from amssim.tensor.quantize import quantize
 from checkpoint.builders import make_model, weights, write_tensors
 
 

@@ -1,7 +1,8 @@
 import pytest
 from cpu_cases import PATHS
 
-from amssim.cpu import features, product
+from amssim.cpu import features
+from amssim.tensor import product
 
 
 @pytest.fixture(params=PATHS)

@@ -7,7 +7,7 @@ import pytest
 
 from amssim import reference, scheme
 from amssim.cpu.features import missing_features, uses_avx2
-from amssim.packed import PackedTensor
+from amssim.tensor.packed import PackedTensor
 
 PUBLISHED = ("fp5.33", "fp4.25")
 WITHOUT_AVX2 = pytest.mark.skipif(bool(missing_features()), reason="this CPU has no AVX2")

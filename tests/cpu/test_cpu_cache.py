@@ -6,8 +6,9 @@ from cpu_cases import WITHOUT_AVX2
 
 SCRIPT = """
 import numpy as np
-from amssim.cpu import gemv, kernels
-from amssim.packed import PackedTensor
+from amssim.cpu import kernels
+from amssim.tensor.product import gemv
+from amssim.tensor.packed import PackedTensor
 words = np.zeros((1, 17), np.uint16)
 gemv(PackedTensor("fp4.25", (1, 64), words, np.ones((1, 1), np.float32)), np.zeros(64), "int8")
 print(sum(kernels.integer_products.stats.cache_misses.values()))

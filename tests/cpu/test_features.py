@@ -3,7 +3,8 @@ import pytest
 from cpu_cases import WITHOUT_AVX2, random_packed
 
 from amssim import InputError, ResourceError
-from amssim.cpu import features, gemv
+from amssim.cpu import features
+from amssim.tensor.product import gemv
 
 
 @pytest.fixture

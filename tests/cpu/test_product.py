@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import amssim
 from amssim import InputError, UnsupportedError, scheme, testing
-from amssim.cpu import gemv, prepare
-from amssim.packed import PackedTensor
+from amssim.tensor.packed import PackedTensor
+from amssim.tensor.product import gemv, prepare
 
 TAILS = [1, 2, 3, 4, 5, 63, 64, 65, 95, 96, 97, 191, 192, 193, 383, 400, 1535, 1536, 1537, 3100]
 BATCHES = [None, 1, 2, 3, 8, 64, 65]

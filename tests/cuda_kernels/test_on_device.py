@@ -5,9 +5,9 @@ import pytest
 
 import amssim
 import amssim.gpu
-from amssim.codec import pack
 from amssim.errors import InputError
 from amssim.layout import layout
+from amssim.tensor.quantize import pack
 
 pytestmark = pytest.mark.gpu
 RNG = np.random.default_rng(20)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from cuda_kernels import peers
+from amssim.bench import gpu_peers as peers
 
 SHAPES = {"square": (256, 256), "long": (128, 512)}
 

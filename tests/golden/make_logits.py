@@ -14,10 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "error"))
+sys.path.insert(0, str(HERE.parent / "lm"))
+
+from llama_variants import TOKENS, VARIANTS  # noqa: E402
 
 import tiny_llama  # noqa: E402
-from llama_variants import TOKENS, VARIANTS  # noqa: E402
 
 
 def logits(changed: dict) -> list[list[float]]:

@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
+from amssim.bench import calibrate_cpu
 from amssim.hardware import profile
-from amssim.simulator import calibrate_cpu
 from amssim.simulator.descriptor import device
 from amssim.simulator.equations import Kernel, Load
 

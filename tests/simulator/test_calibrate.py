@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from simulator_cases import quick_calibration
 
+from amssim.bench import cpu_kernels as kernels
+from amssim.bench.calibrate_cpu import _one_cycle, calibrate_cpu
+from amssim.bench.calibrate_gpu import calibrate_gpu, little
 from amssim.errors import InputError, ResourceError
 from amssim.hardware import from_json
-from amssim.simulator import cpu_kernels as kernels
 from amssim.simulator import predict_speedup
-from amssim.simulator.calibrate_cpu import _one_cycle, calibrate_cpu
-from amssim.simulator.calibrate_gpu import calibrate_gpu, little
 
 
 def test_total_reads_every_word():

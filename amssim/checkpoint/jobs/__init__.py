@@ -1,0 +1,1 @@
+"""Jobs over whole checkpoints: planned from headers, then run; and verified."""

@@ -1,0 +1,126 @@
+"""Which tensors are quantised: the default choice, and rules that override it.
+
+By default these are quantised, if float16, bfloat16 or float32: 2-D tensors named ``*.weight``
+and the matrices of 3-D tensors of experts (with ``experts`` as a part of the name). Kept are
+
+- embeddings and the output head, often tied, and looked up rather than multiplied;
+- norms, biases and everything else that is not a matrix;
+- routers of experts (``gate``, ``router``): tiny, and an error there changes which experts run.
+
+The orientation is never guessed: groups lie along the last dimension, scales belong to the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from amssim.checkpoint.safetensors.header import FLOAT_NAMES, TensorInfo
+from amssim.errors import InputError, SchemeError
+from amssim.scheme import Scheme, scheme
+
+KEEP = "keep"
+
+_KEPT_BY_DEFAULT = (
+    ("output head", r"(^|\.)(lm_head|embed_out)\.|^output\.weight$"),
+    ("embedding", r"(^|\.)(\w*embed\w*|wte|wpe)\.|^shared\.weight$"),
+    ("router", r"(^|\.)(gate|router|shared_expert_gate)\."),
+    ("norm", r"(^|\.)(\w*norm\w*|ln_\w+)\."),
+)
+_EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
+
+
+class Rule(NamedTuple):
+    """Tensors whose name contains a match of ``pattern`` get ``scheme``; None keeps them."""
+
+    text: str
+    pattern: re.Pattern
+    scheme: Scheme | None
+
+
+class Choice(NamedTuple):
+    """The scheme of a tensor and why it has it; a kept tensor has none."""
+
+    scheme: Scheme | None
+    reason: str
+    rule: Rule | None = None
+
+
+def parse_rule(text: str) -> Rule:
+    r"""Read ``REGEX=SCHEME`` or ``REGEX=keep``; the last ``=`` separates.
+
+    Raises:
+        SchemeError: no ``=``, an invalid expression or an unknown scheme.
+
+    >>> parse_rule(r"layers\.0\.=fp6-e2m3").scheme.name
+    'fp6-e2m3'
+    """
+    expression, equals, target = text.rpartition("=")
+    if not equals or not expression:
+        raise SchemeError(f"rule {text!r} must read REGEX=SCHEME or REGEX=keep")
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise SchemeError(f"rule {text!r} is no regular expression: {error}") from None
+    return Rule(text, pattern, None if target == KEEP else scheme(target))
+
+
+def choose(
+    tensors: Iterable[TensorInfo], rules: Sequence[Rule], default: Scheme
+) -> dict[str, Choice]:
+    """Return the choice for every tensor; the first rule that matches its name decides.
+
+    Raises:
+        InputError: a rule that decides nothing: no tensor matches, earlier rules took them all,
+            or those it would quantise cannot be.
+    """
+    choices = {info.name: _choose(info, rules, default) for info in tensors}
+    effective = {c.rule for c in choices.values() if c.rule and c.rule.scheme == c.scheme}
+    for rule in rules:
+        if rule not in effective:
+            raise InputError(f"rule {rule.text!r} {_idle(rule, choices)}")
+    return choices
+
+
+def _choose(info: TensorInfo, rules: Sequence[Rule], default: Scheme) -> Choice:
+    rule = next((r for r in rules if r.pattern.search(info.name)), None)
+    if rule and rule.scheme is None:
+        return Choice(None, f"rule {rule.text}", rule)
+    obstacle = _obstacle(info)
+    if obstacle:
+        return Choice(None, obstacle, rule)
+    if rule:
+        return Choice(rule.scheme, f"rule {rule.text}", rule)
+    reason = _kept_by_default(info)
+    return Choice(None, reason) if reason else Choice(default, "default")
+
+
+def _obstacle(info: TensorInfo) -> str | None:
+    """What no rule can overcome."""
+    if len(info.shape) not in (2, 3):
+        return f"{len(info.shape)}-D"
+    if not info.count:
+        return "empty"
+    if info.dtype not in FLOAT_NAMES:
+        return f"{info.dtype} is not {', '.join(FLOAT_NAMES)}"
+    return None
+
+
+def _kept_by_default(info: TensorInfo) -> str | None:
+    for reason, pattern in _KEPT_BY_DEFAULT:
+        if re.search(pattern, info.name):
+            return reason
+    if len(info.shape) == 3:
+        return None if _EXPERTS.search(info.name) else "3-D, not experts"
+    return None if info.name.endswith(".weight") else "not named *.weight"
+
+
+def _idle(rule: Rule, choices: dict[str, Choice]) -> str:
+    matched = [name for name in sorted(choices) if rule.pattern.search(name)]
+    if not matched:
+        return "matches no tensor: expressions are searched for anywhere in a tensor's name"
+    choice = choices[matched[0]]
+    if choice.rule == rule:
+        return f"matches nothing that can be quantised: {matched[0]!r} is {choice.reason}"
+    return f"is never reached: {choice.rule.text!r} comes first for {matched[0]!r}"

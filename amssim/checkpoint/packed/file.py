@@ -1,0 +1,70 @@
+"""One `PackedTensor` in a file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from amssim.checkpoint.jobs.staging import Staging, check_space, output_errors
+from amssim.checkpoint.jobs.target import file_target
+from amssim.checkpoint.packed.contents import read_contents
+from amssim.checkpoint.packed.manifest import Manifest, Packing
+from amssim.checkpoint.packed.reader import read_packed
+from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, stored_specs
+from amssim.checkpoint.safetensors.header import MAX_NAME_BYTES
+from amssim.checkpoint.safetensors.source import read_checkpoint
+from amssim.checkpoint.safetensors.writer import ShardWriter, place
+from amssim.errors import InputError
+from amssim.tensor.packed import PackedTensor
+
+
+def save_packed(
+    packed: PackedTensor, path: str | Path, *, name: str = "weight", overwrite: bool = False
+) -> None:
+    """Write ``packed`` to the safetensors file ``path``, whole or not at all.
+
+    Args:
+        name: the tensor's name; stored are ``<name>_packed``, ``<name>_scale``, ``<name>_shape``.
+        overwrite: replace the file if it exists.
+
+    Raises:
+        InputError: a name that is empty or too long.
+        OutputError, ResourceError: a file that exists or cannot be written.
+    """
+    if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME_BYTES - len(WORDS):
+        raise InputError(f"a tensor's name must be 1 to {MAX_NAME_BYTES} bytes, found {name!r}")
+    packing = Packing(packed.scheme, packed.scale_block)
+    tensors = place(stored_specs(name, packed.shape, packing))
+    target = file_target(path, overwrite=overwrite)
+    check_space(target.home, tensors[-1].stop)
+    with output_errors(target.path), Staging(target.home, target.tag) as staging:
+        with ShardWriter(staging.path(target.tag), tensors, Manifest({name: packing})) as writer:
+            writer.write(name + WORDS, packed.words)
+            writer.write(name + SCALES, packed.scales)
+            writer.write(name + SHAPE, np.array(packed.shape, "<i8"))
+        staging.publish([target.tag], [], overwrite=overwrite)
+
+
+def load_packed(path: str | Path, *, name: str | None = None) -> PackedTensor:
+    """Read a packed tensor back from a file or checkpoint.
+
+    Args:
+        name: which tensor; needed only where there are several.
+
+    Raises:
+        FormatError: a damaged file.
+        InputError: no packed tensor of that name, or several and no name.
+    """
+    found = {
+        content.name: (header, content)
+        for header, content in read_contents(read_checkpoint(path)).items()
+        if content.packing
+    }
+    if name is None and len(found) == 1:
+        name = next(iter(found))
+    if name not in found:
+        names = ", ".join(map(repr, sorted(found)[:5])) or "none"
+        asked = "which packed tensor to load" if name is None else f"no packed tensor {name!r}"
+        raise InputError(f"{path}: {asked}: it holds {len(found)} ({names})")
+    return read_packed(*found[name])

@@ -1,0 +1,194 @@
+"""PackedTensor: a quantised weight matrix as it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amssim.errors import InputError
+from amssim.layout import Layout, layout
+from amssim.scheme import Scheme, scheme
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PackedTensor:
+    """A weight matrix in the canonical packed layout, immutable.
+
+    Args:
+        scheme: the number format, or its name.
+        shape: (rows, columns) of the matrix, without padding.
+        words: uint16[rows, half-words per row], laid out as `amssim.layout.Layout` says.
+        scales: float32[rows, blocks per row], finite and positive; weight = value * scale.
+        scale_block: columns that share a scale; None, the default, is the whole row.
+
+    Raises:
+        InputError: an argument whose dtype, shape or value contradicts the others.
+        SchemeError: an unknown scheme.
+
+    >>> import amssim, numpy as np
+    >>> packed = amssim.quantize(np.float32([[0.125, -1.125, 7.5]]), "fp5.33")
+    >>> packed
+    PackedTensor(fp5.33-e2m3, 1x3, 16 bits/weight, 6 B)
+    >>> packed.dequantize()
+    array([[ 0.125, -1.125,  7.5  ]], dtype=float32)
+    >>> packed @ np.float32([1, 1, 1])
+    array([6.5], dtype=float32)
+    """
+
+    scheme: Scheme
+    shape: tuple[int, int]
+    words: np.ndarray
+    scales: np.ndarray
+    scale_block: int | None = None
+    #: what kernels derive from the words, such as their own word order; never stored
+    derived: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self):
+        def put(name, value):
+            object.__setattr__(self, name, value)
+
+        put("scheme", scheme(self.scheme))
+        put("shape", _check_shape(self.shape))
+        put("scale_block", check_scale_block(self.scale_block, self.shape[1]))
+        rows, cols = self.shape
+        words_shape = (rows, self.layout.row_words(cols))
+        scales_shape = (rows, -(-cols // self.scale_block) if self.scale_block else 1)
+        put("words", _check_array("words", self.words, np.uint16, words_shape))
+        put("scales", _check_array("scales", self.scales, np.float32, scales_shape))
+        if not (np.isfinite(self.scales) & (self.scales > 0)).all():
+            raise InputError("scales hold a value that is not finite and positive")
+
+    @property
+    def layout(self) -> Layout:
+        """Where the bits of a row lie."""
+        return layout(self.scheme)
+
+    @property
+    def bits_per_weight(self) -> Fraction:
+        """Payload bits per weight of the scheme, without padding and scales."""
+        return self.scheme.bits
+
+    @property
+    def effective_bits(self) -> Fraction:
+        """All stored bits, padding and scales included, per weight."""
+        return Fraction(8 * self.nbytes, self.shape[0] * self.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of words and scales."""
+        return self.words.nbytes + self.scales.nbytes
+
+    def codes(self) -> np.ndarray:
+        """Return the code of every weight, uint8[rows, columns], sign bit first."""
+        from amssim.tensor.quantize import unpack
+
+        return unpack(self.words, self.scheme, self.shape[1])
+
+    def shared_bits(self) -> np.ndarray:
+        """Return the shared bit of every group, uint8[rows, groups]."""
+        return self.codes()[:, :: self.scheme.k] & 1
+
+    def dequantize(self, dtype=np.float32) -> np.ndarray:
+        """Return the weights, dtype[rows, columns].
+
+        Each is value * scale, rounded to float32 and then to ``dtype``, which is float16,
+        bfloat16, float32 or float64, as a type or a name.
+        """
+        from amssim.tensor.quantize import dequantize
+
+        return dequantize(self, dtype)
+
+    def __matmul__(self, x: np.ndarray) -> np.ndarray:
+        """Return the float32 product with x[columns] or x[columns, batch]; see `amssim.gemv`."""
+        from amssim.tensor.product import gemv
+
+        return gemv(self, x)
+
+    def to_gpu(self, bias: np.ndarray | None = None):
+        """Copy the weights to the current GPU as a `GpuTensor`; see `amssim.gpu`."""
+        from amssim.gpu import to_gpu
+
+        return to_gpu(self, bias)
+
+    def save(self, path: str | Path, *, name: str = "weight", overwrite: bool = False) -> None:
+        """Write one safetensors file, whole or not at all; ``name`` is the tensor's name in it."""
+        from amssim.checkpoint import save_packed
+
+        save_packed(self, path, name=name, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path, *, name: str | None = None) -> PackedTensor:
+        """Read what `save` wrote; ``name`` is needed only if the file holds several tensors."""
+        from amssim.checkpoint import load_packed
+
+        return load_packed(path, name=name)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PackedTensor):
+            return NotImplemented
+        same_form = (self.scheme, self.shape, self.scale_block) == (
+            other.scheme,
+            other.shape,
+            other.scale_block,
+        )
+        return (
+            same_form
+            and np.array_equal(self.words, other.words)
+            and np.array_equal(self.scales, other.scales)
+        )
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        rows, cols = self.shape
+        bits = f"{float(self.effective_bits):.4g} bits/weight"
+        block = f", scale block {self.scale_block}" if self.scale_block else ""
+        return (
+            f"PackedTensor({self.scheme.name}, {rows}x{cols}, {bits}{block}, {_size(self.nbytes)})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"derived": {}}
+
+
+def check_scale_block(block: int | None, columns: int) -> int | None:
+    """Return ``block`` columns per scale as an int, or None where one scale covers the row."""
+    if block is None:
+        return None
+    if isinstance(block, bool) or not isinstance(block, Integral) or block < 1:
+        raise InputError(f"scale_block must be a positive number of columns, found {block!r}")
+    return int(block) if block < columns else None
+
+
+def _check_shape(shape) -> tuple[int, int]:
+    try:
+        rows, cols = (int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise InputError(f"shape must be (rows, columns), found {shape!r}") from None
+    if rows < 1 or cols < 1:
+        raise InputError(f"shape must have at least one row and one column, found {rows}x{cols}")
+    return rows, cols
+
+
+def _check_array(name: str, array, dtype, shape: tuple[int, int]) -> np.ndarray:
+    found = np.asarray(array)
+    if found.dtype != dtype or found.shape != shape:
+        raise InputError(
+            f"{name} must be {np.dtype(dtype).name}{list(shape)}, "
+            f"found {found.dtype.name}{list(found.shape)}"
+        )
+    view = np.ascontiguousarray(found).view()
+    view.flags.writeable = False
+    return view
+
+
+def _size(nbytes: int) -> str:
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= step:
+            return f"{nbytes / step:.3g} {unit}"
+    return f"{nbytes} B"

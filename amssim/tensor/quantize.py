@@ -1,0 +1,204 @@
+"""The public codec: quantize, dequantize, pack, unpack. All arguments are validated here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from amssim._threads import over_rows, thread_count
+from amssim.codec import checks
+from amssim.codec.blocks import fillable_blocks, float32_blocks, read_only
+from amssim.codec.constants import element, form
+from amssim.codec.encoding import Encoder
+from amssim.codec.mse import Search, mse_rows
+from amssim.codec.packing import Chunk
+from amssim.codec.rows import dequantize_rows, pack_rows, quantize_rows, unpack_rows
+from amssim.errors import InputError
+from amssim.layout import layout
+from amssim.rules import SEARCH_RULES, check_scale, check_search
+from amssim.scheme import Scheme
+from amssim.scheme import scheme as find_scheme
+from amssim.tensor.packed import PackedTensor, check_scale_block
+
+# A thread more for every so many weights: below, starting it costs what it saves.
+_WEIGHTS_PER_THREAD = 1 << 15
+
+
+def quantize(
+    weights: np.ndarray,
+    scheme: str | Scheme = "fp5.33-e2m3",
+    *,
+    search: str = "adaptive",
+    scale: str = "absmax",
+    scale_block: int | None = None,
+    importance: np.ndarray | None = None,
+    threads: int | None = None,
+    name: str = "weights",
+) -> PackedTensor:
+    """Quantise a weight matrix (output channels, input channels) and pack it.
+
+    The bits of the result depend on no number of threads and equal those of `amssim.reference`.
+
+    Args:
+        weights: float16, bfloat16, float32 or float64 [rows, columns], of any strides, finite.
+            float64 is first rounded to float32. Not copied as a whole.
+        scheme: the number format, or its name.
+        search: how shared bits are chosen, one of `amssim.rules.SEARCH_RULES`.
+        scale: how scales are chosen, one of `amssim.rules.SCALE_RULES`.
+        scale_block: columns that share a scale; None is the whole row.
+        importance: weight >= 0 of each column's squared error, such as the mean square of its
+            activations: for the searches that compare errors, and for the scale rule mse.
+        threads: None uses every CPU of the process.
+        name: what error messages call the matrix.
+
+    Raises:
+        InputError: weights or another argument that do not meet this; NaN and infinities.
+        SchemeError: an unknown scheme or rule.
+
+    >>> import numpy as np
+    >>> packed = quantize(np.float32([[0.1, -0.2, 7.5]]), "fp5.33", search="adaptive")
+    >>> packed.dequantize().tolist()
+    [[0.125, -0.125, 7.5]]
+    """
+    scheme = find_scheme(scheme)
+    search_index = SEARCH_RULES.index(check_search(search))
+    by_mse = check_scale(scale) == "mse"
+    matrix = checks.check_weights(weights, name)
+    rows, columns = matrix.shape
+    scale_block = check_scale_block(scale_block, columns)
+    block = scale_block or columns
+    importance = checks.check_importance(importance, columns)
+    words = np.empty((rows, layout(scheme).row_words(columns)), np.uint16)
+    scales = np.empty((rows, -(-columns // block)), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        encoder = Encoder.of(scheme, search_index, importance)
+        for first, last, part in float32_blocks(matrix, start, stop):
+            own = scales[first:last]
+            quantize_rows(part, own, block, True, encoder, words[first:last])
+            if by_mse:  # its candidates are multiples of the absmax scales
+                mse_rows(part, block, Search.of(encoder), own)
+                quantize_rows(part, own, block, False, encoder, words[first:last])
+
+    over_rows(work, rows, _threads_for(matrix.size, threads))
+    checks.check_finite(matrix, scales, name)
+    return PackedTensor(scheme, (rows, columns), words, scales, scale_block)
+
+
+def dequantize(
+    packed: PackedTensor,
+    dtype: np.dtype | type | str = np.float32,
+    *,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Return the weights of ``packed``, dtype[rows, columns].
+
+    Each is value * scale rounded to float32, and that rounded to ``dtype``: in float16 a weight
+    beyond 65504 becomes infinite.
+
+    Args:
+        packed: the tensor.
+        dtype: float16, bfloat16, float32 or float64, as a type or a name.
+        out: array of that dtype and shape, of any strides, to write to and return.
+        threads: None uses every CPU of the process.
+
+    Raises:
+        InputError: no packed tensor, another dtype, or an ``out`` that does not fit.
+
+    >>> import numpy as np
+    >>> dequantize(quantize(np.float32([[0.125, -1.125, 7.5]])), "float16")
+    array([[ 0.125, -1.125,  7.5  ]], dtype=float16)
+    """
+    if not isinstance(packed, PackedTensor):
+        raise InputError(f"dequantize takes a PackedTensor, found {type(packed).__name__}")
+    dtype = checks.check_float(dtype)
+    out = checks.check_out(out, packed.shape, dtype)
+    rows, columns = packed.shape
+    words, scales = packed.words, packed.scales
+    block = packed.scale_block or columns
+    constants = element(packed.scheme.minifloat), form(packed.scheme)
+
+    def work(start: int, stop: int) -> None:
+        chunk = Chunk.of(constants[1])
+        for first, last, part in fillable_blocks(out, start, stop):
+            dequantize_rows(words[first:last], scales[first:last], block, *constants, chunk, part)
+
+    over_rows(work, rows, _threads_for(out.size, threads))
+    return out
+
+
+def pack(
+    codes: np.ndarray, scheme: str | Scheme, *, out: np.ndarray | None = None, threads=None
+) -> np.ndarray:
+    """Pack codes into the canonical layout: uint8[rows, columns] -> uint16[rows, half-words].
+
+    Args:
+        codes: every one below 2^bits, with one last bit in each group.
+        scheme: the number format, or its name.
+        out: array of that dtype and shape to write to and return.
+        threads: None uses every CPU of the process.
+
+    Raises:
+        InputError: codes that are not so, with the place of the first; an ``out`` that does not
+            fit.
+        SchemeError: an unknown scheme.
+
+    >>> import numpy as np
+    >>> pack(np.uint8([[0b000011, 0b100001, 0b011111]]), "fp5.33")
+    array([[48641]], dtype=uint16)
+    """
+    scheme, codes = find_scheme(scheme), checks.check_codes(codes)
+    rows, columns = codes.shape
+    words = checks.check_out(out, (rows, layout(scheme).row_words(columns)), np.dtype(np.uint16))
+    packed_form, source = form(scheme), read_only(codes)
+    valid = []
+
+    def work(start: int, stop: int) -> None:
+        chunk = Chunk.of(packed_form)
+        valid.append(pack_rows(source[start:stop], packed_form, chunk, words[start:stop]))
+
+    over_rows(work, rows, _threads_for(codes.size, threads))
+    if not all(valid):
+        raise checks.invalid_codes(codes, scheme)
+    return words
+
+
+def unpack(
+    words: np.ndarray,
+    scheme: str | Scheme,
+    columns: int,
+    *,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Return the codes of packed words: uint16[rows, half-words] -> uint8[rows, columns].
+
+    Args:
+        words: the canonical layout of rows with ``columns`` weights; padding bits are ignored.
+        scheme: the number format, or its name.
+        columns: weights of a row.
+        out: array of that dtype and shape to write to and return.
+        threads: None uses every CPU of the process.
+
+    Raises:
+        InputError: words whose dtype or shape is another; an ``out`` that does not fit.
+        SchemeError: an unknown scheme.
+
+    >>> import numpy as np
+    >>> unpack(np.uint16([[48641]]), "fp5.33", 3)
+    array([[ 3, 33, 31]], dtype=uint8)
+    """
+    scheme, columns = find_scheme(scheme), checks.check_columns(columns)
+    source = read_only(checks.check_words(words, scheme, columns))
+    codes = checks.check_out(out, (source.shape[0], columns), np.dtype(np.uint8))
+    packed_form = form(scheme)
+
+    def work(start: int, stop: int) -> None:
+        unpack_rows(source[start:stop], packed_form, Chunk.of(packed_form), codes[start:stop])
+
+    over_rows(work, codes.shape[0], _threads_for(codes.size, threads))
+    return codes
+
+
+def _threads_for(weights: int, threads: int | None) -> int:
+    return min(thread_count(threads), 1 + weights // _WEIGHTS_PER_THREAD)
