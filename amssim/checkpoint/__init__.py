@@ -10,26 +10,6 @@ name that compressed-tensors uses. The metadata key ``amssim`` of each file says
 Names load their modules when they are first used: looking at headers needs no Numba.
 """
 
-from importlib import import_module
+import lazy_loader
 
-_LAZY = {
-    "quantize_checkpoint": "jobs.run",
-    "dequantize_checkpoint": "jobs.run",
-    "plan_quantize": "jobs.planning",
-    "plan_dequantize": "jobs.planning",
-    "inspect_checkpoint": "jobs.inspection",
-    "verify_checkpoint": "jobs.verify",
-    "open_checkpoint": "packed.opened",
-    "save_packed": "packed.file",
-    "load_packed": "packed.file",
-}
-
-__all__ = [*_LAZY]
-
-
-def __getattr__(name: str):
-    if name not in _LAZY:
-        raise AttributeError(f"module 'amssim.checkpoint' has no attribute {name!r}")
-    value = getattr(import_module(f"amssim.checkpoint.{_LAZY[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,22 +5,6 @@
 True
 """
 
-from importlib import import_module
+import lazy_loader
 
-_LAZY = {
-    "predict_latency": "predict",
-    "predict_speedup": "predict",
-    "predict_decode": "decode",
-    "bits_for_speedup": "inverse",
-    "instruction_budget": "inverse",
-    "sweep": "sweeps",
-    "batch_crossover": "sweeps",
-}
-
-__all__ = [*_LAZY]
-
-
-def __getattr__(name: str):
-    if name not in _LAZY:
-        raise AttributeError(f"module 'amssim.simulator' has no attribute {name!r}")
-    return getattr(import_module(f"amssim.simulator.{_LAZY[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from .jobs.inspection import inspect_checkpoint as inspect_checkpoint
+from .jobs.planning import plan_dequantize as plan_dequantize
+from .jobs.planning import plan_quantize as plan_quantize
+from .jobs.run import dequantize_checkpoint as dequantize_checkpoint
+from .jobs.run import quantize_checkpoint as quantize_checkpoint
+from .jobs.verify import verify_checkpoint as verify_checkpoint
+from .packed.file import load_packed as load_packed
+from .packed.file import save_packed as save_packed
+from .packed.opened import open_checkpoint as open_checkpoint
