@@ -6,14 +6,12 @@ directory can be written. Kernels check nothing: what calls them validates.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from amssim._sources import stamp
 
 
 def jit(function=None, **options):
@@ -65,7 +63,7 @@ class _Cache(FunctionCache):
         self._cache_file = _CacheFile(
             self._cache_path,
             self._impl.filename_base,
-            (self._impl.locator.get_source_stamp(), _stamp(function.__module__)),
+            (self._impl.locator.get_source_stamp(), stamp(function.__module__)),
         )
 
     def load_overload(self, sig, target_context):
@@ -77,39 +75,3 @@ class _Cache(FunctionCache):
     def save_overload(self, sig, data):
         with suppress(OSError):  # the disk is full, or the directory is no longer writable
             super().save_overload(sig, data)
-
-
-_PACKAGE = Path(__file__).parent
-_IMPORT = re.compile(rb"^\s*from (amssim[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
-
-
-@cache
-def _stamp(module: str) -> str:
-    """Hash of the sources of ``module`` and of every module of the package that it leads to."""
-    sources: dict[str, bytes] = {}
-    found = {module}
-    while found:
-        name = found.pop()
-        sources[name] = _source(name)
-        found |= _imports(sources[name]) - sources.keys()
-    digest = hashlib.sha256()
-    for name in sorted(sources):
-        digest.update(sources[name])
-    return digest.hexdigest()
-
-
-@cache
-def _source(module: str) -> bytes:
-    """Source of ``module``; empty if there is no such file in the package."""
-    path = _PACKAGE.joinpath(*module.split(".")[1:])
-    files = (path.with_suffix(".py"), path / "__init__.py")
-    return next((file.read_bytes() for file in files if file.is_file()), b"")
-
-
-def _imports(source: bytes) -> set[str]:
-    """Modules that ``source`` may import: amssim.a and amssim.a.b of ``from amssim.a import b``."""
-    modules = set()
-    for package, names in _IMPORT.findall(source):
-        modules.add(package.decode())
-        modules |= {f"{package.decode()}.{name}" for name in re.findall(r"\w+", names.decode())}
-    return modules

@@ -36,7 +36,7 @@ def _load(device: int, make, form: Form | None, dtype: str, options: dict, signa
     def build() -> str:
         return compile_ptx(make(*arguments, **options), signature, found.capability, bounds)
 
-    return Function(cached(key, build), signature, shared_bytes=found.shared_bytes)
+    return Function(cached(make.__module__, key, build), signature, shared_bytes=found.shared_bytes)
 
 
 @lru_cache

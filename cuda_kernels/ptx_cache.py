@@ -1,8 +1,9 @@
 """PTX of kernels on disk: a kernel takes seconds to compile, and milliseconds to read again.
 
 Files lie under ``$AMSSIM_CACHE_DIR``, by default ``amssim`` in the user's cache directory. Their
-names are hashes of what was compiled, of this package's sources and of the compilers' versions, so
-that a stale file is never read. Where nothing can be written, kernels are compiled every time.
+names are hashes of what was compiled, of the sources it is made of (`amssim._sources`) and of the
+compilers' versions, so that a stale file is never read. Where nothing can be written, kernels are
+compiled every time.
 """
 
 import hashlib
@@ -14,8 +15,10 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-#: What kernels are made of outside this package.
-_ELSEWHERE = ("minifloat.py", "launch/grids.py")
+from amssim import _sources
+
+#: Modules that turn a kernel into PTX, and other projects' packages that do.
+_COMPILERS = ("cuda_kernels.compile",)
 _PACKAGES = ("numba", "numba-cuda", "llvmlite", "nvidia-nvvm")
 
 
@@ -28,28 +31,27 @@ def folder() -> Path:
 
 
 @cache
-def stamp() -> str:
-    """Hash of the sources that kernels are made of and of the versions that compile them."""
-    digest, here = hashlib.sha256(), Path(__file__).parent
-    elsewhere = [here.parent / "amssim" / name for name in _ELSEWHERE]
-    for source in [*sorted(here.rglob("*.py")), *elsewhere]:
-        digest.update(source.read_bytes())
+def versions() -> str:
+    """Versions of what compiles kernels."""
+    found = []
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            digest.update(f"{package} {metadata.version(package)}".encode())
-    return digest.hexdigest()
+            found.append(f"{package} {metadata.version(package)}")
+    return ", ".join(found)
 
 
-def cached(key: tuple, build: Callable[[], str]) -> str:
+def cached(module: str, key: tuple, build: Callable[[], str]) -> str:
     """PTX of ``key``: what is on disk, else what ``build`` returns, which is then kept there.
 
     Args:
+        module: that makes the kernel.
         key: all that the PTX depends on beside sources and versions; equal keys, equal ``repr``.
         build: compiles it.
     """
     path = None
     with suppress(OSError, RuntimeError, UnicodeDecodeError):  # RuntimeError: no home directory
-        path = folder() / f"{hashlib.sha256(f'{stamp()} {key!r}'.encode()).hexdigest()}.ptx"
+        made_of = (_sources.stamp(module, *_COMPILERS), versions(), key)
+        path = folder() / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()}.ptx"
         text = path.read_text()
         if ".visible .entry" in text and text.rstrip().endswith("}"):
             return text

@@ -96,34 +96,3 @@ def test_a_cache_that_cannot_be_written_is_ignored(cache_directory, monkeypatch)
 def test_without_a_cache_directory_kernels_are_not_cached(monkeypatch):
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     assert [hits(make_kernel()) for _ in range(2)] == [0, 0]
-
-
-def stamp(monkeypatch, sources):
-    monkeypatch.setattr(_jit, "_source", lambda module: sources.get(module, b""))
-    _jit._stamp.cache_clear()
-    try:
-        return _jit._stamp("amssim.kernels")
-    finally:
-        _jit._stamp.cache_clear()
-
-
-def test_the_stamp_follows_imports(monkeypatch):
-    sources = {
-        "amssim.kernels": b"import numpy\nfrom amssim.helpers import (\n    a,\n    b,\n)\n",
-        "amssim.helpers": b"def f():\n    from amssim import constants\n",
-        "amssim.constants": b"A = 1\n",
-        "amssim.other": b"B = 1\n",
-    }
-    before = stamp(monkeypatch, sources)
-    for module in sources:
-        changed = stamp(monkeypatch, sources | {module: sources[module] + b"# changed\n"})
-        assert (changed != before) == (module != "amssim.other")
-
-
-def test_the_stamp_of_a_real_kernel_covers_what_it_inlines():
-    modules, new = set(), {"amssim.codec.rows"}
-    while new:
-        modules |= new
-        new = {n for m in new for n in _jit._imports(_jit._source(m))} - modules
-    assert {"amssim.codec.rounding", "amssim.codec.octets", "amssim.layout"} <= modules
-    assert _jit._source("amssim.codec.octets") and not _jit._source("amssim.no_such_module")
