@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from numbers import Integral
 
+from amssim._checks import is_positive_whole
 from amssim.errors import InputError
 
 # Threads are only started when all others are busy; past this many, ranges wait for one.
@@ -22,7 +22,7 @@ def thread_count(threads: int | None = None) -> int:
     """Return ``threads``, or the usable CPUs if None; `InputError` if it is not positive."""
     if threads is None:
         return available_cpus()
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+    if not is_positive_whole(threads):
         raise InputError(f"threads must be a positive whole number or None, found {threads!r}")
     return int(threads)
 

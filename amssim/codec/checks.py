@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from amssim._checks import (
+    FLOATS,
+    as_array,
+    check_array,
+    find_wrong,
+    has_weight_floats,
+    is_filled,
+    is_matrix,
+    is_positive_whole,
+    kind,
+    not_finite,
+)
 from amssim.codec.blocks import row_blocks
 from amssim.errors import InputError
 from amssim.layout import layout
 from amssim.scheme import Scheme
 
-#: Names of the dtypes of weights.
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 _ANY_FLOAT = "float16, bfloat16, float32 or float64"
+_FILLED_MATRIX = (
+    (is_matrix, "{name} must be a matrix (rows, columns), found {kind}"),
+    (is_filled, "{name} must have a row and a column at least, found {kind}"),
+)
 
 
 def check_weights(weights, name: str) -> np.ndarray:
     """Return ``weights`` as an array, not copied: a filled matrix of one of `FLOATS`."""
-    array = _as_array(weights, name)
-    if array.dtype.name not in FLOATS:
-        raise InputError(f"{name} must be a matrix of {_ANY_FLOAT}, found {_kind(array)}")
-    return _check_matrix(array, name)
+    floats = has_weight_floats, f"{{name}} must be a matrix of {_ANY_FLOAT}, found {{kind}}"
+    return check_array(as_array(weights, name), name, floats, *_FILLED_MATRIX)
 
 
 def check_float(dtype) -> np.dtype:
@@ -39,14 +53,16 @@ def check_finite(weights: np.ndarray, scales: np.ndarray, name: str) -> None:
     """Raise if ``scales``, which are not finite where a weight was not, tell of such weights."""
     if np.isfinite(scales).all():
         return
-    count, first = _find(weights, lambda part: ~np.isfinite(part))
+    count, first = find_wrong(_blocks(weights))
     if count:
         raise InputError(
             f"{name} holds {_plural(count, 'NaN or infinite value')}, {_at(weights, first)}"
         )
     limit = np.finfo(np.float32).max
     with np.errstate(over="ignore"):
-        count, first = _find(weights, lambda part: ~np.isfinite(part.astype(np.float32)))
+        count, first = find_wrong(
+            _blocks(weights), lambda part: not_finite(part.astype(np.float32))
+        )
     raise InputError(
         f"{name} holds {_plural(count, 'value')} beyond float32, whose largest is {limit:.6g}, "
         f"{_at(weights, first)}: scale the matrix down"
@@ -57,12 +73,12 @@ def check_importance(importance, columns: int) -> np.ndarray:
     """Return ``importance`` as float32[columns]; float32[0] for None."""
     if importance is None:
         return np.empty(0, np.float32)
-    array = _as_array(importance, "importance")
+    array = as_array(importance, "importance")
     if array.dtype.name not in FLOATS and array.dtype.kind not in "iu":
-        raise InputError(f"importance must be real numbers, found {_kind(array)}")
+        raise InputError(f"importance must be real numbers, found {kind(array)}")
     if array.shape != (columns,):
         raise InputError(
-            f"importance must have one number for each of {columns} columns, found {_kind(array)}"
+            f"importance must have one number for each of {columns} columns, found {kind(array)}"
         )
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(array, np.float32)
@@ -77,10 +93,13 @@ def check_importance(importance, columns: int) -> np.ndarray:
 
 def check_codes(codes) -> np.ndarray:
     """Return ``codes`` as a filled C-contiguous uint8 matrix."""
-    array = _as_array(codes, "codes")
-    if array.dtype != np.uint8:
-        raise InputError(f"codes must be a matrix of uint8, found {_kind(array)}")
-    return np.ascontiguousarray(_check_matrix(array, "codes"))
+    is_uint8 = (
+        lambda array: array.dtype == np.uint8,
+        "codes must be a matrix of uint8, found {kind}",
+    )
+    return np.ascontiguousarray(
+        check_array(as_array(codes, "codes"), "codes", is_uint8, *_FILLED_MATRIX)
+    )
 
 
 def invalid_codes(codes: np.ndarray, scheme: Scheme) -> InputError:
@@ -103,21 +122,21 @@ def invalid_codes(codes: np.ndarray, scheme: Scheme) -> InputError:
 
 def check_columns(columns) -> int:
     """Return the number of columns to unpack as an int."""
-    if isinstance(columns, bool) or not isinstance(columns, int | np.integer) or columns < 1:
+    if not is_positive_whole(columns):
         raise InputError(f"columns must be a positive whole number, found {columns!r}")
     return int(columns)
 
 
 def check_words(words, scheme: Scheme, columns: int) -> np.ndarray:
     """Return ``words`` as a C-contiguous uint16 matrix that holds ``columns`` weights a row."""
-    array = _as_array(words, "words")
+    array = as_array(words, "words")
     expected = layout(scheme).row_words(columns)
     if array.dtype != np.uint16 or array.ndim != 2 or array.shape[1] != expected:
         raise InputError(
             f"words of {columns} columns in {scheme} must be uint16[rows, {expected}], "
-            f"found {_kind(array)}"
+            f"found {kind(array)}"
         )
-    return np.ascontiguousarray(_check_matrix(array, "words"))
+    return np.ascontiguousarray(check_array(array, "words", *_FILLED_MATRIX))
 
 
 def check_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
@@ -125,45 +144,20 @@ def check_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        found = _kind(out) if isinstance(out, np.ndarray) else type(out).__name__
+        found = kind(out) if isinstance(out, np.ndarray) else type(out).__name__
         raise InputError(f"out must be {dtype.name}{list(shape)}, found {found}")
     if not out.flags.writeable:
         raise InputError("out must be writable, found a read-only array")
     return out
 
 
-def _as_array(values, name: str) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} cannot be read as an array: {error}") from None
-
-
-def _check_matrix(array: np.ndarray, name: str) -> np.ndarray:
-    if array.ndim != 2:
-        raise InputError(f"{name} must be a matrix (rows, columns), found {_kind(array)}")
-    if not array.size:
-        raise InputError(f"{name} must have a row and a column at least, found {_kind(array)}")
-    return array
-
-
-def _find(weights: np.ndarray, wrong) -> tuple[int, tuple[int, int]]:
-    """Count the weights that are ``wrong``, and find the first in row order."""
-    count, first = 0, None
+def _blocks(weights: np.ndarray) -> Iterator[tuple[tuple[int], np.ndarray]]:
     for start, stop in row_blocks(0, *weights.shape):
-        where = np.argwhere(wrong(weights[start:stop]))
-        count += len(where)
-        if first is None and len(where):
-            first = (start + int(where[0, 0]), int(where[0, 1]))
-    return count, first
+        yield (start,), weights[start:stop]
 
 
 def _at(weights: np.ndarray, place: tuple[int, int]) -> str:
     return f"the first, {weights[place]}, at row {place[0]}, column {place[1]}"
-
-
-def _kind(array: np.ndarray) -> str:
-    return f"{array.dtype.name}{list(array.shape)}"
 
 
 def _plural(count: int, what: str) -> str:

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from amssim._checks import check_array, check_finite, has_floats, is_filled_matrix
 from amssim.errors import InputError
 from amssim.formats.moments import Moments
 
@@ -121,18 +122,18 @@ def check_weights(weights: np.ndarray) -> np.ndarray:
     Raises:
         InputError: another rank, no weights, integers, or a value that is not finite.
     """
-    found = np.asarray(weights)
-    if found.ndim != 2 or not found.size:
-        raise InputError(f"weights must be a filled matrix [rows, cols], found {list(found.shape)}")
-    if found.dtype.kind != "f" and found.dtype.name != "bfloat16":
-        raise InputError(f"weights must be floats, found {found.dtype.name}: convert them first")
+    array = check_array(
+        np.asarray(weights),
+        "weights",
+        (is_filled_matrix, "{name} must be a filled matrix [rows, cols], found {shape}"),
+        (has_floats, "{name} must be floats, found {dtype}: convert them first"),
+    )
     with np.errstate(over="ignore"):
-        w = np.ascontiguousarray(found, np.float32)
-    bad = ~np.isfinite(w)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise InputError(
-            "weights have values that are NaN, infinite or beyond float32, "
-            f"{bad.sum()} in all, the first at [{row}, {column}]: expected finite weights"
-        )
+        w = np.ascontiguousarray(array, np.float32)
+    check_finite(
+        w,
+        "weights",
+        "{name} have values that are NaN, infinite or beyond float32, {count} in all, the first "
+        "at {first}: expected finite weights",
+    )
     return w

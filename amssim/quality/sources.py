@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amssim._checks import check_array, check_finite, has_floats, is_filled, is_matrix
 from amssim.checkpoint.tensors import Tensors
 from amssim.errors import FormatError, InputError
 from amssim.progress import Progress, Steps
@@ -102,18 +103,17 @@ def check_matrix(name: str, weights: np.ndarray) -> np.ndarray:
     Raises:
         InputError: otherwise, naming the matrix, how many values, and the first place.
     """
-    weights = np.asarray(weights)
-    if weights.ndim != 2:
-        raise InputError(f"{name} must be a matrix [rows, cols], found {list(weights.shape)}")
-    if weights.dtype.kind != "f" and weights.dtype.name != "bfloat16":
-        raise InputError(f"{name} must hold floats, found {weights.dtype.name}")
-    if not weights.size:
-        raise InputError(f"{name} is empty, shape {list(weights.shape)}: expected weights")
-    bad = ~np.isfinite(weights)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise InputError(
-            f"{name} has values that are NaN or infinite, {bad.sum()} in all, the first at "
-            f"[{row}, {column}]: expected finite weights"
-        )
+    weights = check_array(
+        np.asarray(weights),
+        name,
+        (is_matrix, "{name} must be a matrix [rows, cols], found {shape}"),
+        (has_floats, "{name} must hold floats, found {dtype}"),
+        (is_filled, "{name} is empty, shape {shape}: expected weights"),
+    )
+    check_finite(
+        weights,
+        name,
+        "{name} has values that are NaN or infinite, {count} in all, the first at {first}: "
+        "expected finite weights",
+    )
     return weights

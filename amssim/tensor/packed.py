@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from amssim._checks import check_scale_block
 from amssim.errors import InputError
 from amssim.layout import Layout, layout
 from amssim.scheme import Scheme, scheme
@@ -154,15 +154,6 @@ class PackedTensor:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"derived": {}}
-
-
-def check_scale_block(block: int | None, columns: int) -> int | None:
-    """Return ``block`` columns per scale as an int, or None where one scale covers the row."""
-    if block is None:
-        return None
-    if isinstance(block, bool) or not isinstance(block, Integral) or block < 1:
-        raise InputError(f"scale_block must be a positive number of columns, found {block!r}")
-    return int(block) if block < columns else None
 
 
 def _check_shape(shape) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from amssim._checks import check_scale_block
 from amssim._threads import over_rows, thread_count
 from amssim.codec import checks
 from amssim.codec.blocks import fillable_blocks, float32_blocks, read_only
@@ -17,7 +18,7 @@ from amssim.layout import layout
 from amssim.rules import SEARCH_RULES, check_scale, check_search
 from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
-from amssim.tensor.packed import PackedTensor, check_scale_block
+from amssim.tensor.packed import PackedTensor
 
 # A thread more for every so many weights: below, starting it costs what it saves.
 _WEIGHTS_PER_THREAD = 1 << 15

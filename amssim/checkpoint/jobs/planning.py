@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from amssim._checks import check_scale_block
 from amssim.checkpoint.jobs.plan import Plan, ShardPlan, Step
 from amssim.checkpoint.jobs.quantized_source import refuse_quantized
 from amssim.checkpoint.jobs.rules import Choice, choose, parse_rule
@@ -19,7 +20,6 @@ from amssim.errors import InputError, SchemeError, UnsupportedError
 from amssim.rules import check_scale, check_search
 from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
-from amssim.tensor.packed import check_scale_block
 
 DEFAULT_SCHEME = "fp5.33-e2m3"
 _STORED = {name: dtype for dtype, name in FLOAT_NAMES.items()}

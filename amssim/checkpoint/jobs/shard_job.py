@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amssim._checks import find_wrong
 from amssim.checkpoint.jobs.plan import ShardPlan, Step
 from amssim.checkpoint.jobs.progress import Tick
 from amssim.checkpoint.packed.contents import Content
@@ -81,17 +82,13 @@ class _Job:
             raise
 
     def _check_finite(self, content: Content) -> None:
-        count, first = 0, None
-        for key in row_blocks(content.shape):
-            bad = ~np.isfinite(self.reader.rows(content.name, key))
-            if bad.any() and first is None:
-                row, column = np.argwhere(bad)[0].tolist()
-                first = [*key[:-1], key[-1].start + row, column]
-            count += int(bad.sum())
+        blocks = row_blocks(content.shape)
+        rows = (((*k[:-1], k[-1].start), self.reader.rows(content.name, k)) for k in blocks)
+        count, first = find_wrong(rows)
         if count:
             raise InputError(
                 f"{self.source.path}: tensor {content.name!r} holds {count} NaN or Inf, the first "
-                f"at {first}: mend it, or keep the tensor by the rule "
+                f"at {list(first)}: mend it, or keep the tensor by the rule "
                 f"'{re.escape(content.name)}=keep'"
             )
 

@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 
+from amssim._checks import check_scale_block
 from amssim.checkpoint.packed.manifest import Manifest, Packing, crc_text, read_manifest
 from amssim.checkpoint.packed.quantization_config import check_config
 from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, Spec, stored_specs
@@ -18,7 +19,6 @@ from amssim.checkpoint.safetensors.files import read_chunks
 from amssim.checkpoint.safetensors.header import DTYPE_BITS, MAX_DIMENSION, Header, TensorInfo
 from amssim.checkpoint.safetensors.source import Checkpoint
 from amssim.errors import FormatError
-from amssim.tensor.packed import check_scale_block
 
 
 @dataclass(frozen=True)
