@@ -1,0 +1,91 @@
+"""What CI runs, one session each: `nox -s NAME`, or `nox` for all that a change needs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+# Tests that need no CUDA packages. The simulator is arithmetic that no dependency changes.
+WITHOUT_GPU = ["--ignore=tests/cuda_kernels", "--ignore=tests/simulator", "--ignore=tests/bench"]
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "docs", "examples", "wheel", "tests"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely mistakes."""
+    session.install(*EXTRAS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types of everything but Numba kernels."""
+    session.install("-e", ".[test,types]")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site into site/; a broken link or reference is an error."""
+    session.install("-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """The notebooks, in place and unchanged; those named *gpu* need a GPU."""
+    session.install("-e", ".[examples]")
+    notebooks = session.posargs or ["examples", "--ignore-glob=*gpu*"]
+    session.run("pytest", "--nbmake", *notebooks)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """What a user installs: source distribution, a wheel made of it, its commands elsewhere."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as directory:
+        session.run("python", "-m", "build", "--outdir", directory, ".", silent=True)
+        (built,) = Path(directory).glob("*.whl")
+        session.install("--force-reinstall", "--no-deps", str(built))
+        session.install(str(built))
+        with session.chdir(directory):
+            session.run("python", "-m", "amssim", "demo", "--help", silent=True)
+            session.run("amssim", "demo", "--output", "demo")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything, as README.md says it."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+def lowest_versions() -> list[str]:
+    """The dependencies of pyproject.toml, each at the lowest version that it states."""
+    requirements = [Requirement(text) for text in PROJECT["dependencies"]]
+    return [
+        f"{r.name}=={s.version}" for r in requirements for s in r.specifier if s.operator == ">="
+    ]
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """The oldest versions of the dependencies that pyproject.toml states."""
+    session.install("-e", ".[test-cpu]", *lowest_versions())
+    session.run("pytest", *WITHOUT_GPU, *session.posargs)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """The newest versions that there are, beyond what the CUDA packages allow."""
+    session.install("--upgrade", "--upgrade-strategy=eager", "-e", ".[test-cpu]")
+    session.run("pytest", *WITHOUT_GPU, *session.posargs)
