@@ -23,11 +23,11 @@ from pathlib import Path
 from amssim.launch.plan import stream_depth
 from cuda_kernels import kernels
 from cuda_kernels.compile import compile_ptx
-from cuda_kernels.forms import FP4_25, FP5_33
-from cuda_kernels.gemm import make_gemm
-from cuda_kernels.gemv import make_gemv
-from cuda_kernels.stream import make_stream
-from cuda_kernels.warpgroup import make_warpgroup_gemm
+from cuda_kernels.forms.form import FP4_25, FP5_33
+from cuda_kernels.gemm.kernel import make_gemm
+from cuda_kernels.gemv.kernel import make_gemv
+from cuda_kernels.stream.kernel import make_stream
+from cuda_kernels.warpgroup.kernel import make_warpgroup_gemm
 
 OUTPUT = Path(__file__).parent / "results" / "instructions.json"
 DESCRIPTOR = Path(__file__).parents[1] / "amssim" / "simulator" / "kernels" / "ams.json"

@@ -3,17 +3,17 @@
 from functools import lru_cache
 
 from cuda_kernels.compile import compile_ptx
-from cuda_kernels.dequantize import make_dequantize
+from cuda_kernels.dense.kernel import make_dequantize
 from cuda_kernels.driver import Function, gpu
-from cuda_kernels.forms import Form
-from cuda_kernels.gemm import make_gemm
-from cuda_kernels.gemv import make_gemv
-from cuda_kernels.narrow import THREADS as NARROW_THREADS
-from cuda_kernels.narrow import make_narrow
-from cuda_kernels.normalize import THREADS, make_normalize
+from cuda_kernels.forms.form import Form
+from cuda_kernels.gemm.kernel import make_gemm
+from cuda_kernels.gemv.kernel import make_gemv
+from cuda_kernels.normalize.kernel import THREADS, make_normalize
+from cuda_kernels.plain.narrow import THREADS as NARROW_THREADS
+from cuda_kernels.plain.narrow import make_narrow
 from cuda_kernels.ptx_cache import cached
-from cuda_kernels.stream import make_stream
-from cuda_kernels.warpgroup import make_warpgroup_gemm
+from cuda_kernels.stream.kernel import make_stream
+from cuda_kernels.warpgroup.kernel import make_warpgroup_gemm
 
 ADDRESS, COUNT = "uint64", "uint32"
 GEMV = (ADDRESS,) * 10 + (COUNT,) * 12
@@ -71,19 +71,19 @@ def stream(device: int, form: Form, dtype: str, **options):
 
 @lru_cache
 def dequantize(device: int, form: Form, dtype: str):
-    """The loaded kernel of `cuda_kernels.dequantize`."""
+    """The loaded kernel of `cuda_kernels.dense.kernel`."""
     options, bounds = {"early": gpu(device).hopper}, (DEQUANTIZE_THREADS, 2)
     return _load(device, make_dequantize, form, dtype, options, DEQUANTIZE, bounds)
 
 
 @lru_cache
 def normalize(device: int, dtype: str):
-    """The loaded kernel of `cuda_kernels.normalize`."""
+    """The loaded kernel of `cuda_kernels.normalize.kernel`."""
     options = {"early": gpu(device).hopper}
     return _load(device, make_normalize, None, dtype, options, NORMALIZE, (THREADS, 1))
 
 
 @lru_cache
 def narrow(device: int, dtype: str):
-    """The loaded kernel of `cuda_kernels.narrow`."""
+    """The loaded kernel of `cuda_kernels.plain.narrow`."""
     return _load(device, make_narrow, None, dtype, {}, NARROW, (NARROW_THREADS, 1))

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from amssim.launch import grids, plan
 from amssim.launch.grids import GEMM, GEMV, STREAM, Plan, Shape
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 
 
 @dataclass(frozen=True)

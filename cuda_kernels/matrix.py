@@ -7,16 +7,18 @@ import numpy as np
 from amssim.errors import InputError
 from amssim.launch.plan import GEMM_BATCH
 from amssim.scheme import Scheme
-from cuda_kernels import block_scales, driver, kernels, repack
+from cuda_kernels import driver, kernels
 from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
-from cuda_kernels.dequantize import blocks_of, run_bytes
+from cuda_kernels.dense.kernel import blocks_of, run_bytes
 from cuda_kernels.driver import Launch
-from cuda_kernels.forms import form_of
+from cuda_kernels.forms import repack
+from cuda_kernels.forms.form import form_of
+from cuda_kernels.forms.unpack import unpack
+from cuda_kernels.gemv import block_scales
 from cuda_kernels.launches import GemmLaunch, GemvLaunch, StreamLaunch
 from cuda_kernels.launches import launch as launch_for
-from cuda_kernels.normalize import THREADS
-from cuda_kernels.plain import Plain
-from cuda_kernels.unpack import unpack
+from cuda_kernels.normalize.kernel import THREADS
+from cuda_kernels.plain.product import Plain
 
 DTYPES = ("float16", "bfloat16", "float32")
 #: from this batch on, dense weights and the library's own product are faster (H200, cuBLAS)

@@ -30,7 +30,7 @@ def calibrate_gpu(name: str, assembler: ModuleType, *, device: int = 0) -> Profi
 
     Args:
         name: of the profile.
-        assembler: module that makes kernels' PTX instructions, `cuda_kernels.inline`.
+        assembler: module that makes kernels' PTX instructions, `cuda_kernels.ptx.inline`.
         device: ordinal of the GPU.
 
     Raises:

@@ -66,6 +66,6 @@ def _measure(args: argparse.Namespace, name: str):
 
         return calibrate_cpu(name, threads=args.threads)
     from amssim.bench.calibrate_gpu import calibrate_gpu
-    from cuda_kernels import inline
+    from cuda_kernels.ptx import inline
 
     return calibrate_gpu(name, inline, device=args.device)

@@ -1,10 +1,9 @@
 """Every PTX instruction the kernels use that numba.cuda has no word for, each with its model.
 
 A function's body is what its instructions compute, on 32-lane numpy registers; see
-`cuda_kernels.inline`. Nothing outside this folder holds PTX.
+`cuda_kernels.ptx.inline`. Nothing outside this folder holds PTX.
 """
 
-from cuda_kernels.inline import f32, u32, u64
 from cuda_kernels.ptx.barriers import arrive, make_barrier, wait_for_phase
 from cuda_kernels.ptx.copies import (
     COPY_OWN,
@@ -22,6 +21,7 @@ from cuda_kernels.ptx.dense import (
     load_half_if,
     store_half_if,
 )
+from cuda_kernels.ptx.inline import f32, u32, u64
 from cuda_kernels.ptx.memory import (
     STORE,
     cluster_barrier,

@@ -6,8 +6,8 @@ Who waits names a phase by its parity: the first is 0.
 
 import numpy as np
 
-from cuda_kernels.inline import ptx, u32
-from cuda_kernels.lanes import WARP, lanes
+from cuda_kernels.emulator.lanes import WARP, lanes
+from cuda_kernels.ptx.inline import ptx, u32
 
 
 @ptx(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cuda_kernels.inline import ptx, u32, u64
-from cuda_kernels.lanes import WARP, lanes
+from cuda_kernels.emulator.lanes import WARP, lanes
+from cuda_kernels.ptx.inline import ptx, u32, u64
 
 
 @ptx(

@@ -2,16 +2,17 @@
 
 Two slots of a word need no more than a shift and a mask, the first not even a shift. What the bits
 that are left over become is no shift of the fields but a bijection of them, which
-`cuda_kernels.words` inverts when it packs: a product (FP4.25), or two shifts of the whole word xor
-each other (FP5.33). The constants were found by exhaustive search. The pipe of logic is the busy
-one, with 7 (FP4.25) or 4 instructions per word; shifts to the left and products run on another.
+`cuda_kernels.forms.host` inverts when it packs: a product (FP4.25), or two shifts of the whole
+word xor each other (FP5.33). The constants were found by exhaustive search. The pipe of logic is
+the busy one, with 7 (FP4.25) or 4 instructions per word; shifts to the left and products run on
+another.
 """
 
 import numpy as np
 
-from cuda_kernels.forms import FP4_25, FP5_33
-from cuda_kernels.inline import Vector, ptx, u32
-from cuda_kernels.lanes import lanes
+from cuda_kernels.emulator.lanes import lanes
+from cuda_kernels.forms.form import FP4_25, FP5_33
+from cuda_kernels.ptx.inline import Vector, ptx, u32
 
 MASK_425 = 0x8E008E00
 REST_425, FACTORS_425 = 0x01FB01FB, (640, 4112)

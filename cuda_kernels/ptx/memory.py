@@ -4,8 +4,8 @@ import numpy as np
 from llvmlite import ir
 from numba.cuda.extending import intrinsic
 
-from cuda_kernels.inline import Vector, f32, ptx, u32, u64
-from cuda_kernels.lanes import PATIENCE_S, WARP, lanes
+from cuda_kernels.emulator.lanes import PATIENCE_S, WARP, lanes
+from cuda_kernels.ptx.inline import Vector, f32, ptx, u32, u64
 
 u32x4 = Vector(u32, 4)
 f32x2, f32x4 = Vector(f32, 2), Vector(f32, 4)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cuda_kernels.inline import Vector, f32, ptx, u32
-from cuda_kernels.lanes import WARP, lanes
+from cuda_kernels.emulator.lanes import WARP, lanes
+from cuda_kernels.ptx.inline import Vector, f32, ptx, u32
 
 
 def contract(pairs: int, tiles: int = 1, columns: int = 1, column_stride: int = 0):

@@ -8,9 +8,9 @@ holds half2 register q of the four lanes of each column of column tile n.
 
 import numpy as np
 
-from cuda_kernels.forms import Form
-from cuda_kernels.inline import Vector, f32, ptx, u32
-from cuda_kernels.lanes import WARP, lanes
+from cuda_kernels.emulator.lanes import WARP, lanes
+from cuda_kernels.forms.form import Form
+from cuda_kernels.ptx.inline import Vector, f32, ptx, u32
 from cuda_kernels.ptx.pieces import in_pair_order, order_text
 from cuda_kernels.ptx.tensor import mma
 

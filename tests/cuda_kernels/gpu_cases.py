@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from cuda_kernels import words
-from cuda_kernels.emulator import Device, run
-from cuda_kernels.gemm import make_gemm
-from cuda_kernels.gemv import make_gemv
+from cuda_kernels.emulator.run import Device, run
+from cuda_kernels.forms import host as words
+from cuda_kernels.gemm.kernel import make_gemm
+from cuda_kernels.gemv.kernel import make_gemv
 from cuda_kernels.launches import GemmLaunch, GemvLaunch, Gpu, StreamLaunch
-from cuda_kernels.stream import make_stream
-from cuda_kernels.warpgroup import make_warpgroup_gemm
+from cuda_kernels.stream.kernel import make_stream
+from cuda_kernels.warpgroup.kernel import make_warpgroup_gemm
 
 SMALL_GPU = Gpu(multiprocessors=4, shared_bytes=120_000, capability=(9, 0))
 

@@ -5,10 +5,11 @@ import pytest
 from gpu_cases import SMALL_GPU, random_codes
 
 from amssim.launch.plan import ONE
-from cuda_kernels import block_scales, words
-from cuda_kernels.emulator import Device, run
-from cuda_kernels.forms import FORMS, FP4_25, FP5_33
-from cuda_kernels.gemv import make_gemv
+from cuda_kernels.emulator.run import Device, run
+from cuda_kernels.forms import host as words
+from cuda_kernels.forms.form import FORMS, FP4_25, FP5_33
+from cuda_kernels.gemv import block_scales
+from cuda_kernels.gemv.kernel import make_gemv
 from cuda_kernels.launches import try_gemv
 
 CASES = [(FP4_25, block) for block in (64, 128, 192, 256)]

@@ -6,12 +6,12 @@ import pytest
 from gpu_cases import SMALL_GPU, Case
 
 from amssim.launch.plan import ONE
-from cuda_kernels import words
-from cuda_kernels.dequantize import blocks_of, make_dequantize, run_bytes
-from cuda_kernels.emulator import Device, run
-from cuda_kernels.forms import FORMS
+from cuda_kernels.dense.kernel import blocks_of, make_dequantize, run_bytes
+from cuda_kernels.emulator.run import Device, run
+from cuda_kernels.forms import host as words
+from cuda_kernels.forms.form import FORMS
 from cuda_kernels.launches import launch, try_gemm, try_gemv, try_stream, try_warpgroup
-from cuda_kernels.normalize import THREADS, make_normalize
+from cuda_kernels.normalize.kernel import THREADS, make_normalize
 
 EXACT_ENOUGH = 5e-7
 each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from amssim.launch.plan import stream_depth
-from cuda_kernels.forms import FP4_25, FP5_33, Form
+from cuda_kernels.forms.form import FP4_25, FP5_33, Form
 
 cuda = pytest.importorskip("numba.cuda")
 if cuda.implementation != "NVIDIA":
@@ -21,10 +21,10 @@ if cuda.implementation != "NVIDIA":
 
 from cuda_kernels import kernels  # noqa: E402
 from cuda_kernels.compile import compile_ptx  # noqa: E402
-from cuda_kernels.dequantize import make_dequantize  # noqa: E402
-from cuda_kernels.gemm import make_gemm  # noqa: E402
-from cuda_kernels.gemv import make_gemv  # noqa: E402
-from cuda_kernels.stream import make_stream  # noqa: E402
+from cuda_kernels.dense.kernel import make_dequantize  # noqa: E402
+from cuda_kernels.gemm.kernel import make_gemm  # noqa: E402
+from cuda_kernels.gemv.kernel import make_gemv  # noqa: E402
+from cuda_kernels.stream.kernel import make_stream  # noqa: E402
 
 TOOLS = Path(sysconfig.get_paths()["purelib"]) / "nvidia" / "cu13" / "bin"
 #: instructions per weight of the main loop, decode included; docs/KERNELS.md

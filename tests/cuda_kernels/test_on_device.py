@@ -144,8 +144,8 @@ def test_dequantize_equals_the_cpu(torch, scheme, dtype, columns):
 
 @pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp4-e2m1", "fp4.5-e2m2"])
 def test_words_packed_on_the_gpu_equal_the_cpus(scheme):
-    from cuda_kernels import words
-    from cuda_kernels.forms import form_of, widen
+    from cuda_kernels.forms import host as words
+    from cuda_kernels.forms.form import form_of, widen
 
     packed = adversarial(50, 700, scheme)
     form = form_of(packed.scheme)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from amssim.launch.grids import BURST
 from amssim.launch.plan import GEMM_BATCH, GEMV_BATCH
-from cuda_kernels.forms import FORMS
+from cuda_kernels.forms.form import FORMS
 from cuda_kernels.launches import (
     GemmLaunch,
     GemvLaunch,

@@ -6,10 +6,10 @@ from gpu_cases import SMALL_GPU, Case
 
 from amssim.launch.plan import ONE
 from cuda_kernels import ptx
-from cuda_kernels.forms import FORMS, FP4_25
-from cuda_kernels.lanes import POISON, WARP, lanes
+from cuda_kernels.emulator.lanes import POISON, WARP, lanes
+from cuda_kernels.emulator.races import Clocks, PhaseBarrier, SharedMemory
+from cuda_kernels.forms.form import FORMS, FP4_25
 from cuda_kernels.launches import try_gemm, try_gemv, try_stream
-from cuda_kernels.races import Clocks, PhaseBarrier, SharedMemory
 
 PLACES = lanes(4 * np.arange(32), np.uint32)
 ONES = (lanes(1, np.uint32),)

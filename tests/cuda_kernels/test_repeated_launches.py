@@ -7,7 +7,7 @@ import pytest
 import amssim
 from amssim.errors import InputError
 from cuda_kernels import driver, kernels, matrix
-from cuda_kernels.forms import form_of
+from cuda_kernels.forms.form import form_of
 from cuda_kernels.launches import Gpu
 
 X, OUT = 1 << 20, 1 << 21

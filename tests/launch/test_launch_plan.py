@@ -12,8 +12,8 @@ from amssim.hardware import names, profile
 from amssim.launch import grids, plan
 from amssim.simulator.compiled import launches
 from amssim.simulator.descriptor import device
-from cuda_kernels import words
-from cuda_kernels.forms import FORMS
+from cuda_kernels.forms import host as words
+from cuda_kernels.forms.form import FORMS
 
 H200 = grids.Gpu(132, 232_448, 90)
 OTHERS = [(114, 232_448, 90), (108, 166_912, 80), (128, 101_376, 89), (148, 232_448, 100)]

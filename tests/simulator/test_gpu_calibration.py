@@ -60,7 +60,7 @@ def ptx():
     from numba import types
 
     from amssim.bench import gpu_kernels as k
-    from cuda_kernels import inline
+    from cuda_kernels.ptx import inline
 
     words, narrow = (types.Array(t, 1, "C") for t in (types.uint64, types.uint32))
     counted = types.void(types.int64, narrow)

@@ -23,11 +23,13 @@ from amssim.launch.grids import (
     row_stride,
     stream_places,
 )
-from cuda_kernels.add_up import make_add_groups, make_meeting
-from cuda_kernels.chunks import make_supply
-from cuda_kernels.feed import make_burst_copies, turned
-from cuda_kernels.forms import Form
-from cuda_kernels.gemv import make_lane_x
+from cuda_kernels.forms.form import Form
+from cuda_kernels.gemv.feed import make_burst_copies, turned
+from cuda_kernels.gemv.kernel import make_lane_x
+from cuda_kernels.gemv.stage import make_stage_rows
+from cuda_kernels.gemv.walk import block_of
+from cuda_kernels.parts.add_up import make_add_groups, make_meeting
+from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
     DECODE,
     end_group,
@@ -43,9 +45,7 @@ from cuda_kernels.ptx import (
     wait_for_phase,
     wait_for_previous_grid,
 )
-from cuda_kernels.stage import make_stage_rows
-from cuda_kernels.sums import make_add_unit, make_sums
-from cuda_kernels.walk import block_of
+from cuda_kernels.stream.chunks import make_supply
 
 
 def make_turns(form: Form, team: int):

@@ -2,7 +2,7 @@
 
 from numba import cuda
 
-from cuda_kernels.add_up import OUT_BYTES
+from cuda_kernels.parts.add_up import OUT_BYTES
 from cuda_kernels.ptx import STORE, f32, load_f32, u32, u64
 
 THREADS = 256

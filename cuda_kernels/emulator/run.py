@@ -2,7 +2,7 @@
 
 PTX functions are replaced by their models. Memory is checked for bounds and alignment, what was
 never written reads as NaN, and a branch that diverges inside a warp, a place in global memory that
-two blocks write or a race in shared memory (`cuda_kernels.races`) is an error.
+two blocks write or a race in shared memory (`cuda_kernels.emulator.races`) is an error.
 """
 
 import threading
@@ -10,8 +10,8 @@ import types
 
 import numpy as np
 
-from cuda_kernels.lanes import GLOBAL_BASE, PATIENCE_S, WARP, GlobalMemory, Lanes, lanes
-from cuda_kernels.races import Clocks, SharedMemory
+from cuda_kernels.emulator.lanes import GLOBAL_BASE, PATIENCE_S, WARP, GlobalMemory, Lanes, lanes
+from cuda_kernels.emulator.races import Clocks, SharedMemory
 
 
 class Device:

@@ -19,7 +19,8 @@ The stream has `make_burst_copies` instead, which fetch and read a burst in a gi
 from numba import cuda
 
 from amssim.launch.grids import BURST, TAIL_BYTES, UNIT_BYTES, burst_bytes
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
+from cuda_kernels.gemv.walk import make_steps
 from cuda_kernels.ptx import (
     COPY_OWN,
     end_group,
@@ -33,7 +34,6 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_all_but,
 )
-from cuda_kernels.walk import make_steps
 
 
 @cuda.jit(device=True, inline="always")
@@ -143,7 +143,7 @@ def make_ring_feed(form: Form, split: bool, team: int, depth: int, early: bool, 
             bursts one by one, when the one before has come: else the activations of the grid ahead
             would queue behind all these weights in the L2 cache, and that grid would wait.
         whole: the ring holds all bursts of a warp. Nothing is fetched in the loop, nor waited for:
-            who brings the activations has waited for all copies (`cuda_kernels.stage`).
+            who brings the activations has waited for all copies (`cuda_kernels.gemv.stage`).
     """
     inside, onward = make_steps(split, team)
     fetch_burst, tail_at, words_at = make_burst_copies(form)

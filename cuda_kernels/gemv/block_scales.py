@@ -11,7 +11,7 @@ import numpy as np
 
 from amssim.launch.grids import TILE_ROWS
 from amssim.launch.plan import ONE
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.launches import GemvLaunch, Gpu, try_gemv
 
 MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leave no more registers
@@ -22,7 +22,7 @@ SHAPES = (ONE._replace(threads=768), ONE)
 def scale_units(form: Form | None, scale_block: int | None) -> int:
     """Units that share stored scales, 1, 2 or 4; 0 for a block that is no whole units.
 
-    >>> from cuda_kernels.forms import FP4_25, FP5_33
+    >>> from cuda_kernels.forms.form import FP4_25, FP5_33
     >>> [scale_units(FP4_25, b) for b in (None, 32, 64, 128, 256, 320)]
     [0, 0, 1, 2, 4, 1]
     >>> [scale_units(FP5_33, b) for b in (48, 96, 128, 192)]

@@ -1,6 +1,7 @@
-"""Canonical words -> the words of a kernel form on the GPU: `cuda_kernels.words.pack` in parallel.
+"""Canonical words -> the words of a kernel form on the GPU.
 
-Plain numba.cuda, one thread per word; what it writes equals what the CPU packs bit for bit.
+Plain numba.cuda, one thread per word; what it writes equals what `cuda_kernels.forms.host`
+packs bit for bit.
 """
 
 import numpy as np
@@ -9,9 +10,9 @@ from numba import cuda
 from amssim.launch.grids import BURST
 from amssim.layout import Layout
 from amssim.scheme import Scheme
-from cuda_kernels import words as host
-from cuda_kernels.forms import FP4_25, Form
-from cuda_kernels.generic import code_at, launch, u32
+from cuda_kernels.forms import host
+from cuda_kernels.forms.form import FP4_25, Form
+from cuda_kernels.plain.generic import code_at, launch, u32
 from cuda_kernels.ptx import decode
 
 THREADS = 256

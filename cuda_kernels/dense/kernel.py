@@ -7,9 +7,9 @@ from there, 512 bytes (FP4.25) or 384 (FP5.33) of float16.
 from numba import cuda
 
 from amssim.launch.grids import BURST, UNIT_BYTES
-from cuda_kernels.add_up import OUT_BYTES
-from cuda_kernels.feed import turned
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
+from cuda_kernels.gemv.feed import turned
+from cuda_kernels.parts.add_up import OUT_BYTES
 from cuda_kernels.ptx import (
     DECODE,
     SCATTER,

@@ -16,10 +16,11 @@ from amssim.launch.grids import (
     buffer_bytes,
     row_stride,
 )
-from cuda_kernels.add_up import make_add_groups, make_meeting
-from cuda_kernels.feed import turned
-from cuda_kernels.forms import Form
-from cuda_kernels.pairs import make_pairs
+from cuda_kernels.forms.form import Form
+from cuda_kernels.gemv.feed import turned
+from cuda_kernels.gemv.stage import make_stage_rows
+from cuda_kernels.parts.add_up import make_add_groups, make_meeting
+from cuda_kernels.parts.pairs import make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     LOAD_PIECE,
@@ -35,7 +36,6 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_previous_grid,
 )
-from cuda_kernels.stage import make_stage_rows
 
 
 def make_supply(form: Form, columns: int, warps: int):

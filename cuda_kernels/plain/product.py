@@ -3,10 +3,12 @@
 import numpy as np
 
 from amssim.scheme import Scheme
-from cuda_kernels import generic, kernels, repack
+from cuda_kernels import kernels
 from cuda_kernels.arrays import Adopted, address
 from cuda_kernels.driver import Launch
-from cuda_kernels.narrow import THREADS
+from cuda_kernels.forms import repack
+from cuda_kernels.plain import generic
+from cuda_kernels.plain.narrow import THREADS
 
 LARGEST_GRID_Y = 65535
 

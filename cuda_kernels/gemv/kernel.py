@@ -2,17 +2,20 @@
 
 A cluster of blocks owns a range of row tiles, each of its blocks a slice of K, and a block's
 slice of the activations stays in shared memory. Every warp streams its own units without a
-barrier, whatever the shape (`cuda_kernels.walk`). Where a warp leaves a row tile it puts its sums
-into shared memory; at the end these are added in a fixed order, so that the result is
+barrier, whatever the shape (`cuda_kernels.gemv.walk`). Where a warp leaves a row tile it puts its
+sums into shared memory; at the end these are added in a fixed order, so that the result is
 deterministic.
 """
 
 from numba import cuda
 
 from amssim.launch.grids import BURST, SLOT_BYTES, burst_bytes
-from cuda_kernels.add_up import make_add_up, make_meeting
-from cuda_kernels.feed import make_register_feed, make_ring_feed, turned
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
+from cuda_kernels.gemv.feed import make_register_feed, make_ring_feed, turned
+from cuda_kernels.gemv.stage import make_stage, make_stage_rows
+from cuda_kernels.gemv.walk import make_partition
+from cuda_kernels.parts.add_up import make_add_up, make_meeting
+from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
     DECODE,
     keep,
@@ -22,9 +25,6 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_previous_grid,
 )
-from cuda_kernels.stage import make_stage, make_stage_rows
-from cuda_kernels.sums import make_add_unit, make_sums
-from cuda_kernels.walk import make_partition
 
 
 def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
@@ -113,7 +113,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         team: warps that take turns.
         columns: column tiles of 8: 1 for a batch of 1 to 8, 2 for 9 to 16.
         depth: bursts in a warp's ring in shared memory, 0 for a burst in registers.
-        scale_units: units that share stored scales, 0 for rows; see `cuda_kernels.block_scales`.
+        scale_units: units that share stored scales, 0 for rows (`cuda_kernels.gemv.block_scales`).
             They come with a burst in registers.
         whole: a ring holds all bursts of a warp.
     """
@@ -148,7 +148,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         share, ample: units of the ranges of the first ``ample`` teams; others have a burst less
         per_tile, per_share, per_less: 2^32 / slice_units, share and share - BURST, rounded up
         stride: bytes between rows of activations in shared memory
-        shift: 2^shift is at least the runs of a row of activations (`cuda_kernels.stage`)
+        shift: 2^shift is at least the runs of a row of activations (`cuda_kernels.gemv.stage`)
         """
         if early:
             start_next_grid()

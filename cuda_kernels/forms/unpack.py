@@ -1,4 +1,4 @@
-"""The words of a kernel form -> canonical words on the GPU: what `cuda_kernels.repack.pack` took.
+"""The words of a kernel form -> canonical words on the GPU.
 
 Plain numba.cuda, one thread per canonical half-word; runs in Numba's CUDA simulator too.
 """
@@ -8,10 +8,10 @@ from numba import cuda
 
 from amssim.layout import layout
 from amssim.scheme import Scheme
-from cuda_kernels.forms import FP4_25, Form
-from cuda_kernels.generic import launch, u32
+from cuda_kernels.forms.form import FP4_25, Form
+from cuda_kernels.forms.repack import THREADS, canonical_form, own_533
+from cuda_kernels.plain.generic import launch, u32
 from cuda_kernels.ptx import decode as d
-from cuda_kernels.repack import THREADS, canonical_form, own_533
 
 
 @cuda.jit(device=True, inline="always")
@@ -29,7 +29,7 @@ def code_of(half, bits):
 
 @cuda.jit(device=True, inline="always")
 def code_425(words, tails, row, column):
-    """Code of one weight of FP4.25; the inverse of `cuda_kernels.repack.pack_425`."""
+    """Code of one weight of FP4.25; the inverse of `cuda_kernels.forms.repack.pack_425`."""
     unit, place = column >> u32(6), column & u32(63)
     lane = ((row & u32(7)) << u32(2)) | (place >> u32(4))
     v = (((place >> u32(3)) & u32(1)) << u32(1)) | ((row >> u32(3)) & u32(1))
@@ -51,7 +51,7 @@ def code_425(words, tails, row, column):
 
 @cuda.jit(device=True, inline="always")
 def code_533(words, tails, row, column):
-    """Code of one weight of FP5.33; the inverse of `cuda_kernels.repack.pack_533`."""
+    """Code of one weight of FP5.33; the inverse of `cuda_kernels.forms.repack.pack_533`."""
     unit = column // u32(48)
     place = column - unit * u32(48)
     t = place // u32(12)
@@ -78,7 +78,7 @@ def make_unpack(code):
     def unpack(words, tails, out, columns, form, narrow):
         """out[m, h] = half-word h of row m, zero where it holds no weight of the matrix.
 
-        words, tails: as of `cuda_kernels.words.pack`; out: uint16[rows, half-words]
+        words, tails: as of `cuda_kernels.forms.host.pack`; out: uint16[rows, half-words]
         form: `canonical_form` of the scheme; narrow: bits that its mantissa is shorter by
         """
         i = u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x)

@@ -1,6 +1,6 @@
 """What a warp sees when kernels run on the CPU: 32-lane registers, checked memory, barriers.
 
-The models of cuda_kernels.ptx work on these; `cuda_kernels.emulator` runs whole kernels.
+The models of cuda_kernels.ptx work on these; `cuda_kernels.emulator.run` runs whole kernels.
 """
 
 import threading
@@ -114,7 +114,7 @@ class Warp(threading.local):
         place: (rank in the cluster, number of the block in the grid from 1, of the warp in the
             cluster).
         barriers: of the block and of the cluster.
-        clocks: `cuda_kernels.races.Clocks` of the cluster.
+        clocks: `cuda_kernels.emulator.races.Clocks` of the cluster.
         """
         self.memory, self.cluster, self.clocks = memory, cluster, clocks
         self.rank, self.block, self.number = place

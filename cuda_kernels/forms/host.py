@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from amssim.launch.grids import TILE_ROWS
-from cuda_kernels.forms import FP4_25, Form
+from cuda_kernels.forms.form import FP4_25, Form
 from cuda_kernels.ptx import decode as d
 
 LOW_425 = (9, 10, 11, 15)  # where a decoded half holds the top bits of e2m2, low to high
@@ -107,7 +107,7 @@ def pack(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
         words uint32[tiles, units, 32 lanes, 4], tails uint32[tiles, bursts, 32] (empty where the
         form keeps shared bits in the words). Padding has code 0.
 
-    >>> from cuda_kernels.forms import FP5_33
+    >>> from cuda_kernels.forms.form import FP5_33
     >>> codes = np.uint8([[0b000001, 0b100001, 0b111111]])
     >>> words, tails = pack(codes, FP5_33)
     >>> words.shape, bool((unpack(words, tails, FP5_33, 1, 3) == codes).all())

@@ -21,10 +21,11 @@ from amssim.launch.grids import (
     round_bytes,
     tasks_of,
 )
-from cuda_kernels.add_up import make_add_groups, make_meeting
-from cuda_kernels.feed import turned
-from cuda_kernels.forms import Form
-from cuda_kernels.pairs import make_pairs
+from cuda_kernels.forms.form import Form
+from cuda_kernels.gemv.feed import turned
+from cuda_kernels.gemv.stage import make_stage_rows
+from cuda_kernels.parts.add_up import make_add_groups, make_meeting
+from cuda_kernels.parts.pairs import make_pairs
 from cuda_kernels.ptx import (
     DECODE,
     arrange,
@@ -43,7 +44,6 @@ from cuda_kernels.ptx import (
     unit_bytes,
     wait_for_previous_grid,
 )
-from cuda_kernels.stage import make_stage_rows
 
 TOGETHER = 4  # column tiles up to which registers hold both row tiles of a unit at a time
 

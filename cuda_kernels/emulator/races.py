@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from cuda_kernels.lanes import PATIENCE_S, WARP, Memory
+from cuda_kernels.emulator.lanes import PATIENCE_S, WARP, Memory
 
 WORD = 4  # bytes that are watched together
 SEVERAL = -1  # lanes that have read a word

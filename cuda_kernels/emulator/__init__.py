@@ -1,0 +1,1 @@
+"""Runs kernels on the CPU, 32 lanes at a time, and finds what no barrier orders."""

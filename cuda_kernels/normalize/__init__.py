@@ -1,0 +1,1 @@
+"""Activations that tensor-core kernels cannot read as they are."""

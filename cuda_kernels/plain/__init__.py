@@ -1,0 +1,1 @@
+"""Plain kernels without tensor cores: every scheme, every shape."""
