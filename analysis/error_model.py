@@ -21,7 +21,7 @@ from pathlib import Path
 import error_formats
 import recorded
 
-from amssim.bench.machine import processor
+from amssim.bench import processor
 from amssim.formats import get
 from amssim.lm.backend import BACKENDS, backend
 from amssim.lm.calibrate import second_moments

@@ -13,23 +13,11 @@ os.environ["OPENBLAS_NUM_THREADS"] = str(THREADS)  # read when numpy is loaded
 import numpy as np  # noqa: E402
 import recorded  # noqa: E402
 
-from amssim import PackedTensor, scheme  # noqa: E402
-from amssim.bench.calibrate_cpu import calibrate_cpu  # noqa: E402
-from amssim.bench.products import blas_s, packed_s  # noqa: E402
-from amssim.layout import layout  # noqa: E402
+from amssim import scheme  # noqa: E402
+from amssim.bench import blas_s, calibrate_cpu, packed_s, random_packed  # noqa: E402
 
 SCHEMES = ("fp5.33", "fp4.25")
 SHAPES = ((1024, 1024), (1024, 4096), (2048, 2048), (4096, 2048), (4096, 4096), (8192, 4096))
-
-
-def random_packed(name: str, rows: int, columns: int) -> PackedTensor:
-    """Weights with random bits: the time of a product does not depend on them."""
-    rng = np.random.default_rng(0)
-    words = (rows, layout(scheme(name)).row_words(columns))
-    scales = np.ones((rows, 1), np.float32)
-    return PackedTensor(
-        scheme(name), (rows, columns), rng.integers(0, 2**16, words, dtype=np.uint16), scales
-    )
 
 
 def measure(rows: int, columns: int) -> list[dict]:
@@ -37,7 +25,7 @@ def measure(rows: int, columns: int) -> list[dict]:
     x = np.ones(columns, np.float32)
     times = {("blas_f32", 32.0): blas_s(np.ones((rows, columns), np.float32), x)}
     for name in SCHEMES:
-        packed = random_packed(name, rows, columns)
+        packed = random_packed(scheme(name), rows, columns)
         times["ams_cpu", float(scheme(name).bits)] = packed_s(packed, x, threads=THREADS)
     where = {"rows": rows, "columns": columns, "batch": 1}
     return [{"kernel": k, **where, "bits": b, "us": t * 1e6} for (k, b), t in times.items()]

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from amssim.bench.machine import describe
+from amssim.bench import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 #: A real checkpoint beside the project; scripts take another as --model.
@@ -22,7 +22,8 @@ def load(name: str) -> dict:
 def save(name: str, results: dict) -> None:
     """Record ``results`` with the command and the machine; numbers keep 7 digits."""
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"command": _command(), "machine": describe()} | _rounded(results), indent=1)
+    record = {"command": _command(), "machine": describe_machine()} | _rounded(results)
+    text = json.dumps(record, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n")
 
 

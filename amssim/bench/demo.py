@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from amssim.bench import machine, products
-from amssim.bench.timing import best_s
+from amssim.bench.cpu.products import blas_s, packed_s
+from amssim.bench.machine import describe_machine
+from amssim.bench.timing import Timer
 from amssim.checkpoint import open_checkpoint, quantize_checkpoint, verify_checkpoint
 from amssim.errors import MismatchError
 from amssim.metrics import Metrics
@@ -16,17 +18,18 @@ from amssim.tensor.quantize import quantize
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "demo-weights.safetensors"
 SCHEMES = ("fp5.33-e2m3", "fp4.25-e2m2")
-_REPEATS = 5
+_TIMER = Timer(repeats=5)
 #: Speed is measured on the largest matrix repeated to at least this many rows and columns,
 #: the size of a layer of an 8 B-parameter model; the shipped matrices themselves fit the caches.
 _LAYER = 4096
 
 
-def run(output: Path, progress: Callable[[str], None] = lambda _: None) -> dict[str, object]:
+def run_demo(output: Path, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Do the job for each of `SCHEMES`, leaving the packed files in ``output``.
 
     Returns {"machine", "source", "layer", "schemes": {name: figures}}; a scheme's figures hold
-    per-tensor and total metrics, bytes, effective bits, and rates.
+    per-tensor and total metrics, bytes, effective bits, and rates. ``progress`` is called with the
+    name of the scheme that is next.
 
     Raises:
         OutputError: a packed file exists in ``output`` already.
@@ -35,18 +38,18 @@ def run(output: Path, progress: Callable[[str], None] = lambda _: None) -> dict[
     originals = dict(open_checkpoint(WEIGHTS))
     layer = _layer_sized(max(originals.values(), key=np.size))
     x = np.random.default_rng(0).standard_normal(layer.shape[1], dtype=np.float32)
-    blas_s = products.blas_s(layer, x, repeats=_REPEATS)
+    dense_s = blas_s(layer, x, timer=_TIMER)
     schemes = {}
     for name in SCHEMES:
         progress(name)
         figures = _files_and_errors(name, originals, output)
-        schemes[name] = figures | _speed(name, layer, x, blas_s)
+        schemes[name] = figures | _speed(name, layer, x, dense_s)
     size = {"nbytes": sum(w.nbytes for w in originals.values()), "tensors": len(originals)}
-    about = {"machine": machine.describe(), "source": size, "layer": list(layer.shape)}
+    about = {"machine": describe_machine(), "source": size, "layer": list(layer.shape)}
     return about | {"schemes": schemes}
 
 
-def _files_and_errors(name: str, originals: dict, output: Path) -> dict:
+def _files_and_errors(name: str, originals: dict[str, np.ndarray], output: Path) -> dict[str, Any]:
     path = output / f"{name}.safetensors"
     quantize_checkpoint(WEIGHTS, path, scheme=name)
     verify_checkpoint(path, source=WEIGHTS)
@@ -71,13 +74,13 @@ def _layer_sized(weights: np.ndarray) -> np.ndarray:
     return np.tile(weights.astype(np.float32), (rows, columns))
 
 
-def _speed(name: str, layer: np.ndarray, x: np.ndarray, blas_s: float) -> dict[str, float]:
+def _speed(name: str, layer: np.ndarray, x: np.ndarray, dense_s: float) -> dict[str, float]:
     packed = quantize(layer, name)
-    quantize_s = best_s(lambda: quantize(layer, name), repeats=_REPEATS)
-    gemv_s = products.packed_s(packed, x, repeats=_REPEATS)
+    quantize_s = _TIMER.least_s(lambda: quantize(layer, name))
+    gemv_s = packed_s(packed, x, timer=_TIMER)
     return {
         "quantize_gweights_per_s": layer.size / quantize_s / 1e9,
         "gemv_s": gemv_s,
-        "blas_s": blas_s,
-        "gemv_speedup": blas_s / gemv_s,
+        "blas_s": dense_s,
+        "gemv_speedup": dense_s / gemv_s,
     }

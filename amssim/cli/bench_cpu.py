@@ -34,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print a table, or the record."""
     from rich.console import Console
 
-    from amssim.bench import cpu
+    from amssim.bench import benchmark_cpu
 
     console = Console(stderr=True)
-    threads = tuple(_numbers(args.threads, r"(\d+)", "--threads", "1,2"))
-    shapes = [tuple(s) for s in _numbers(args.shapes, r"(\d+)x(\d+)", "--shapes", "4096x4096")]
+    threads = [n for (n,) in _numbers(args.threads, r"(\d+)", "--threads", "1,2")]
+    shapes = [(m, k) for m, k in _numbers(args.shapes, r"(\d+)x(\d+)", "--shapes", "4096x4096")]
     with console.status("measuring") as status:
-        record = cpu.run(
-            [t for (t,) in threads], shapes, progress=lambda at: status.update(f"measuring {at}")
+        record = benchmark_cpu(
+            threads, shapes, progress=lambda at: status.update(f"measuring {at}")
         )
     if args.json:
         terminal.print_json("amssim.bench.cpu/1", record)

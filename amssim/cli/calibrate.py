@@ -61,11 +61,8 @@ def _table(found: Profile, other: Profile | None) -> str:
 
 
 def _measure(args: argparse.Namespace, name: str):
+    from amssim.bench import calibrate_cpu, calibrate_gpu
+
     if args.kind == "cpu":
-        from amssim.bench.calibrate_cpu import calibrate_cpu
-
         return calibrate_cpu(name, threads=args.threads)
-    from amssim.bench.calibrate_gpu import calibrate_gpu
-    from cuda_kernels.ptx import inline
-
-    return calibrate_gpu(name, inline, device=args.device)
+    return calibrate_gpu(name, device=args.device)

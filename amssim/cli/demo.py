@@ -34,14 +34,16 @@ def run(args: argparse.Namespace) -> int:
     """Do the job, draw the figure, print the table or the record."""
     from rich.console import Console
 
-    from amssim.bench import demo, figure
+    from amssim.bench.demo import WEIGHTS, run_demo
+    from amssim.bench.demo_figure import draw_demo
 
     output = _folder(args.output)
     with Console(stderr=True).status("starting") as status:
-        record = demo.run(
-            output, lambda name: status.update(f"{name}: quantise, write, verify, measure")
+        record = run_demo(
+            output,
+            progress=lambda name: status.update(f"{name}: quantise, write, verify, measure"),
         )
-        figure.draw(record, demo.WEIGHTS, output / FIGURE)
+        draw_demo(record, WEIGHTS, output / FIGURE)
     if args.json:
         terminal.print_json("amssim.demo/1", record)
     else:

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from amssim.bench.gpu.benchmark import lowest
 from amssim.cli import bench_gpu
 from amssim.cli.entry import main
 from amssim.errors import InputError
@@ -21,7 +22,7 @@ def record(us, peer_us, **figures):
 def test_the_lowest_time_of_each_run_counts():
     runs = [record(5.0, 7.0), record(4.0, 8.0, copy_tbps=4.1, host_us=5.0)]
     kept = copy.deepcopy(runs)
-    found = bench_gpu.lowest(runs)
+    found = lowest(runs)
     (product,), (peer,) = found["results"], found["peers"]
     assert (product["us"], product["cublas_us"], product["error"]) == (4.0, 12.0, 0.005)
     assert peer["results"][0]["us"] == 7.0
@@ -33,8 +34,8 @@ def test_the_lowest_time_of_each_run_counts():
 def test_what_one_run_lacks_stays():
     first, second = record(5.0, 7.0), record(4.0, 6.0)
     second["peers"] = []
-    assert bench_gpu.lowest([first, second])["peers"] == first["peers"]
-    assert bench_gpu.lowest([first]) == first
+    assert lowest([first, second])["peers"] == first["peers"]
+    assert lowest([first]) == first
 
 
 @pytest.mark.parametrize("text", ["8192", "8192x", "0x64", "1x2x3", "a"])

@@ -2,7 +2,6 @@
 
 from hypothesis import strategies as st
 
-from amssim.bench import calibrate_cpu
 from amssim.hardware import profile
 from amssim.simulator.descriptor import device
 from amssim.simulator.equations import Kernel, Load
@@ -72,12 +71,3 @@ def kernels():
         st.sampled_from([0.0, 1.0]),
         st.floats(1, 20),
     )
-
-
-def quick_calibration(monkeypatch) -> None:
-    """Shrink the CPU measurement: what is tested is the way, not the figures."""
-    monkeypatch.setattr(calibrate_cpu, "_LARGE_BYTES", 2**23)
-    monkeypatch.setattr(calibrate_cpu, "_CHASED_BYTES", 2**20)
-    monkeypatch.setattr(calibrate_cpu, "_SWEEP_BYTES", [2**18, 2**20])
-    monkeypatch.setattr(calibrate_cpu, "_STEPS", 2**14)
-    monkeypatch.setattr(calibrate_cpu, "_REPEATS", 3)

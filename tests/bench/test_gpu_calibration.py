@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from amssim.bench.calibrate_gpu import residency
+from amssim.bench.calibration.curves import residency
 
 SIMULATED = """
 import collections
 import numpy as np
 from types import SimpleNamespace
-from amssim.bench import gpu_kernels as k
+from amssim.bench.calibration import gpu_kernels as k
 
 np.seterr(all="ignore")
 reads = collections.Counter()
@@ -59,7 +59,7 @@ def ptx():
         pytest.skip("numba-cuda is not installed: pip install '.[cuda]'")
     from numba import types
 
-    from amssim.bench import gpu_kernels as k
+    from amssim.bench.calibration import gpu_kernels as k
     from cuda_kernels.ptx import inline
 
     words, narrow = (types.Array(t, 1, "C") for t in (types.uint64, types.uint32))

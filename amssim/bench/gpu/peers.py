@@ -5,19 +5,23 @@ is timed without that conversion: cold weights in rotation, CUDA graphs. Before 
 compared with float64 on the weights it was given; the difference shows that it multiplies.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
-from amssim.bench.gpu_products import copies_of, graph_us, torch_or_error
+from amssim.bench.gpu.graphs import copies_of, graph_s, torch_or_error
 from amssim.errors import MismatchError
 
-BATCHES = (1, 8)
+PEER_BATCHES = (1, 8)
 GROUP = 128  # columns that share a scale in the int4 peers
 ACCEPTED = 0.2  # relative error; 4 bits with normal weights give 0.1
+_FEWEST_PRODUCTS = 16  # launches in a graph
 
 
-def as_is(x):
+def as_is(x: Any) -> Any:
     """Activations float16[batch, columns] without conversion."""
     return x
 
@@ -38,11 +42,11 @@ class Peer:
     name: str
     package: str
     bits: float
-    make: Callable
-    activations: Callable = as_is
+    make: Callable[[Any], Callable[[Any], Any]]
+    activations: Callable[[Any], Any] = as_is
 
 
-def nf4(weights):
+def nf4(weights: Any) -> Callable[[Any], Any]:
     """bitsandbytes: 4-bit normal floats, a float32 scale per 64 weights."""
     import bitsandbytes
 
@@ -51,7 +55,7 @@ def nf4(weights):
     return lambda x: bitsandbytes.matmul_4bit(x, packed.t(), quant_state=state)
 
 
-def int4_groups(weights):
+def int4_groups(weights: Any) -> tuple[Any, Any, Any]:
     """(uint8 codes[rows, groups, 128], scales, smallest), the latter [rows, groups, 1]."""
     rows, columns = weights.shape
     grouped = weights.float().reshape(rows, columns // GROUP, GROUP)
@@ -60,7 +64,7 @@ def int4_groups(weights):
     return ((grouped - smallest) / scales).round().byte(), scales, smallest
 
 
-def gemlite_int4(weights):
+def gemlite_int4(weights: Any) -> Callable[[Any], Any]:
     """Gemlite: Triton kernels on int4, a float16 scale and zero per 128 weights."""
     import torch
     from gemlite.core import DType, GemLiteLinearTriton
@@ -75,7 +79,7 @@ def gemlite_int4(weights):
     return layer
 
 
-def torch_int4(weights):
+def torch_int4(weights: Any) -> Callable[[Any], Any]:
     """PyTorch's tinygemm: int4, a bfloat16 scale and zero per 128 weights."""
     import torch
 
@@ -87,7 +91,7 @@ def torch_int4(weights):
     return lambda x: torch.ops.aten._weight_int4pack_mm(x, packed, GROUP, both)
 
 
-def torch_fp8(weights):
+def torch_fp8(weights: Any) -> Callable[[Any], Any]:
     """PyTorch's product of FP8 (e4m3) by cuBLASLt: one scale, activations in FP8 too."""
     import torch
 
@@ -97,12 +101,12 @@ def torch_fp8(weights):
     return lambda x: torch._scaled_mm(x, packed.t(), **options, use_fast_accum=True)
 
 
-def to_bfloat16(x):
+def to_bfloat16(x: Any) -> Any:
     """Activations for tinygemm."""
     return x.bfloat16()
 
 
-def to_fp8(x):
+def to_fp8(x: Any) -> Any:
     """Activations for `torch_fp8`; with a standard normal distribution they need no scale."""
     return x.to(torch_or_error().float8_e4m3fn)
 
@@ -115,8 +119,8 @@ PEERS = (
 )
 
 
-def product(peer: Peer, rows: int, columns: int, batch: int) -> tuple[float, float]:
-    """(microseconds, relative error against the weights before quantising) of a product.
+def peer_product_s(peer: Peer, rows: int, columns: int, batch: int) -> tuple[float, float]:
+    """Return (seconds, relative error against the weights before quantising) of a product.
 
     Raises:
         MismatchError: the error is larger than 4 bits explain.
@@ -133,17 +137,22 @@ def product(peer: Peer, rows: int, columns: int, batch: int) -> tuple[float, flo
     error = float((multiply[0](given).double() - expected).norm() / expected.norm())
     if not error < ACCEPTED:
         raise MismatchError(f"{peer.name}: {rows}x{columns} differs from float64 by {error:.1e}")
-    return graph_us(lambda i: multiply[i % count](given), max(count, 16)), error
+    return graph_s(lambda i: multiply[i % count](given), max(count, _FEWEST_PRODUCTS)), error
 
 
-def measure(peer: Peer, shapes: dict, batches: tuple[int, ...], say: Callable) -> dict:
+def measure_peer(
+    peer: Peer,
+    shapes: Mapping[str, tuple[int, int]],
+    batches: Sequence[int],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Time a peer over ``shapes``, {layer: (rows, columns)}, as far as it goes.
 
     Returns:
         {"peer", "version", "results", "failed"}: figures as of `amssim bench gpu`, and a sentence
         for each product that raised; ``say`` is called with a line on each.
     """
-    record = {"peer": peer.name, "version": None, "results": [], "failed": []}
+    record: dict[str, Any] = {"peer": peer.name, "version": None, "results": [], "failed": []}
     try:
         record["version"] = metadata.version(peer.package)
     except metadata.PackageNotFoundError:
@@ -153,12 +162,13 @@ def measure(peer: Peer, shapes: dict, batches: tuple[int, ...], say: Callable) -
         for batch in batches:
             place = {"layer": layer, "shape": list(shape), "batch": batch}
             try:
-                us, error = product(peer, *shape, batch)
+                product_s, error = peer_product_s(peer, *shape, batch)
             except Exception as failure:  # whatever another library raises: the rest goes on
                 sentence = " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
                 record["failed"].append(place | {"sentence": sentence})
                 say(f"{layer} {peer.name} batch {batch} failed: {sentence}")
             else:
+                us = 1e6 * product_s
                 record["results"].append(place | {"us": us, "error": error})
                 say(f"{layer} {peer.name} batch {batch}: {us:.1f} us")
     return record

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
-from amssim.bench import cpu_kernels as kernels
+from amssim._threads import available_cpus
+from amssim.bench.calibration import cpu_kernels as kernels
+from amssim.bench.machine import processor_name
+from amssim.bench.timing import Call, Timer
 from amssim.errors import InputError
 from amssim.hardware import Figure, Profile
 
-_REPEATS = 5
+_TIMER = Timer(repeats=5, budget_s=0)
 _LARGE_BYTES = 2**28
 _CHASED_BYTES = 2**26
 _SMALL_WORDS = 2**11
 _SWEEP_BYTES = [2**k for k in range(18, 28)]
 _STEPS = 2**20
 _VECTOR_REPEATS = 200
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def calibrate_cpu(name: str = "this-cpu", *, threads: int | None = None) -> Profile:
@@ -35,7 +32,7 @@ def calibrate_cpu(name: str = "this-cpu", *, threads: int | None = None) -> Prof
     Raises:
         InputError: not a number of threads that can run at once.
     """
-    most = available()
+    most = available_cpus()
     threads = most if threads is None else threads
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= most:
         raise InputError(
@@ -43,24 +40,9 @@ def calibrate_cpu(name: str = "this-cpu", *, threads: int | None = None) -> Prof
             f"on which this process may run"
         )
     with ThreadPoolExecutor(threads) as pool:
-        figures = _memory(pool, threads) | _pipes(threads) | _launch(pool, threads) | _assumed()
-    return Profile(name, f"{_model()}, {threads} threads", "cpu", figures, calibrated=True)
-
-
-def available() -> int:
-    """Return how many threads this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of several runs, after one that compiles and warms up."""
-    work()
-    times = []
-    for _ in range(_REPEATS):
-        start = perf_counter()
-        work()
-        times.append(perf_counter() - start)
-    return min(times)
+        measured = _memory(pool, threads) | _pipes(threads) | _launch_costs(pool, threads)
+    figures = measured | _assumed()
+    return Profile(name, f"{processor_name()}, {threads} threads", "cpu", figures, calibrated=True)
 
 
 def _read_rate(pool: ThreadPoolExecutor, threads: int, size: int) -> float:
@@ -72,7 +54,7 @@ def _read_rate(pool: ThreadPoolExecutor, threads: int, size: int) -> float:
         for _ in range(passes):
             kernels.total(part)
 
-    return passes * size / _fastest(lambda: list(pool.map(read, parts)))
+    return passes * size / _TIMER.least_s(lambda: list(pool.map(read, parts)))
 
 
 def _memory(pool: ThreadPoolExecutor, threads: int) -> dict[str, Figure]:
@@ -81,7 +63,7 @@ def _memory(pool: ThreadPoolExecutor, threads: int) -> dict[str, Figure]:
     half_way = (max(rates.values()) * dram) ** 0.5
     size = max((n for n, rate in rates.items() if rate > half_way), default=_SWEEP_BYTES[0])
     following = _one_cycle(_CHASED_BYTES // 8)
-    latency = _fastest(lambda: kernels.chase(following, _STEPS)) / _STEPS
+    latency = _TIMER.least_s(lambda: kernels.chase(following, _STEPS)) / _STEPS
     return {
         "dram_bytes_per_s": Figure(dram, f"read of {_LARGE_BYTES >> 20} MiB by all threads"),
         "dram_efficiency": Figure(1.0, "the bandwidth is the measured one"),
@@ -103,12 +85,12 @@ def _one_cycle(count: int) -> np.ndarray:
 
 def _pipes(threads: int) -> dict[str, Figure]:
     """Clock from a chain of dependent operations; lanes as operations per clock of one core."""
-    clock = kernels.CHAIN_OPERATIONS * _STEPS / _fastest(lambda: kernels.chain(_STEPS))
+    clock = kernels.CHAIN_OPERATIONS * _STEPS / _TIMER.least_s(lambda: kernels.chain(_STEPS))
     x, y = np.ones(_SMALL_WORDS, np.uint32), np.ones(_SMALL_WORDS, np.float32)
     elements = _SMALL_WORDS * _VECTOR_REPEATS
 
-    def lanes(work: Callable[[], object], operations: int) -> float:
-        return max(1.0, operations * elements / _fastest(work) / clock)
+    def lanes(work: Call, operations: int) -> float:
+        return max(1.0, operations * elements / _TIMER.least_s(work) / clock)
 
     logic = lanes(lambda: kernels.shifts(x, _VECTOR_REPEATS), kernels.SHIFT_OPERATIONS)
     multiply = lanes(lambda: kernels.multiplies(x, _VECTOR_REPEATS), kernels.MULTIPLIES)
@@ -126,9 +108,9 @@ def _pipes(threads: int) -> dict[str, Figure]:
     }
 
 
-def _launch(pool: ThreadPoolExecutor, threads: int) -> dict[str, Figure]:
+def _launch_costs(pool: ThreadPoolExecutor, threads: int) -> dict[str, Figure]:
     nothing = np.ones(1, np.uint64)
-    seconds = _fastest(lambda: list(pool.map(kernels.total, [nothing] * threads)))
+    seconds = _TIMER.least_s(lambda: list(pool.map(kernels.total, [nothing] * threads)))
     figure = Figure(seconds, "an empty task on every thread of a pool")
     return {"launch_graph_s": figure, "launch_stream_s": figure}
 
@@ -140,12 +122,3 @@ def _assumed() -> dict[str, Figure]:
         "registers_per_sm": Figure(256, "32 vector registers of 8 lanes", doubt),
         "shared_bytes_per_sm": Figure(32768, "common size of a first-level data cache", doubt),
     }
-
-
-def _model() -> str:
-    """The processor's name, as the system gives it."""
-    if _CPUINFO.exists():
-        for line in _CPUINFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

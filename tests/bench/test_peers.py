@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from amssim.bench import gpu_peers as peers
+from amssim.bench.gpu import peers
 
 SHAPES = {"square": (256, 256), "long": (128, 512)}
 
@@ -15,9 +15,9 @@ def lines():
 
 
 def measure(monkeypatch, lines, product, package="numpy"):
-    monkeypatch.setattr(peers, "product", product)
+    monkeypatch.setattr(peers, "peer_product_s", product)
     peer = dataclasses.replace(peers.PEERS[0], package=package)
-    return peers.measure(peer, SHAPES, (1, 8), lines.append)
+    return peers.measure_peer(peer, SHAPES, (1, 8), lines.append)
 
 
 def test_an_absent_package_is_one_line(monkeypatch, lines):
@@ -30,7 +30,7 @@ def test_a_failure_is_a_sentence_and_the_rest_goes_on(monkeypatch, lines):
     def product(peer, rows, columns, batch):
         if batch == 8 and rows == 256:
             raise RuntimeError("no kernel\n  for 8 rows")
-        return 2.5, 0.1
+        return 2.5e-6, 0.1
 
     record = measure(monkeypatch, lines, product)
     assert record["version"] and len(record["results"]) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ _COLORS = ("#1f6f8b", "#d1495b")
 _BINS = 241
 
 
-def draw(record: dict, weights: Path, target: Path) -> None:
-    """Save the error densities and the SQNR per tensor of a record of `amssim.bench.demo.run`."""
+def draw_demo(record: dict[str, Any], weights: Path, target: Path) -> None:
+    """Save the error densities and the SQNR per tensor of a record of `run_demo`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")

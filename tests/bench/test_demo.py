@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from amssim.bench import demo, timing
+from amssim.bench import demo
+from amssim.bench.timing import Timer
 from amssim.cli import main
 
 
@@ -12,8 +13,7 @@ from amssim.cli import main
 def quick(monkeypatch):
     """Measure little: the job itself is what is tested."""
     monkeypatch.setattr(demo, "_LAYER", 64)
-    monkeypatch.setattr(timing, "COLD_BYTES", 1)
-    monkeypatch.setattr(timing, "BUDGET_S", 0)
+    monkeypatch.setattr(demo, "_TIMER", Timer(repeats=1, budget_s=0))
 
 
 def test_demo_leaves_verified_files_and_a_figure(quick, tmp_path, monkeypatch, capsys):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from simulator_cases import quick_calibration
+from bench_cases import quick_calibration
 
-from amssim.bench import cpu_kernels as kernels
-from amssim.bench.calibrate_cpu import _one_cycle, calibrate_cpu
-from amssim.bench.calibrate_gpu import calibrate_gpu, little
+from amssim.bench import calibrate_cpu, calibrate_gpu
+from amssim.bench.calibration import cpu_kernels as kernels
+from amssim.bench.calibration.cpu import _one_cycle
+from amssim.bench.calibration.curves import latency_s
 from amssim.errors import InputError, ResourceError
 from amssim.hardware import from_json
 from amssim.simulator import predict_speedup
@@ -71,11 +72,11 @@ def test_without_a_gpu_there_is_a_sentence():
     if cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ResourceError, match="no NVIDIA GPU with a working driver here"):
-        calibrate_gpu("here", None)
+        calibrate_gpu("here")
 
 
 def test_little_inverts_the_saturation():
     peak, latency = 3e12, 5e-7
     flights = {n: n * 2e5 for n in (1, 2, 4, 8)}
     rates = {n: peak / (1 + (peak * latency / f) ** 2) ** 0.5 for n, f in flights.items()}
-    assert little(rates, flights, peak) == pytest.approx(latency)
+    assert latency_s(rates, flights, peak) == pytest.approx(latency)

@@ -4,10 +4,10 @@ import argparse
 import json
 
 import pytest
-from simulator_cases import quick_calibration
 
 from amssim.cli import calibrate, predict
 from amssim.errors import InputError, OutputError
+from bench.bench_cases import quick_calibration
 
 
 @pytest.fixture

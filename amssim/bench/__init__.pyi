@@ -1,0 +1,13 @@
+from .calibration.cpu import calibrate_cpu as calibrate_cpu
+from .calibration.gpu import calibrate_gpu as calibrate_gpu
+from .cpu.benchmark import benchmark_cpu as benchmark_cpu
+from .cpu.products import blas_s as blas_s
+from .cpu.products import packed_s as packed_s
+from .demo import run_demo as run_demo
+from .gpu.benchmark import benchmark_gpu as benchmark_gpu
+from .machine import describe_gpu as describe_gpu
+from .machine import describe_machine as describe_machine
+from .machine import processor as processor
+from .operands import random_packed as random_packed
+from .timing import Timer as Timer
+from .timing import wall_s as wall_s

@@ -1,0 +1,1 @@
+"""Micro-benchmarks of one resource each, and the hardware profiles that they make."""

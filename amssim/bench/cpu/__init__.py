@@ -1,0 +1,1 @@
+"""The CPU benchmark: packed products and codecs beside a baseline of the same process."""

@@ -1,0 +1,1 @@
+"""The GPU benchmark: packed products beside cuBLAS and other libraries' quantised products."""

@@ -1,0 +1,120 @@
+"""Times of packed products on this GPU: cold weights, CUDA graphs. Needs PyTorch.
+
+Each product is compared with float64 in every row before it is timed. This is the only file of
+the benchmarks that reaches into `cuda_kernels`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from amssim.bench.gpu.graphs import copies_of, graph_s, torch_or_error
+from amssim.bench.operands import random_packed
+from amssim.bench.timing import Call, Timer, wall_s
+from amssim.errors import MismatchError
+from amssim.scheme import Scheme
+from cuda_kernels.matrix import Matrix
+
+ACCEPTED = 1e-3  # relative error of a float16 result
+_FEWEST_PRODUCTS = 16  # launches in a graph
+_SPLIT_ROWS = 8192  # rows that are compared with float64 at once
+_HOST_LAUNCHES = 10  # timed together
+
+
+class Layer:
+    """Random packed weights in as many copies as cold timing needs.
+
+    Args:
+        scheme: the number format.
+        rows, columns: of the weights.
+    """
+
+    def __init__(self, scheme: Scheme, rows: int, columns: int):
+        from numba import cuda
+
+        packed = random_packed(scheme, rows, columns)
+        self.scheme, self.shape = packed.scheme, packed.shape
+        first = Matrix(packed.scheme, packed.shape, packed.words, packed.scales, None, None)
+        self.nbytes: int = first.form.nbytes(rows, columns)
+        others = [_copy(first) for _ in range(copies_of(self.nbytes) - 1)]
+        self._copies = [first, *others]
+        cuda.synchronize()
+
+    def product_s(self, batch: int) -> tuple[float, float]:
+        """Return (seconds, relative error) of the product with float16 x[batch, columns].
+
+        Raises:
+            MismatchError: the error is larger than float16 explains.
+        """
+        x, out = self._operands((batch,))
+        error = self._error(x, out)
+        copies, count = self._copies, len(self._copies)
+        for matrix in copies:  # launch blocks are made outside the graph
+            matrix.gemv(x, out)
+        launches = max(count, _FEWEST_PRODUCTS)
+        return graph_s(lambda i: copies[i % count].gemv(x, out), launches), error
+
+    def dequantize_s(self) -> float:
+        """Return the seconds of making the dense float16 weights."""
+        torch = torch_or_error()
+        out = torch.empty(self.shape, device="cuda", dtype=torch.float16)
+        copies, count = self._copies, len(self._copies)
+        for matrix in copies:
+            matrix.dequantize("float16", out)
+        return graph_s(lambda i: copies[i % count].dequantize("float16", out), count)
+
+    def host_s(self) -> tuple[float, float]:
+        """Return the host's seconds for a product, and of these for the driver's launch call."""
+        matrix = self._copies[0]
+        x, out = self._operands(())
+        matrix.gemv(x, out)
+        timer = Timer(_idle_gpu_s, repeats=50, budget_s=0)
+        driver_call = matrix._launches["float16", "float16", 1].launch.driver_call
+        return timer.least_s(lambda: matrix.gemv(x, out)), timer.least_s(driver_call)
+
+    def _operands(self, batch: tuple[int, ...]) -> tuple[Any, Any]:
+        """Activations float16[*batch, columns], and room for float16[*batch, rows]."""
+        torch = torch_or_error()
+        half = {"device": "cuda", "dtype": torch.float16}
+        rows, columns = self.shape
+        return torch.randn(*batch, columns, **half), torch.empty(*batch, rows, **half)
+
+    def _error(self, x: Any, out: Any) -> float:
+        """Relative error of the product against float64, all rows."""
+        torch = torch_or_error()
+        matrix = self._copies[0]
+        out.fill_(float("nan"))
+        matrix.gemv(x, out)
+        dense = matrix.dequantize("float32", library="torch")
+        parts = [x.double() @ part.double().t() for part in dense.split(_SPLIT_ROWS)]
+        expected = torch.cat(parts, 1)
+        error = float((out.double() - expected).norm() / expected.norm())
+        if not error < ACCEPTED:
+            raise MismatchError(f"the product of {self.shape} differs from float64 by {error:.1e}")
+        return error
+
+
+def _idle_gpu_s(call: Call) -> float:
+    """Clock of the host: seconds of one of several calls that find the GPU idle."""
+    torch_or_error().cuda.synchronize()
+
+    def calls() -> None:
+        for _ in range(_HOST_LAUNCHES):
+            call()
+
+    return wall_s(calls) / _HOST_LAUNCHES
+
+
+def _copy(matrix: Matrix) -> Matrix:
+    """The same weights at another place on the GPU, with launches of its own."""
+    from numba import cuda
+
+    other = copy.copy(matrix)
+    other._launches, other._workspace, other._known = {}, {}, {}
+    for name in ("_words", "_tails"):
+        source = getattr(matrix, name)
+        target = cuda.device_array_like(source)
+        target.copy_to_device(source)
+        setattr(other, name, target)
+    return other
