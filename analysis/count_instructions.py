@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from amssim.launch.plan import stream_depth
+from amssim.launch.stream import stream_depth
 from cuda_kernels import kernels
 from cuda_kernels.compile import compile_ptx
 from cuda_kernels.forms.form import FP4_25, FP5_33
@@ -35,7 +35,7 @@ CAPABILITY = (9, 0)
 #: A warp's share of one instruction is a 16 x 16 block of weights, 8 for each lane, times 8 columns
 #: of x with mma.m16n8k16, times all of them with wgmma.
 WEIGHTS_PER_MMA = 8
-#: Block shapes of amssim.launch.plan: (threads, blocks per multiprocessor) of the GEMV, and warps
+#: Block shapes of amssim.launch: (threads, blocks per multiprocessor) of the GEMV, and warps
 #: of a block of the others in which each warp brings the least of x.
 GEMV_BOUNDS, WARPS, STREAM_TEAM = (512, 2), 16, 2
 #: Column tiles of 8 that are counted.

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from amssim.launch import grids, plan
-from amssim.launch.grids import GEMM, GEMV, STREAM, Plan, Shape
+from amssim.launch import gemm, gemv, geometry, stream, warpgroup
+from amssim.launch.choose import plan_launch
+from amssim.launch.gemv import GemvShape
+from amssim.launch.geometry import GEMM, GEMV, STREAM, LaunchPlan
 from cuda_kernels.forms.form import Form
 
 
@@ -22,10 +24,10 @@ class Gpu:
         return self.capability >= (9, 0)
 
     @property
-    def plain(self) -> grids.Gpu:
+    def plain(self) -> geometry.Gpu:
         """The same, as plans take it."""
         major, minor = self.capability
-        return grids.Gpu(self.multiprocessors, self.shared_bytes, 10 * major + minor)
+        return geometry.Gpu(self.multiprocessors, self.shared_bytes, 10 * major + minor)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class GemvLaunch:
     @property
     def whole(self) -> bool:
         """Whether the ring of a warp holds all its bursts."""
-        return self.share <= grids.BURST * self.team * self.depth
+        return self.share <= geometry.BURST * self.team * self.depth
 
     @property
     def options(self) -> dict:
@@ -70,7 +72,7 @@ class GemvLaunch:
     def reciprocals(self) -> tuple[int, int, int]:
         """2^32 / slice_units, share and share - BURST, rounded up: the kernel divides by
         multiplying. 0 for a division by 0."""
-        less = self.share - grids.BURST
+        less = self.share - geometry.BURST
         return tuple(-(-(2**32) // n) if n else 0 for n in (self.slice_units, self.share, less))
 
 
@@ -118,7 +120,7 @@ class StreamLaunch:
         return {name: getattr(self, name) for name in names} | {"split": self.grid[0] > 1}
 
 
-def launch_of(found: Plan, form: Form, rows: int):
+def launch_of(found: LaunchPlan, form: Form, rows: int):
     """The launch that a plan stands for, None where it is none."""
     grid, columns = (found.splits, found.blocks), found.columns // 8
     n, shared = found.slice_units, found.shared_bytes
@@ -126,7 +128,7 @@ def launch_of(found: Plan, form: Form, rows: int):
         return None
     if found.kernel == GEMM:
         return GemmLaunch(columns, found.warps, grid, n, shared)
-    _, full = grids.even_parts(form.tiles(rows), found.blocks)
+    _, full = geometry.even_parts(form.tiles(rows), found.blocks)
     if found.kernel == STREAM:
         options = (columns, found.warps, found.team, found.depth)
         return StreamLaunch(*options, grid, full, n, shared)
@@ -134,12 +136,12 @@ def launch_of(found: Plan, form: Form, rows: int):
         tiles = found.block_tiles
         return WarpgroupLaunch(columns, found.warps, found.groups, grid, n, tiles, shared)
     teams = found.warps // found.team
-    most, ample = grids.even_parts(found.units // grids.BURST, teams)
-    runs = grids.ceil_div(n * form.unit_weights, grids.run_columns(form.group))
+    most, ample = geometry.even_parts(found.units // geometry.BURST, teams)
+    runs = geometry.ceil_div(n * form.unit_weights, geometry.run_columns(form.group))
     return GemvLaunch(
         32 * found.warps, found.resident, found.team, grid, found.block_tiles, full, n,
-        most * grids.BURST, ample, grids.row_stride(form.group, n), shared, columns, found.depth,
-        (runs - 1).bit_length(),
+        most * geometry.BURST, ample, geometry.row_stride(form.group, n), shared, columns,
+        found.depth, (runs - 1).bit_length(),
     )  # fmt: skip
 
 
@@ -147,30 +149,30 @@ def launch_of(found: Plan, form: Form, rows: int):
 def launch(
     form: Form, rows: int, columns: int, batch: int, gpu: Gpu
 ) -> GemvLaunch | GemmLaunch | WarpgroupLaunch | StreamLaunch:
-    """Choose the launch of a product with 1 to `plan.GEMM_BATCH` rows of activations."""
-    found = plan.plan(gpu.plain, form.group, rows, columns, batch)
+    """Choose the launch of a product with 1 to `GEMM_BATCH` rows of activations."""
+    found = plan_launch(gpu.plain, form.group, rows, columns, batch)
     return launch_of(found, form, rows)
 
 
-def try_gemv(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, shape: Shape,
+def try_gemv(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, shape: GemvShape,
              splits: int = 1) -> GemvLaunch | None:  # fmt: skip
     """Return the GEMV with these choices, or None where it does not fit."""
-    found = grids.try_gemv(gpu.plain, form.group, rows, columns, batch, shape, splits)
+    found = gemv.try_gemv(gpu.plain, form.group, rows, columns, batch, shape, splits)
     return launch_of(found, form, rows)
 
 
 def try_gemm(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,
              splits: int) -> GemmLaunch | None:  # fmt: skip
     """Return the GEMM with these choices, or None where it does not fit."""
-    found = grids.try_gemm(gpu.plain, form.group, rows, columns, batch, warps, splits)
+    found = gemm.try_gemm(gpu.plain, form.group, rows, columns, batch, warps, splits)
     return launch_of(found, form, rows)
 
 
 def try_warpgroup(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, warps: int,
                   groups: int, splits: int) -> WarpgroupLaunch | None:  # fmt: skip
     """Return the GEMM by warpgroup with these choices, or None where it does not fit."""
-    shape = (warps, groups)
-    found = grids.try_warpgroup(gpu.plain, form.group, rows, columns, batch, shape, splits)
+    choices = (warps, groups, splits)
+    found = warpgroup.try_warpgroup(gpu.plain, form.group, rows, columns, batch, *choices)
     return launch_of(found, form, rows)
 
 
@@ -178,5 +180,5 @@ def try_stream(form: Form, rows: int, columns: int, batch: int, gpu: Gpu, *, war
                depth: int, splits: int) -> StreamLaunch | None:  # fmt: skip
     """Return the stream with these choices, or None where it does not fit."""
     choices = (warps, depth, splits)
-    found = grids.try_stream(gpu.plain, form.group, rows, columns, batch, *choices)
+    found = stream.try_stream(gpu.plain, form.group, rows, columns, batch, *choices)
     return launch_of(found, form, rows)

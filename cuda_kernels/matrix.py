@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim.errors import InputError
-from amssim.launch.plan import GEMM_BATCH
+from amssim.launch.geometry import GEMM_BATCH
 from amssim.scheme import Scheme
 from cuda_kernels import driver, kernels
 from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of

@@ -9,10 +9,12 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim._threads import over_rows, thread_count
-from amssim.launch import grids, plan
+from amssim.launch import choose, gemm, gemv, geometry, stream, warpgroup
 from amssim.simulator import equations
 
 MANY = 2**15  # problems from which threads pay
+#: The modules of a launch plan, each after those that it imports from.
+PLANNING = (geometry, gemv, stream, gemm, warpgroup, choose)
 
 
 @cache
@@ -24,8 +26,10 @@ def functions() -> dict:
 @cache
 def launches() -> dict:
     """Return the namespace of the launch plan with every function compiled."""
-    sizes = _compiled(grids, {})
-    return sizes | _compiled(plan, sizes)
+    known: dict = {}
+    for module in PLANNING:
+        known |= _compiled(module, known)
+    return known
 
 
 def _compiled(module: ModuleType, known: dict) -> dict:

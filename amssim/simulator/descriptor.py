@@ -11,7 +11,7 @@ from pathlib import Path
 
 from amssim.errors import InputError
 from amssim.hardware import Profile
-from amssim.launch.grids import GEMM, GEMV, STREAM, WARPGROUP
+from amssim.launch.geometry import GEMM, GEMV, STREAM, WARPGROUP
 from amssim.simulator.equations import Device, Kernel, Load, plan_of
 
 _KERNELS = Path(__file__).parent / "kernels"

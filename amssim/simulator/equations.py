@@ -10,17 +10,18 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import NamedTuple
 
-from amssim.launch.grids import (
+from amssim.launch.choose import plan_launch
+from amssim.launch.geometry import (
+    GEMM_BATCH,
     GEMV,
     STATIC_BYTES,
     STREAM,
     TILE_ROWS,
     UNIT_BYTES,
     Gpu,
-    Plan,
+    LaunchPlan,
     unit_columns,
 )
-from amssim.launch.plan import GEMM_BATCH, plan
 
 #: Length of the main loop that `Kernel.loop_s` is stated for, in weights of one row.
 LOOP_COLUMNS = 4096.0
@@ -56,7 +57,7 @@ class Device(NamedTuple):
 class Kernel(NamedTuple):
     """One variant of a kernel; counts are lane-instructions per weight, times at `KERNEL_HZ`."""
 
-    group: float  # weights that share a bit in our formats: `launch.plan` cuts; 0 for tiles
+    group: float  # weights that share a bit in our formats: the launch plan cuts; 0 for tiles
     tile_rows: float  # rows of W that one CTA owns
     tile_batch: float  # columns of x that one CTA takes at once
     ctas_per_sm: float
@@ -140,15 +141,15 @@ def tiled(device: Device, kernel: Kernel, load: Load, split: float) -> Launch:
     return Launch(ctas, split, slots, weights, batch * columns, multiplied, inflight, passes)
 
 
-def plan_of(device: Device, kernel: Kernel, load: Load) -> Plan:
+def plan_of(device: Device, kernel: Kernel, load: Load) -> LaunchPlan:
     """The plan for up to `GEMM_BATCH` columns of x."""
     room = int(device.shared_bytes) - STATIC_BYTES
     gpu = Gpu(int(device.sms), room, int(device.capability))
     batch = int(min(load.batch, GEMM_BATCH))
-    return plan(gpu, int(kernel.group), int(load.rows), int(load.columns), batch)
+    return plan_launch(gpu, int(kernel.group), int(load.rows), int(load.columns), batch)
 
 
-def planned(kernel: Kernel, load: Load, found: Plan) -> Launch:
+def planned(kernel: Kernel, load: Load, found: LaunchPlan) -> Launch:
     """The launch of a plan."""
     columns = unit_columns(int(kernel.group))
     exact = found.kernel == GEMV or found.kernel == STREAM  # no columns past the batch are brought
@@ -268,7 +269,7 @@ def launch_of(device: Device, kernel: Kernel, load: Load, split: float) -> Launc
     return tiled(device, kernel, load, split)
 
 
-def planned_latency(device: Device, kernel: Kernel, load: Load, found: Plan) -> Terms:
+def planned_latency(device: Device, kernel: Kernel, load: Load, found: LaunchPlan) -> Terms:
     """Seconds of the launches of a plan, one after another, for `GEMM_BATCH` columns of x each."""
     batch, n = min(load.batch, float(GEMM_BATCH)), float(ceil(load.batch / GEMM_BATCH))
     once = Load(load.rows, load.columns, batch, load.bits, load.reuse_bytes)

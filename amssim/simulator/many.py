@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from amssim.hardware import Profile
-from amssim.launch.grids import GEMM, GEMV, STREAM, WARPGROUP
+from amssim.launch.geometry import GEMM, GEMV, STREAM, WARPGROUP
 from amssim.simulator.compiled import latencies, planned_latencies
 from amssim.simulator.descriptor import Descriptor, Variant, device
 from amssim.simulator.equations import Kernel

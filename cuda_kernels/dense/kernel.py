@@ -6,7 +6,7 @@ from there, 512 bytes (FP4.25) or 384 (FP5.33) of float16.
 
 from numba import cuda
 
-from amssim.launch.grids import BURST, UNIT_BYTES
+from amssim.launch.geometry import BURST, UNIT_BYTES
 from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.parts.add_up import OUT_BYTES

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from amssim.launch.grids import BURST, TILE_ROWS, burst_bytes, unit_columns, units_of
+from amssim.launch.geometry import BURST, TILE_ROWS, burst_bytes, unit_columns, units_of
 from amssim.minifloat import Minifloat
 from amssim.scheme import Scheme
 

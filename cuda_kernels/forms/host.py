@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from amssim.launch.grids import TILE_ROWS
+from amssim.launch.geometry import TILE_ROWS
 from cuda_kernels.forms.form import FP4_25, Form
 from cuda_kernels.ptx import decode as d
 

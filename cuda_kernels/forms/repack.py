@@ -7,7 +7,7 @@ packs bit for bit.
 import numpy as np
 from numba import cuda
 
-from amssim.launch.grids import BURST
+from amssim.launch.geometry import BURST
 from amssim.layout import Layout
 from amssim.scheme import Scheme
 from cuda_kernels.forms import host

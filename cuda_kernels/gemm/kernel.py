@@ -8,14 +8,8 @@ filled. The blocks of a cluster share K; their sums are added in a fixed order a
 
 from numba import cuda
 
-from amssim.launch.grids import (
-    SLOT_BYTES,
-    STEP,
-    UNIT_BYTES,
-    WARP_TILES,
-    buffer_bytes,
-    row_stride,
-)
+from amssim.launch.gemm import buffer_bytes
+from amssim.launch.geometry import SLOT_BYTES, STEP, UNIT_BYTES, WARP_TILES, row_stride
 from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.gemv.stage import make_stage_rows

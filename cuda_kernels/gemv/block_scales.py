@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from amssim.launch.grids import TILE_ROWS
-from amssim.launch.plan import ONE
+from amssim.launch.gemv import ONE
+from amssim.launch.geometry import TILE_ROWS
 from cuda_kernels.forms.form import Form
 from cuda_kernels.launches import GemvLaunch, Gpu, try_gemv
 

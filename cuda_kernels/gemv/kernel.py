@@ -9,7 +9,7 @@ deterministic.
 
 from numba import cuda
 
-from amssim.launch.grids import BURST, SLOT_BYTES, burst_bytes
+from amssim.launch.geometry import BURST, SLOT_BYTES, burst_bytes
 from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import make_register_feed, make_ring_feed, turned
 from cuda_kernels.gemv.stage import make_stage, make_stage_rows

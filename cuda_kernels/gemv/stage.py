@@ -2,7 +2,7 @@
 
 from numba import cuda
 
-from amssim.launch.grids import run_columns
+from amssim.launch.geometry import run_columns
 from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx import (
     ORDER_PIECE,

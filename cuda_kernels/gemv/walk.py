@@ -8,7 +8,7 @@ burst lies: (its number in the matrix, unit in the row).
 
 from numba import cuda
 
-from amssim.launch.grids import BURST
+from amssim.launch.geometry import BURST
 from cuda_kernels.ptx import u32, u64
 
 
@@ -16,7 +16,7 @@ from cuda_kernels.ptx import u32, u64
 def part_of(number, most, ample, step):
     """(begin, length) of a part of a list: the first ``ample`` have ``most``, others ``step`` less.
 
-    The host shares out the same way (`amssim.launch.grids.even_parts`).
+    The host shares out the same way (`amssim.launch.geometry.even_parts`).
     """
     less = u32(number - min(number, ample))  # parts ahead that are smaller
     begin = u32(number * most - less * u32(step))

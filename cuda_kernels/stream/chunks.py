@@ -6,7 +6,7 @@ place of its own, and when it has come puts it in pair order into the buffer tha
 
 from numba import cuda
 
-from amssim.launch.grids import BURST, raw_stride, row_stride, tasks_of
+from amssim.launch.geometry import BURST, raw_stride, row_stride, tasks_of
 from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx import ORDER_PIECE, arrive, start_copy, u32, u64
 

@@ -13,14 +13,12 @@ share K, in a fixed order.
 
 from numba import cuda
 
-from amssim.launch.grids import (
+from amssim.launch.geometry import BURST, burst_bytes, row_stride
+from amssim.launch.stream import (
     BARRIER_BYTES,
-    BURST,
     STREAM_BUFFERS,
-    burst_bytes,
     chunk_bytes,
     raw_bytes_of_warp,
-    row_stride,
     stream_places,
 )
 from cuda_kernels.forms.form import Form

@@ -12,15 +12,8 @@ place of its own one round ahead, then brings it into the order in which tensor 
 
 from numba import cuda
 
-from amssim.launch.grids import (
-    SLOT_BYTES,
-    STEP,
-    UNIT_BYTES,
-    WARP_TILES,
-    raw_stride,
-    round_bytes,
-    tasks_of,
-)
+from amssim.launch.geometry import SLOT_BYTES, STEP, UNIT_BYTES, WARP_TILES, raw_stride, tasks_of
+from amssim.launch.warpgroup import round_bytes
 from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.gemv.stage import make_stage_rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, random_codes
 
-from amssim.launch.plan import ONE
+from amssim.launch.gemv import ONE
 from cuda_kernels.emulator.run import Device, run
 from cuda_kernels.forms import host as words
 from cuda_kernels.forms.form import FORMS, FP4_25, FP5_33

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
-from amssim.launch.plan import ONE
+from amssim.launch.gemv import ONE
 from cuda_kernels.dense.kernel import blocks_of, make_dequantize, run_bytes
 from cuda_kernels.emulator.run import Device, run
 from cuda_kernels.forms import host as words

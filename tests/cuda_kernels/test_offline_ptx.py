@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from amssim.launch.plan import stream_depth
+from amssim.launch.stream import stream_depth
 from cuda_kernels.forms.form import FP4_25, FP5_33, Form
 
 cuda = pytest.importorskip("numba.cuda")

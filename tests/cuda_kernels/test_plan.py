@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amssim.launch.grids import BURST
-from amssim.launch.plan import GEMM_BATCH, GEMV_BATCH
+from amssim.launch.geometry import BURST, GEMM_BATCH, GEMV_BATCH
 from cuda_kernels.forms.form import FORMS
 from cuda_kernels.launches import (
     GemmLaunch,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
-from amssim.launch.plan import ONE
+from amssim.launch.gemv import ONE
 from cuda_kernels import ptx
 from cuda_kernels.emulator.lanes import POISON, WARP, lanes
 from cuda_kernels.emulator.races import Clocks, PhaseBarrier, SharedMemory

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_cases import COLD, H200, PLAIN, kernels, loads
 
-from amssim.launch import grids, plan
+from amssim.launch.geometry import GEMM, GEMV, WARPGROUP
 from amssim.simulator import equations
-from amssim.simulator.compiled import functions, latencies, planned_latencies
+from amssim.simulator.compiled import PLANNING, functions, latencies, planned_latencies
 from amssim.simulator.equations import Load, latency, tiled, time_of
 
 
@@ -197,7 +197,7 @@ def test_compiled_plans_are_interpreted():
         number = equations.plan_of(H200, ours[0], load).kernel
         assert which[i] == number
         assert seconds[i] == pytest.approx(latency(H200, ours[number - 1], load).total, rel=1e-14)
-    assert set(which) == {grids.GEMV, grids.GEMM, grids.WARPGROUP}
+    assert set(which) == {GEMV, GEMM, WARPGROUP}
 
 
 def test_compiled_broadcasts():
@@ -207,8 +207,8 @@ def test_compiled_broadcasts():
 
 
 def test_every_function_was_compiled():
-    here = (equations.__name__, grids.__name__, plan.__name__)
+    here = (equations.__name__, *(module.__name__ for module in PLANNING))
     names = [n for n, f in vars(equations).items() if getattr(f, "__module__", "") in here]
     compiled = functions()
-    assert {"latency", "wave", "norm", "plan", "unit_columns"} <= set(names)
+    assert {"latency", "wave", "norm", "plan_launch", "unit_columns"} <= set(names)
     assert all(hasattr(compiled[n], "py_func") for n in names if not isinstance(compiled[n], type))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from amssim.hardware import profile
-from amssim.launch.grids import GEMM, GEMV, STREAM, WARPGROUP
+from amssim.launch.geometry import GEMM, GEMV, STREAM, WARPGROUP
 from amssim.simulator.descriptor import _FITS, descriptor, kernels
 
 ROOT = Path(__file__).parents[2]
