@@ -1,6 +1,8 @@
+from . import drawing as drawing
 from . import formats as formats
 from . import gpu as gpu
 from . import hardware as hardware
+from . import layout as layout
 from . import quality as quality
 from . import reference as reference
 from . import simulator as simulator

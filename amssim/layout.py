@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amssim.scheme import Scheme
 
@@ -88,6 +88,15 @@ class Layout:
             return tuple(tops)
         shared = [Field("shared", g, self.shared_offset + g, 1) for g in range(self.block_groups)]
         return tuple(tops + shared)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the sizes of a block and every field of it, for JSON."""
+        return {
+            "scheme": self.scheme.name,
+            "block_weights": self.block_weights,
+            "block_half_words": self.block_words,
+            "fields": [field._asdict() for field in self.fields],
+        }
 
     def row_blocks(self, columns: int) -> int:
         """Blocks of a row with ``columns`` weights."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import markers
 
-from amssim import scheme, schemes
-from amssim.cli.drawing import draw
-from amssim.layout import layout
+from amssim import drawing, layout, scheme, schemes
 
 
 def elements() -> str:
     """Limits of the presets' minifloats."""
-    found = dict.fromkeys(s.minifloat for s in schemes())
     rows = []
-    for f in found:
+    for f in dict.fromkeys(s.minifloat for s in schemes()):
         limits = [f"{limit:g}" for limit in (f.max_value, f.min_normal, f.min_subnormal)]
         rows.append([f.name.upper(), f.bits, 2**f.bits, f.bias, *limits])
     columns = ["element", "bits", "codes", "bias", "largest", "least normal", "least subnormal"]
@@ -24,7 +21,7 @@ def presets() -> str:
     """Bits and block sizes of the presets."""
     rows = []
     for s in schemes():
-        form = layout(s)
+        form = layout.layout(s)
         shape = "fused" if form.fused else "block"
         sizes = [form.block_weights, form.block_words]
         rows.append([f"`{s.name}`", f"`ams-{s.minifloat.name}-k{s.k}`", s.k, s.bits, shape, *sizes])
@@ -32,9 +29,9 @@ def presets() -> str:
     return markers.table(columns, rows)
 
 
-def drawing(name: str, half_words: list[int]) -> str:
+def block(name: str, half_words: list[int]) -> str:
     """Half-words of a block, bit 15 on the left."""
-    lines = draw(scheme(name)).splitlines()
+    lines = drawing.draw_block(scheme(name)).splitlines()
     return "\n".join(["```", *lines[:3], *(lines[3 + word] for word in half_words), "```"])
 
 
@@ -43,8 +40,8 @@ def parts() -> dict[str, str]:
     return {
         "elements": elements(),
         "presets": presets(),
-        "layout fp5.33-e2m3": drawing("fp5.33-e2m3", [0]),
-        "layout fp4.25-e2m2": drawing("fp4.25-e2m2", [0, 1, 15, 16]),
+        "layout fp5.33-e2m3": block("fp5.33-e2m3", [0]),
+        "layout fp4.25-e2m2": block("fp4.25-e2m2", [0, 1, 15, 16]),
     }
 
 

@@ -6,8 +6,9 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from amssim._units import count, size
 from amssim.checkpoint.safetensors.names import shown
-from amssim.cli.terminal import count, size, table
+from amssim.cli.terminal import table
 
 if TYPE_CHECKING:
     from rich.table import Table

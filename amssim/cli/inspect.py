@@ -45,13 +45,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _layout(args: argparse.Namespace) -> dict:
-    from amssim.cli.drawing import describe, draw
+    from amssim.drawing import draw_block
+    from amssim.layout import layout
     from amssim.scheme import scheme
 
     found = scheme(args.layout)
     if not args.json:
-        print(draw(found))
-    return describe(found)
+        print(draw_block(found))
+    return layout(found).as_dict()
 
 
 def _contents(args: argparse.Namespace) -> dict:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from amssim._units import size
 from amssim.checkpoint.safetensors.names import shown
-from amssim.cli.terminal import console, print_json, size
+from amssim.cli.terminal import console, print_json
 
 if TYPE_CHECKING:
     from amssim.checkpoint.jobs.plan import Plan

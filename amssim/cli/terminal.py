@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from amssim.checkpoint.safetensors.names import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+#: What `add_parser` of a verb adds its parser to.
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +35,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def print_json(schema: str, value: dict) -> None:
+def print_json(schema: str, value: dict[str, Any]) -> None:
     """Print one JSON object; ``schema`` names its form and the version of that."""
     print(json.dumps({"schema": schema} | value, indent=2, allow_nan=False))
 
@@ -49,10 +52,10 @@ def table(*columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    found = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for i, heading in enumerate(columns):
-        found.add_column(heading, justify="right" if i else "left", overflow="fold")
-    return found
+        made.add_column(heading, justify="right" if i else "left", overflow="fold")
+    return made
 
 
 @contextmanager
@@ -73,25 +76,8 @@ def progress_bar(mode: str, what: str) -> Iterator[Callable[[int, int, str], Non
 def tail(name: str, width: int = 30) -> str:
     """Return the end of a long name, which tells tensors apart, printable.
 
-    >>> tail("model.layers.0.mlp.down_proj.weight", 20)
+    >>> tail("model.layers.0.mlp.down_proj.weight", 19)
     '...down_proj.weight'
     """
     name = shown(name)
     return name if len(name) <= width else "..." + name[3 - width :]
-
-
-def size(nbytes: int) -> str:
-    """Return bytes with a decimal unit: 11.2 MB."""
-    return _scaled(nbytes, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), " B")
-
-
-def count(number: int) -> str:
-    """Return a count with a unit: 27.3 M."""
-    return _scaled(number, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)), "")
-
-
-def _scaled(number: int, units: tuple[tuple[str, float], ...], unit: str) -> str:
-    for name, step in units:
-        if number >= step:
-            return f"{number / step:.3g} {name}"
-    return f"{number}{unit}"

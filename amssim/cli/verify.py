@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from amssim._units import size
 from amssim.cli.terminal import (
     add_json,
     add_work,
     console,
     print_json,
     progress_bar,
-    size,
     table,
     tail,
 )

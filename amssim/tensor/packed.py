@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from amssim._checks import check_scale_block
+from amssim._units import size
 from amssim.errors import InputError
 from amssim.layout import Layout, layout
 from amssim.scheme import Scheme, scheme
@@ -149,7 +150,7 @@ class PackedTensor:
         bits = f"{float(self.effective_bits):.4g} bits/weight"
         block = f", scale block {self.scale_block}" if self.scale_block else ""
         return (
-            f"PackedTensor({self.scheme.name}, {rows}x{cols}, {bits}{block}, {_size(self.nbytes)})"
+            f"PackedTensor({self.scheme.name}, {rows}x{cols}, {bits}{block}, {size(self.nbytes)})"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,10 +177,3 @@ def _check_array(name: str, array, dtype, shape: tuple[int, int]) -> np.ndarray:
     view = np.ascontiguousarray(found).view()
     view.flags.writeable = False
     return view
-
-
-def _size(nbytes: int) -> str:
-    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if nbytes >= step:
-            return f"{nbytes / step:.3g} {unit}"
-    return f"{nbytes} B"

@@ -1,7 +1,6 @@
 """quantize, dequantize, inspect, verify and schemes as a user meets them."""
 
 import json
-import sys
 
 import pytest
 from safetensors.numpy import load_file
@@ -9,9 +8,6 @@ from safetensors.numpy import load_file
 from amssim.checkpoint import open_checkpoint, save_packed
 from amssim.checkpoint.jobs import run
 from amssim.cli import main
-from amssim.cli.drawing import describe, draw
-from amssim.cli.terminal import count, progress_bar, size, tail
-from amssim.layout import layout
 from amssim.scheme import schemes
 from amssim.tensor.quantize import quantize
 from checkpoint.builders import make_model, weights, write_tensors
@@ -171,39 +167,3 @@ def test_a_plain_checkpoint_is_inspected_too(amssim, tmp_path):
     src = write_tensors(tmp_path / "a.safetensors", {"x": weights(2, 2, dtype="float32")})
     _, out, _ = amssim("inspect", src)
     assert "nothing is quantised" in out and "F32" in out and "32.000" in out
-
-
-def test_a_progress_bar_on_a_terminal(monkeypatch, capsys):
-    with progress_bar("auto", "working") as progress:
-        assert progress is None
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress_bar("none", "working") as progress:
-        assert progress is None
-    with progress_bar("auto", "working") as progress:
-        progress(1, 2, "[red]name")
-    out, err = capsys.readouterr()
-    assert out == "" and "working" in err and "50%" in err
-
-
-@pytest.mark.parametrize("scheme", schemes(), ids=str)
-def test_drawings_show_every_bit_once_and_fit(scheme):
-    form, lines = layout(scheme), draw(scheme).splitlines()
-    drawn = "".join(lines[3:])
-    assert max(map(len, lines)) <= 80 and len(lines) == 3 + form.block_words
-    shared = form.block_groups if scheme.k > 1 else 0
-    assert drawn.count("s") == form.block_weights and drawn.count("b") == shared
-    assert drawn.count("e") == form.block_weights * scheme.minifloat.exponent_bits
-    assert sum(drawn.count(letter) for letter in "semb") == 16 * form.block_words
-    assert len(describe(scheme)["fields"]) == form.block_weights + shared
-
-
-def test_numbers_are_short():
-    assert [size(n) for n in (0, 999, 1000, 11_200_000, 2 * 10**12)] == [
-        "0 B",
-        "999 B",
-        "1 kB",
-        "11.2 MB",
-        "2 TB",
-    ]
-    assert [count(n) for n in (7, 27_271_680)] == ["7", "27.3 M"]
-    assert tail("short") == "short" and len(tail("x" * 50)) == 30

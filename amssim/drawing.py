@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from amssim.layout import HALF_WORD_BITS, Layout, layout
+from amssim.layout import HALF_WORD_BITS, layout
 from amssim.scheme import Scheme
 
 _BITS = range(HALF_WORD_BITS - 1, -1, -1)
 
 
-def describe(scheme: Scheme) -> dict:
-    """Return the layout for JSON: sizes, and every field of a block."""
-    form = layout(scheme)
-    return {
-        "scheme": scheme.name,
-        "block_weights": form.block_weights,
-        "block_half_words": form.block_words,
-        "fields": [field._asdict() for field in form.fields],
-    }
-
-
-def draw(scheme: Scheme) -> str:
-    """Return a block drawn with bit 15 on the left.
+def draw_block(scheme: Scheme) -> str:
+    """Return a block of the canonical layout drawn with bit 15 of each half-word on the left.
 
     >>> from amssim.scheme import FP5_33
-    >>> print(draw(FP5_33))
+    >>> print(draw_block(FP5_33))
     fp5.33-e2m3: 3 weights in 1 half-word
     s sign, e exponent, m mantissa, b shared bit of a group
     bit  15  14  13  12  11  10   9   8   7   6   5   4   3   2   1   0
@@ -46,11 +35,10 @@ def draw(scheme: Scheme) -> str:
 
 def _labels(scheme: Scheme) -> list[str]:
     """Letter and weight (or group) of every bit of a block."""
-    form: Layout = layout(scheme)
     element = scheme.minifloat
     letters = "s" + "e" * element.exponent_bits + "m" * element.mantissa_bits
     labels = []
-    for field in form.fields:  # in stream order, without holes
+    for field in layout(scheme).fields:  # in stream order, without holes
         for bit in range(field.width):
             letter = letters[field.width - 1 - bit] if field.kind == "top" else "b"
             labels.append(f"{letter}{field.index}")

@@ -1,0 +1,28 @@
+"""Sizes and counts as people read them: three digits and a decimal unit."""
+
+from __future__ import annotations
+
+
+def size(nbytes: int) -> str:
+    """Return bytes with a decimal unit.
+
+    >>> size(11_200_000), size(16)
+    ('11.2 MB', '16 B')
+    """
+    return _scaled(nbytes, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), " B")
+
+
+def count(number: int) -> str:
+    """Return a count with a unit.
+
+    >>> count(27_300_000), count(7)
+    ('27.3 M', '7')
+    """
+    return _scaled(number, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)), "")
+
+
+def _scaled(number: int, units: tuple[tuple[str, float], ...], unit: str) -> str:
+    for name, step in units:
+        if number >= step:
+            return f"{number / step:.3g} {name}"
+    return f"{number}{unit}"
