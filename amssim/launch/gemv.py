@@ -51,6 +51,21 @@ TWO_SMALL = TWO_RINGS._replace(threads=256, depth=4)
 PAIRED = ONE._replace(resident=2, depth=2)
 MIDDLE = PAIRED._replace(threads=384, depth=3)
 SMALL, DEEP = (PAIRED._replace(threads=256, depth=depth) for depth in (4, 6))
+GEMV_SHAPES = (
+    ONE,
+    WIDE,
+    RING,
+    WIDE_RING,
+    TWO_RINGS,
+    TWO_RINGS_IN_TEAMS,
+    TWO_LARGE,
+    TWO_MIDDLE,
+    TWO_SMALL,
+    PAIRED,
+    MIDDLE,
+    SMALL,
+    DEEP,
+)
 
 
 def try_gemv(

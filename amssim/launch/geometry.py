@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 #: What `LaunchPlan.kernel` may be; 0 is no launch at all.
 GEMV, GEMM, WARPGROUP, STREAM = 1, 2, 3, 4
+#: Their names, by number.
+KERNEL_NAMES = ("none", "gemv", "gemm", "warpgroup", "stream")
 #: Most rows of x of the GEMV and the stream, and of all kernels.
 GEMV_BATCH, GEMM_BATCH = 16, 64
 TILE_ROWS, UNIT_BYTES = 16, 512
