@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from amssim.cli import bench_cpu, bench_gpu
+from amssim.cli.terminal import Subparsers
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb and what can be measured."""
     parser = subparsers.add_parser(
         "bench",

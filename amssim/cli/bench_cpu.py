@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any
 
 from amssim.cli import terminal
+from amssim.cli.terminal import Subparsers
 from amssim.errors import InputError
 
 _GIGA = "G weights/s"
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the target."""
     parser = subparsers.add_parser(
         "cpu",
@@ -51,24 +53,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _numbers(text: str, pattern: str, option: str, example: str) -> list[tuple[int, ...]]:
-    found = [re.fullmatch(pattern, part.strip()) for part in text.split(",")]
-    numbers = [tuple(map(int, f.groups())) for f in found if f]
-    if len(numbers) != len(found) or any(n < 1 for part in numbers for n in part):
+    matches = [re.fullmatch(pattern, part.strip()) for part in text.split(",")]
+    numbers = [tuple(map(int, match.groups())) for match in matches if match]
+    if len(numbers) != len(matches) or any(n < 1 for part in numbers for n in part):
         raise InputError(f"{option} is {text!r}, expected positive numbers such as {example}")
     return numbers
 
 
-def _print_tables(record: dict) -> None:
+def _print_tables(record: dict[str, Any]) -> None:
     console = terminal.console()
-    about = dict.fromkeys((r["threads"], tuple(r["shape"])) for r in record["results"])
-    for threads, (rows, columns) in about:
+    runs: dict[tuple[int, tuple[int, ...]], list[dict[str, Any]]] = {}
+    for result in record["results"]:
+        runs.setdefault((result["threads"], tuple(result["shape"])), []).append(result)
+    for (threads, (rows, columns)), results in runs.items():
         console.print(f"{rows}x{columns}, {threads} thread{'s' * (threads > 1)}")
         table = terminal.table("item", "scheme", _GIGA, "ratio", "to")
-        for r in record["results"]:
-            if (r["threads"], tuple(r["shape"])) == (threads, (rows, columns)):
-                ratio = f"{r['ratio']:.2f}x" if "ratio" in r else ""
-                rate = f"{r['gweights_per_s']:.2f}"
-                table.add_row(r["item"], r["scheme"] or "", rate, ratio, r.get("baseline", ""))
+        for r in results:
+            ratio = f"{r['ratio']:.2f}x" if "ratio" in r else ""
+            rate = f"{r['gweights_per_s']:.2f}"
+            table.add_row(r["item"], r["scheme"] or "", rate, ratio, r.get("baseline", ""))
         console.print(table)
     machine = record["machine"]
     console.print(f"{machine['processor']}, {machine['cpus']} CPUs")

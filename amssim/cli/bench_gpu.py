@@ -7,12 +7,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
-from amssim.cli import terminal
-from amssim.errors import InputError, OutputError
+from amssim.cli import output_file, terminal
+from amssim.cli.terminal import Subparsers
+from amssim.errors import InputError
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the target."""
     parser = subparsers.add_parser(
         "gpu",
@@ -33,17 +35,15 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print a table or the record, and write the record if asked to."""
-    from amssim.gpu import check_available
-
-    check_available()
     from amssim.bench.gpu.benchmark import SHAPES, benchmark_gpu
+    from amssim.gpu import check_available
 
     shapes = SHAPES if args.shapes is None else _shapes(args.shapes)
     batches = _numbers(args.batches, "--batches")
     if args.runs < 1:
         raise InputError(f"--runs is {args.runs}, expected 1 or more")
-    if args.output and args.output.exists():
-        raise OutputError(f"{args.output} exists already: name a new file")
+    output_file.check_new(args.output)
+    check_available()
     record = benchmark_gpu(
         shapes,
         batches,
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         say=lambda line: print(line, file=sys.stderr),
     )
     if args.output:
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        output_file.write_new(args.output, json.dumps(record, indent=1) + "\n")
     if args.json:
         terminal.print_json("amssim.bench.gpu/1", record)
     else:
@@ -61,42 +61,45 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(record: dict) -> None:
+def _print(record: dict[str, Any]) -> None:
     console = terminal.console()
     table = terminal.table("layer", "scheme", "batch", "us", "TB/s", "of copy", "x cuBLAS FP16")
     for r in record["results"]:
-        rows, columns = r["shape"]
         tbps = r["bytes"] / r["us"] / 1e6
-        table.add_row(
-            f"{r['layer']} {rows}x{columns}", r["scheme"], str(r["batch"]), f"{r['us']:.1f}",
-            f"{tbps:.2f}", f"{tbps / record['copy_tbps']:.0%}", f"{r['cublas_us'] / r['us']:.2f}",
-        )  # fmt: skip
+        share, ratio = tbps / record["copy_tbps"], r["cublas_us"] / r["us"]
+        table.add_row(*_cells(r, r["scheme"]), f"{tbps:.2f}", f"{share:.0%}", f"{ratio:.2f}")
     for peer in record["peers"]:
         for r in peer["results"]:
-            rows, columns = r["shape"]
-            name = f"{r['layer']} {rows}x{columns}"
-            table.add_row(name, peer["peer"], str(r["batch"]), f"{r['us']:.1f}")
+            table.add_row(*_cells(r, peer["peer"]))
     console.print(table)
-    console.print(f"{record['machine']['gpu']}, copy {record['copy_tbps']:.2f} TB/s, "
-                  f"host {record['host_us']:.1f} us per launch, "
-                  f"{record['driver_us']:.1f} of them in the driver")  # fmt: skip
+    console.print(
+        f"{record['machine']['gpu']}, copy {record['copy_tbps']:.2f} TB/s, "
+        f"host {record['host_us']:.1f} us per launch, {record['driver_us']:.1f} of them in the driver"
+    )
+
+
+def _cells(result: dict[str, Any], scheme: str) -> tuple[str, str, str, str]:
+    rows, columns = result["shape"]
+    layer = f"{result['layer']} {rows}x{columns}"
+    return layer, scheme, str(result["batch"]), f"{result['us']:.1f}"
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:
     try:
-        found = tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if not found or min(found) < 1:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
         raise InputError(f"{option} is {text!r}, expected positive numbers such as 1,8,64")
-    return found
+    return numbers
 
 
 def _shapes(text: str) -> dict[str, tuple[int, int]]:
-    found = {}
+    """Shapes by their own names, such as 8192x8192."""
+    shapes = {}
     for part in text.split(","):
         sizes = _numbers(part.strip().replace("x", ","), "--shapes")
         if len(sizes) != 2:
             raise InputError(f"--shapes has {part!r}, expected rows x columns such as 8192x8192")
-        found[part.strip()] = sizes
-    return found
+        shapes[part.strip()] = (sizes[0], sizes[1])
+    return shapes

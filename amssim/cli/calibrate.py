@@ -6,11 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
+from amssim.cli import output_file
+from amssim.cli.terminal import Subparsers
 from amssim.errors import OutputError
 from amssim.hardware import FIELDS, Profile, from_json, profile
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "calibrate",
@@ -37,22 +39,22 @@ def run(args: argparse.Namespace) -> int:
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     other = profile(args.compare) if args.compare else None
-    found = from_json(_measure(args, name).to_json(), "what was measured")
+    measured = from_json(_measure(args, name).to_json(), "what was measured")
     try:
-        path.write_text(json.dumps(found.to_json(), indent=1) + "\n")
+        output_file.replace(path, json.dumps(measured.to_json(), indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
-    print(_table(found, other))
+    print(_table(measured, other))
     print(f"wrote {path}: amssim predict --gpu {path}")
     return 0
 
 
-def _table(found: Profile, other: Profile | None) -> str:
+def _table(measured: Profile, other: Profile | None) -> str:
     """Every figure, and that of another profile beside it."""
     beside = "" if other is None else f"{other.name:>12}  ratio"
     lines = [f"{'figure':20} {'unit':6} {'measured':>10}{beside}"]
     for name, field in FIELDS.items():
-        value = found.value(name)
+        value = measured.value(name)
         line = f"{name:20} {field.unit:6} {value:10.4g}"
         if other is not None:
             line += f"{other.value(name):12.4g}{value / other.value(name):7.2f}"
@@ -60,7 +62,7 @@ def _table(found: Profile, other: Profile | None) -> str:
     return "\n".join(lines)
 
 
-def _measure(args: argparse.Namespace, name: str):
+def _measure(args: argparse.Namespace, name: str) -> Profile:
     from amssim.bench import calibrate_cpu, calibrate_gpu
 
     if args.kind == "cpu":

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from amssim.cli import terminal
+from amssim.cli.terminal import Subparsers
 from amssim.errors import OutputError
 
 FOLDER = "amssim-demo"
 FIGURE = "error.png"
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "demo",
@@ -62,31 +64,32 @@ def _folder(wanted: Path | None) -> Path:
     return path
 
 
-def _print(record: dict, figure: Path) -> None:
+def _print(record: dict[str, Any], figure: Path) -> None:
     console = terminal.console()
-    names = list(record["schemes"])
-    table = terminal.table("three matrices of a real model", *names)
-    for label, show in _ROWS:
-        table.add_row(label, *(show(record, record["schemes"][n]) for n in names))
+    schemes = record["schemes"]
+    columns = [_cells(figures, record["source"]["nbytes"]) for figures in schemes.values()]
+    table = terminal.table("three matrices of a real model", *schemes)
+    for label in columns[0]:
+        table.add_row(label, *(cells[label] for cells in columns))
     console.print(table)
     console.print(
         "Every packed bit was read back and verified. Speed is that of a layer of "
         f"{record['layer'][0]}x{record['layer'][1]} weights, {record['machine']['cpus']} threads."
     )
-    paths = [figures["path"] for figures in record["schemes"].values()]
+    paths = [figures["path"] for figures in schemes.values()]
     console.print("Wrote " + ", ".join([*paths, str(figure)]))
 
 
-_ROWS = (
-    ("effective bits per weight", lambda r, s: f"{s['effective_bits']:.3f}"),
-    (
-        "size, from BF16",
-        lambda r, s: f"{s['nbytes'] / 1e6:.2f} MB of {r['source']['nbytes'] / 1e6:.2f}",
-    ),
-    ("SQNR", lambda r, s: f"{s['total']['sqnr_db']:.2f} dB"),
-    ("largest error", lambda r, s: f"{s['total']['max_error']:.4f}"),
-    ("quantise, search and pack", lambda r, s: f"{s['quantize_gweights_per_s']:.2f} G weights/s"),
-    ("packed matrix-vector product", lambda r, s: f"{s['gemv_s'] * 1e3:.2f} ms"),
-    ("the same in float32 BLAS", lambda r, s: f"{s['blas_s'] * 1e3:.2f} ms"),
-    ("speedup", lambda r, s: f"{s['gemv_speedup']:.2f}x"),
-)
+def _cells(figures: dict[str, Any], source_bytes: int) -> dict[str, str]:
+    """What is shown of one scheme, by label."""
+    total = figures["total"]
+    return {
+        "effective bits per weight": f"{figures['effective_bits']:.3f}",
+        "size, from BF16": f"{figures['nbytes'] / 1e6:.2f} MB of {source_bytes / 1e6:.2f}",
+        "SQNR": f"{total['sqnr_db']:.2f} dB",
+        "largest error": f"{total['max_error']:.4f}",
+        "quantise, search and pack": f"{figures['quantize_gweights_per_s']:.2f} G weights/s",
+        "packed matrix-vector product": f"{figures['gemv_s'] * 1e3:.2f} ms",
+        "the same in float32 BLAS": f"{figures['blas_s'] * 1e3:.2f} ms",
+        "speedup": f"{figures['gemv_speedup']:.2f}x",
+    }

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = make_parser().parse_args(argv)
     except SystemExit as done:  # argparse has printed help or what is wrong
-        return done.code
+        return done.code if isinstance(done.code, int) else 2
     except KeyboardInterrupt:
         return INTERRUPTED
     return _run(args)
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        code = args.run(args)
+        code: int = args.run(args)
         sys.stdout.flush()
         return code
     except AmsError as error:

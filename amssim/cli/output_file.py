@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from amssim.errors import OutputError
 
@@ -32,8 +33,10 @@ def check_new(path: Path | None) -> None:
         raise OutputError(f"{path} cannot be written: there is no directory {path.parent}")
 
 
-def write_records(path: Path | None, schema: str, found: dict, records: Sequence[dict]) -> None:
-    """Write ``found`` as JSON or, for a name in .csv, its ``records`` as CSV; None is no file.
+def write_records(
+    path: Path | None, schema: str, record: dict[str, Any], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Write ``record`` as JSON or, for a name in .csv, its ``rows`` as CSV; None is no file.
 
     Raises:
         OutputError: see `write_new`.
@@ -41,12 +44,12 @@ def write_records(path: Path | None, schema: str, found: dict, records: Sequence
     if path is None:
         return
     if path.suffix.lower() != ".csv":
-        write_new(path, json.dumps({"schema": schema} | found, indent=1, allow_nan=False) + "\n")
+        write_new(path, json.dumps({"schema": schema} | record, indent=1, allow_nan=False) + "\n")
         return
     text = StringIO()
-    writer = csv.DictWriter(text, dict.fromkeys(n for r in records for n in r), lineterminator="\n")
+    writer = csv.DictWriter(text, dict.fromkeys(n for r in rows for n in r), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(rows)
     write_new(path, text.getvalue())
 
 
@@ -57,12 +60,21 @@ def write_new(path: Path, content: str | bytes) -> None:
         OutputError: it is there, or the system refuses.
     """
     check_new(path)
-    partial = path.with_name(f".{path.name}.partial")
-    data = content.encode() if isinstance(content, str) else content
     try:
-        partial.write_bytes(data)
-        partial.rename(path)
+        replace(path, content)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a file under its name only when it is complete, in place of one that may be there.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -6,12 +6,25 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Any, Protocol
 
 from amssim.cli import terminal
+from amssim.cli.terminal import Subparsers
 from amssim.errors import InputError
 
+Names = dict[str, list[str]]
+Options = dict[str, Any]
+Rows = list[dict[str, Any]]
 
-def add_parser(subparsers) -> None:
+
+class Prediction(Protocol):
+    """What the simulator returns: text by ``str()``, and plain data."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `json.dump`."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "predict",
@@ -42,7 +55,7 @@ def add_parser(subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict what was asked for and print it."""
-    answer = _answer(args)
+    answer = _names() if args.list else _prediction(args)
     if args.json:
         terminal.print_json("amssim.predict/1", _plain(answer))
     else:
@@ -55,23 +68,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _answer(args: argparse.Namespace):
+def _prediction(args: argparse.Namespace) -> Prediction | Rows:
     """The one prediction that the options describe."""
     from amssim import simulator
 
-    if args.list:
-        return _names()
-    if args.gpu == "all" and (args.model or args.budget or args.plot or args.target is not None):
-        raise InputError(
-            "--gpu all compares one product on every GPU: "
-            "name one device for --model, --budget, --target and --plot"
-        )
-    asked = [f"--{name}" for name in ("model", "budget") if getattr(args, name)]
-    asked += ["--target"] if args.target is not None else []
-    if len(asked) > 1:
-        raise InputError(f"{' and '.join(asked)} ask different questions: give one of them")
-    bits = _bits(args.bits)
-    common = {"gpu": args.gpu, "kernel": args.kernel, "batch": args.batch}
+    _check_one_question(args)
+    bits = _number_or_name(args.bits)
+    common: Options = {"gpu": args.gpu, "kernel": args.kernel, "batch": args.batch}
     graph = not args.eager
     if args.budget:
         return simulator.instruction_budget(bits, **common)
@@ -79,7 +82,7 @@ def _answer(args: argparse.Namespace):
         context = {"context": args.context, "kv_bits": args.kv_bits}
         return simulator.predict_decode(args.model, bits, graph=graph, **context, **common)
     common |= {"shape": _shape(args.shape), "baseline": args.baseline}
-    common |= {"l2": _l2(args.l2), "graph": graph}
+    common |= {"l2": _number_or_name(args.l2), "graph": graph}
     if args.target is not None:
         return simulator.bits_for_speedup(args.target, **common)
     if args.gpu == "all":
@@ -88,13 +91,26 @@ def _answer(args: argparse.Namespace):
     return simulator.predict_speedup(bits, **common)
 
 
-def _plain(answer) -> dict:
+def _check_one_question(args: argparse.Namespace) -> None:
+    questions = {"--model": args.model, "--budget": args.budget}
+    asked = [option for option, value in questions.items() if value]
+    asked += ["--target"] if args.target is not None else []
+    if args.gpu == "all" and (asked or args.plot):
+        raise InputError(
+            "--gpu all compares one product on every GPU: "
+            "name one device for --model, --budget, --target and --plot"
+        )
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} ask different questions: give one of them")
+
+
+def _plain(answer: Prediction | Rows | Names) -> dict[str, Any]:
     if isinstance(answer, dict):
         return answer
     return {"rows": answer} if isinstance(answer, list) else answer.to_json()
 
 
-def _text(answer) -> str:
+def _text(answer: Prediction | Rows | Names) -> str:
     if isinstance(answer, dict):
         from amssim.simulator.results import indented
 
@@ -108,7 +124,7 @@ def _text(answer) -> str:
     return str(answer)
 
 
-def _names() -> dict[str, list[str]]:
+def _names() -> Names:
     from amssim.hardware import names
     from amssim.simulator.descriptor import kernels
     from amssim.simulator.models import models
@@ -116,8 +132,8 @@ def _names() -> dict[str, list[str]]:
     return {"devices": list(names()), "kernels": list(kernels()), "models": list(models())}
 
 
-def _bits(text: str):
-    """A number, or else the name of a scheme."""
+def _number_or_name(text: str) -> float | str:
+    """A number, or else a name: of a scheme, or cold or hot."""
     try:
         return float(text)
     except ValueError:
@@ -125,11 +141,7 @@ def _bits(text: str):
 
 
 def _shape(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"\s*(\d+)\s*[x,]\s*(\d+)\s*", text)
-    if found is None:
+    match = re.fullmatch(r"\s*(\d+)\s*[x,]\s*(\d+)\s*", text)
+    if match is None:
         raise InputError(f"--shape is {text!r}, expected rows x columns such as 28672x4096")
-    return int(found[1]), int(found[2])
-
-
-def _l2(text: str):
-    return text if text in ("cold", "hot") else _bits(text)
+    return int(match[1]), int(match[2])

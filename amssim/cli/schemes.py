@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
-from amssim.cli.terminal import add_json, console, print_json, table
+from amssim.cli.terminal import Subparsers, add_json, console, print_json, table
+
+if TYPE_CHECKING:
+    from amssim.scheme import Scheme
 
 SCHEMA = "amssim.schemes/1"
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "schemes",
@@ -30,18 +34,18 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(SCHEMA, {"schemes": [_record(s) for s in schemes()]})
         return 0
-    found = table("scheme", "bits", "exact", "k", "largest", "weights", "half-words")
+    presets = table("scheme", "bits", "exact", "k", "largest", "weights", "half-words")
     for s in schemes():
         form = layout(s)
         sizes = [s.k, f"{s.minifloat.max_value:g}", form.block_weights, form.block_words]
-        found.add_row(s.name, f"{float(s.bits):.3f}", str(s.bits), *map(str, sizes))
+        presets.add_row(s.name, f"{float(s.bits):.3f}", str(s.bits), *map(str, sizes))
     out = console()
-    out.print(found)
+    out.print(presets)
     out.print("bits are per weight without scales; weights and half-words are those of a block")
     return 0
 
 
-def _record(scheme) -> dict:
+def _record(scheme: Scheme) -> dict[str, Any]:
     return {
         "name": scheme.name,
         "bits": float(scheme.bits),
