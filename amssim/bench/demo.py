@@ -14,6 +14,7 @@ from amssim.bench.timing import Timer
 from amssim.checkpoint import open_checkpoint, quantize_checkpoint, verify_checkpoint
 from amssim.errors import MismatchError
 from amssim.metrics import Metrics
+from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import quantize
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "demo-weights.safetensors"
@@ -35,9 +36,9 @@ def run_demo(output: Path, *, progress: Callable[[str], None] = lambda _: None) 
         OutputError: a packed file exists in ``output`` already.
         MismatchError: what was read back is not what was written.
     """
-    originals = dict(open_checkpoint(WEIGHTS))
-    layer = _layer_sized(max(originals.values(), key=np.size))
-    x = np.random.default_rng(0).standard_normal(layer.shape[1], dtype=np.float32)
+    originals = arrays_of(WEIGHTS)
+    layer = _layer_sized(max(originals.values(), key=lambda weights: weights.size))
+    x = np.random.default_rng(0).standard_normal((layer.shape[1],), dtype=np.float32)
     dense_s = blas_s(layer, x, timer=_TIMER)
     schemes = {}
     for name in SCHEMES:
@@ -49,11 +50,21 @@ def run_demo(output: Path, *, progress: Callable[[str], None] = lambda _: None) 
     return about | {"schemes": schemes}
 
 
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a checkpoint that are not packed."""
+    return {n: t for n, t in open_checkpoint(path).items() if isinstance(t, np.ndarray)}
+
+
+def packed_of(path: Path) -> dict[str, PackedTensor]:
+    """Return the packed tensors of a checkpoint."""
+    return {n: t for n, t in open_checkpoint(path).items() if isinstance(t, PackedTensor)}
+
+
 def _files_and_errors(name: str, originals: dict[str, np.ndarray], output: Path) -> dict[str, Any]:
     path = output / f"{name}.safetensors"
     quantize_checkpoint(WEIGHTS, path, scheme=name)
     verify_checkpoint(path, source=WEIGHTS)
-    tensors = dict(open_checkpoint(path))
+    tensors = packed_of(path)
     for tensor, packed in tensors.items():
         if packed != quantize(originals[tensor], name):
             raise MismatchError(f"{path}: {tensor} read back differs from what was quantised")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amssim.checkpoint import open_checkpoint
+from amssim.bench.demo import arrays_of, packed_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _COLORS = ("#1f6f8b", "#d1495b")
 _BINS = 241
@@ -19,7 +22,7 @@ def draw_demo(record: dict[str, Any], weights: Path, target: Path) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     density, bars = figure.subplots(1, 2, width_ratios=(3, 2))
-    originals = dict(open_checkpoint(weights))
+    originals = arrays_of(weights)
     for color, (name, figures) in zip(_COLORS, record["schemes"].items(), strict=True):
         _draw_density(density, originals, name, figures, color)
     _draw_bars(bars, record["schemes"])
@@ -27,12 +30,14 @@ def draw_demo(record: dict[str, Any], weights: Path, target: Path) -> None:
     figure.savefig(target, dpi=150)
 
 
-def _draw_density(axes, originals, name, figures, color) -> None:
-    restored = dict(open_checkpoint(Path(figures["path"])))
+def _draw_density(
+    axes: Axes, originals: dict[str, np.ndarray], name: str, figures: dict[str, Any], color: str
+) -> None:
+    restored = packed_of(Path(figures["path"]))
     errors = [_relative_error(originals[t], packed.dequantize()) for t, packed in restored.items()]
     axes.hist(
         np.concatenate(errors),
-        bins=np.linspace(-0.6, 0.6, _BINS),
+        bins=np.linspace(-0.6, 0.6, _BINS).tolist(),
         density=True,
         histtype="step",
         color=color,
@@ -48,10 +53,10 @@ def _draw_density(axes, originals, name, figures, color) -> None:
 
 def _relative_error(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
     weights = original.astype(np.float32)
-    return ((restored - weights) / weights.std()).ravel()
+    return np.ravel((restored - weights) / weights.std())
 
 
-def _draw_bars(axes, schemes) -> None:
+def _draw_bars(axes: Axes, schemes: dict[str, Any]) -> None:
     width = 0.8 / len(schemes)
     for i, (color, figures) in enumerate(zip(_COLORS, schemes.values(), strict=True)):
         names = sorted(figures["tensors"])

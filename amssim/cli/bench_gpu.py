@@ -74,7 +74,8 @@ def _print(record: dict[str, Any]) -> None:
     console.print(table)
     console.print(
         f"{record['machine']['gpu']}, copy {record['copy_tbps']:.2f} TB/s, "
-        f"host {record['host_us']:.1f} us per launch, {record['driver_us']:.1f} of them in the driver"
+        f"host {record['host_us']:.1f} us per launch, "
+        f"{record['driver_us']:.1f} of them in the driver"
     )
 
 

@@ -29,7 +29,7 @@ def latency_s(rates: dict[int, float], flights: dict[int, float], peak: float) -
     """
     key = min(rates, key=lambda occupancy: rates[occupancy])
     short = max((peak / rates[key]) ** 2 - 1, 1e-4)
-    return flights[key] * short**0.5 / peak
+    return flights[key] * math.sqrt(short) / peak
 
 
 def residency(

@@ -50,15 +50,15 @@ def calibrate_gpu(name: str = "this-gpu", *, device: int = 0) -> Profile:
         raise InputError(f"device is {device}, expected 0 to {len(cuda.gpus) - 1}")
     with cuda.gpus[device], warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Numba's, about small grids and host arrays
-        bench = _Bench()
-        figures = _pipes(bench) | _memory(bench) | _launch_costs() | _limits(bench)
-        title = str(bench.device.name)
-        capability = "{}.{}".format(*bench.device.compute_capability)
+        gpu = _Gpu()
+        figures = _pipes(gpu) | _memory(gpu) | _launch_costs() | _limits(gpu)
+        title = str(gpu.device.name)
+        capability = "{}.{}".format(*gpu.device.compute_capability)
     ordered = {key: figures[key] for key in FIELDS}
     return Profile(name, title, "gpu", ordered, calibrated=True, capability=capability)
 
 
-class _Bench:
+class _Gpu:
     """The current device, its kernels and a timer."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class _Bench:
         self.assembled = gpu_kernels.assembled(inline)
         self.timer = Timer(EventClock(), repeats=_REPEATS, budget_s=0)
         self.device = cuda.get_current_device()
-        self.sms = self.device.MULTIPROCESSOR_COUNT
+        self.sms: int = self.device.MULTIPROCESSOR_COUNT
         self.out = cuda.to_device(np.zeros(2, np.uint64))
         self.out32 = cuda.to_device(np.zeros(1, np.uint32))
 
@@ -79,31 +79,30 @@ class _Bench:
         """Bytes per second of ``ctas`` CTAs that read the first ``nbytes``, ``total`` in all."""
         k = self.kernels
         read = self.assembled["read"][ctas, _THREADS]
-        address, size = words.__cuda_array_interface__["data"][0], nbytes // k.WORD_BYTES
-        per_round = ctas * _THREADS * k.UNROLL * k.WORD_BYTES
+        address: int = words.__cuda_array_interface__["data"][0]
+        size: int = nbytes // k.WORD_BYTES
+        per_round: int = ctas * _THREADS * k.UNROLL * k.WORD_BYTES
         rounds = max(1, total // per_round)
         seconds = self.timer.least_s(lambda: read(address, size, rounds, self.out))
         return rounds * per_round / seconds
 
     def instructions_per_s(self, kernel: Any, each: int) -> float:
         """Thread instructions per second with every SM full of warps."""
-        ctas = self.sms * 4
-        seconds = self.timer.least_s(lambda: kernel[ctas, _THREADS](_PASSES, self.out32))
-        return ctas * _THREADS * _PASSES * each / seconds
+        ctas, threads = self.sms * 4, _THREADS
+        seconds = self.timer.least_s(lambda: kernel[ctas, threads](_PASSES, self.out32))
+        return ctas * threads * _PASSES * each / seconds
 
 
-def _memory(bench: _Bench) -> dict[str, Figure]:
-    k, device = bench.kernels, bench.device
-    words = bench.cuda.device_array(_LARGE_BYTES // k.WORD_BYTES, np.uint64)
+def _memory(gpu: _Gpu) -> dict[str, Figure]:
+    k, device = gpu.kernels, gpu.device
+    words = gpu.cuda.device_array(_LARGE_BYTES // k.WORD_BYTES, np.uint64)
     per_cta = _THREADS * k.UNROLL * k.WORD_BYTES
-    rates = {
-        n: bench.read_rate(words, _LARGE_BYTES, bench.sms * n, _LARGE_BYTES) for n in _CTAS_PER_SM
-    }
-    flights = {n: bench.sms * n * per_cta for n in rates}
+    rates = {n: gpu.read_rate(words, _LARGE_BYTES, gpu.sms * n, _LARGE_BYTES) for n in _CTAS_PER_SM}
+    flights = {n: gpu.sms * n * per_cta for n in rates}
     dram = max(rates.values())
     peak = max(dram, 2e3 * device.MEMORY_CLOCK_RATE * device.GLOBAL_MEMORY_BUS_WIDTH / 8)
     cached = {
-        mib * 2**20: bench.read_rate(words, mib * 2**20, bench.sms * 8, _SWEEP_READ_BYTES)
+        mib * 2**20: gpu.read_rate(words, mib * 2**20, gpu.sms * 8, _SWEEP_READ_BYTES)
         for mib in _SWEEP_MIB
     }
     l2_bytes, l2 = device.L2_CACHE_SIZE, max(cached.values())
@@ -120,21 +119,21 @@ def _memory(bench: _Bench) -> dict[str, Figure]:
     }
 
 
-def _pipes(bench: _Bench) -> dict[str, Figure]:
-    k, made = bench.kernels, bench.assembled
-    timed = made["clock"][bench.sms * 4, _THREADS]
-    bench.timer.least_s(lambda: timed(64 * _PASSES, bench.out))
-    clocks, nanoseconds = bench.out.copy_to_host().tolist()
-    clock = clocks / nanoseconds * 1e9
+def _pipes(gpu: _Gpu) -> dict[str, Figure]:
+    k, made = gpu.kernels, gpu.assembled
+    timed = made["clock"][gpu.sms * 4, _THREADS]
+    gpu.timer.least_s(lambda: timed(64 * _PASSES, gpu.out))
+    clocks, nanoseconds = gpu.out.copy_to_host().tolist()
+    clock: float = clocks / nanoseconds * 1e9
 
     def lanes(kernel: Any, each: int) -> float:
-        return bench.instructions_per_s(kernel, each) / (bench.sms * clock)
+        return gpu.instructions_per_s(kernel, each) / (gpu.sms * clock)
 
-    mma_per_s = bench.instructions_per_s(made["tensor"], k.TENSOR) / 32
+    mma_per_s = gpu.instructions_per_s(made["tensor"], k.TENSOR) / 32
     wgmma = "wgmma is faster, mma.sync reaches two thirds of it"
-    hopper = tuple(bench.device.compute_capability) == (9, 0)
+    hopper = tuple(gpu.device.compute_capability) == (9, 0)
     return {
-        "sms": Figure(bench.sms, "device attribute"),
+        "sms": Figure(gpu.sms, "device attribute"),
         "clock_hz": Figure(clock, "clock64 over globaltimer in a loop on every SM"),
         "issue_lanes": Figure(lanes(k.mixed, k.MIXED), "logic, IMAD and FFMA in one loop"),
         "alu_lanes": Figure(lanes(k.logic, k.LOGIC), "shifts and LOP3"),
@@ -156,8 +155,8 @@ def _launch_costs() -> dict[str, Figure]:
     }
 
 
-def _limits(bench: _Bench) -> dict[str, Figure]:
-    d = bench.device
+def _limits(gpu: _Gpu) -> dict[str, Figure]:
+    d = gpu.device
     limits = {
         "warps_per_sm": d.MAX_THREADS_PER_MULTIPROCESSOR // d.WARP_SIZE,
         "registers_per_sm": d.MAX_REGISTERS_PER_MULTIPROCESSOR,

@@ -94,7 +94,7 @@ def _layer(
     from amssim.bench.gpu.layer import Layer
 
     layer = Layer(scheme(spec), *shape)
-    common = {"layer": name, "shape": list(shape), "scheme": layer.scheme.name}
+    common: Record = {"layer": name, "shape": list(shape), "scheme": layer.scheme.name}
     common |= {"bytes": layer.nbytes, "dequantize_us": 1e6 * layer.dequantize_s()}
     results = []
     for batch, cublas_us in baseline_us.items():

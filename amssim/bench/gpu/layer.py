@@ -12,7 +12,7 @@ from typing import Any
 from amssim.bench.gpu.graphs import copies_of, graph_s, torch_or_error
 from amssim.bench.operands import random_packed
 from amssim.bench.timing import Call, Timer, wall_s
-from amssim.errors import MismatchError
+from amssim.errors import MismatchError, UnsupportedError
 from amssim.scheme import Scheme
 from cuda_kernels.matrix import Matrix
 
@@ -28,6 +28,9 @@ class Layer:
     Args:
         scheme: the number format.
         rows, columns: of the weights.
+
+    Raises:
+        UnsupportedError: a scheme without a kernel form, which is slow for other reasons.
     """
 
     def __init__(self, scheme: Scheme, rows: int, columns: int):
@@ -36,6 +39,8 @@ class Layer:
         packed = random_packed(scheme, rows, columns)
         self.scheme, self.shape = packed.scheme, packed.shape
         first = Matrix(packed.scheme, packed.shape, packed.words, packed.scales, None, None)
+        if first.form is None:
+            raise UnsupportedError(f"{packed.scheme.name} has no kernel form to be timed in")
         self.nbytes: int = first.form.nbytes(rows, columns)
         others = [_copy(first) for _ in range(copies_of(self.nbytes) - 1)]
         self._copies = [first, *others]

@@ -72,11 +72,11 @@ def gemlite_int4(weights: Any) -> Callable[[Any], Any]:
     rows, columns = weights.shape
     kinds = {"input_dtype": DType.FP16, "output_dtype": DType.FP16}
     sizes = {"group_size": GROUP, "in_features": columns, "out_features": rows}
-    layer = GemLiteLinearTriton(4, **sizes, **kinds)
+    layer: Any = GemLiteLinearTriton(4, **sizes, **kinds)
     codes, scales, smallest = int4_groups(weights)
     columns_of = [a.reshape(-1, 1).to(torch.float16) for a in (scales, -smallest / scales)]
     layer.pack(codes.reshape(rows, columns), *columns_of, None)
-    return layer
+    return lambda x: layer(x)
 
 
 def torch_int4(weights: Any) -> Callable[[Any], Any]:
