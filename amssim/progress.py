@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Told how much is done, of how much, and what comes next.
+#: Told how much is done, of how much, and the name of what begins or has just been done.
 Progress = Callable[[int, int, str], None]
 
 
@@ -26,3 +26,9 @@ class Steps:
         if self.progress:
             self.progress(self.done, self.total, name)
         self.done += count
+
+    def finished(self, name: str, count: int = 1) -> None:
+        """Say that ``count`` steps called ``name``, which was not said to begin, are done."""
+        self.done += count
+        if self.progress:
+            self.progress(self.done, self.total, name)

@@ -15,7 +15,7 @@ import numpy as np
 import recorded
 
 from amssim import Metrics, formats
-from amssim.checkpoint.tensors import Tensors
+from amssim.checkpoint import FloatCheckpoint
 from amssim.formats.joint import JointAms
 from amssim.formats.negative_zero import NegativeZero
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--tensor", default=TENSOR)
     args = parser.parse_args()
     normal = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
-    matrices = {"normal": normal, "real": Tensors(args.model)[args.tensor]}
+    matrices = {"normal": normal, "real": FloatCheckpoint(args.model)[args.tensor]}
     names = [name for name in formats.names() if not name.startswith("gptq")]
     forms = [*(formats.get(name) for name in names), *EXTENSIONS]
     records = [measured(form, matrices) for form in forms]

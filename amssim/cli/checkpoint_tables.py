@@ -7,40 +7,36 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from amssim._units import count, size
-from amssim.checkpoint.safetensors.names import shown
-from amssim.cli.terminal import table
+from amssim.cli.terminal import shown, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from amssim.checkpoint.jobs.summary import Group, Summary
-    from amssim.checkpoint.packed.contents import Content
+    from amssim.checkpoint import LogicalTensor, Portion, Summary
 
 
 def summary_table(summary: Summary) -> Table:
     """Schemes, kept tensors by reason, and the total."""
-    found = table("stored as", "tensors", "weights", "size", "bits/weight")
-    for group in summary.groups():
-        reason = f" ({shown(group.reason)})" if group.reason else ""
-        found.add_row(shown(group.form) + reason, *_figures(group))
-    found.add_section()
-    found.add_row("total", *_figures(summary.total))
-    return found
+    rows = table("stored as", "tensors", "weights", "size", "bits/weight")
+    for portion in summary.portions():
+        reason = f" ({shown(portion.reason)})" if portion.reason else ""
+        rows.add_row(shown(portion.form) + reason, *_figures(portion))
+    rows.add_section()
+    rows.add_row("total", *_figures(summary.total))
+    return rows
 
 
 def tensor_table(summary: Summary) -> Table:
     """Every tensor; those that differ only in a layer's number share a row."""
-    from amssim.checkpoint.jobs.summary import treatment
-
-    rows: dict[tuple, list[Content]] = {}
-    for content in summary.tensors:
-        key = (_pattern(content.name), content.shape, treatment(content))
-        rows.setdefault(key, []).append(content)
-    found = table("tensor", "count", "shape", "stored as")
-    for (name, shape, (form, reason)), members in rows.items():
+    alike: dict[tuple[str, tuple[int, ...], tuple[str, str]], list[LogicalTensor]] = {}
+    for tensor in summary.tensors:
+        key = (_pattern(tensor.name), tensor.shape, tensor.treatment)
+        alike.setdefault(key, []).append(tensor)
+    rows = table("tensor", "count", "shape", "stored as")
+    for (name, shape, (form, reason)), tensors in alike.items():
         form = shown(form + (f" ({reason})" if reason else ""))
-        found.add_row(shown(name), str(len(members)), "x".join(map(str, shape)) or "scalar", form)
-    return found
+        rows.add_row(shown(name), str(len(tensors)), "x".join(map(str, shape)) or "scalar", form)
+    return rows
 
 
 def coverage_line(summary: Summary) -> str:
@@ -53,9 +49,9 @@ def coverage_line(summary: Summary) -> str:
     return f"{share} of the weights are quantised: {bits} effective bits, {whole} over all"
 
 
-def _figures(group: Group) -> list[str]:
-    bits = _bits(group.effective_bits)
-    return [str(len(group.tensors)), count(group.weights), size(group.nbytes), bits]
+def _figures(portion: Portion) -> list[str]:
+    bits = _bits(portion.effective_bits)
+    return [str(len(portion.tensors)), count(portion.weights), size(portion.nbytes), bits]
 
 
 def _bits(value: Fraction | None) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from amssim.cli.terminal import add_json, add_work, progress_bar
+from amssim.cli.terminal import Subparsers, add_json, add_work, progress_bar
 
 _DESCRIPTION = """\
 Restore a quantised checkpoint to plain safetensors that any loader takes, for
 evaluation in tools that do not know the format. Kept tensors stay as they are."""
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "dequantize",
@@ -38,10 +38,16 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Dequantise and print what was written."""
     from amssim.checkpoint import dequantize_checkpoint
-    from amssim.cli.plan_report import report
+    from amssim.cli.job_report import report
 
-    options = {"overwrite": args.overwrite, "threads": args.threads}
     with progress_bar(args.progress, "dequantising") as progress:
-        plan = dequantize_checkpoint(args.src, args.dst, args.dtype, progress=progress, **options)
-    report(plan, args)
+        job = dequantize_checkpoint(
+            args.src,
+            args.dst,
+            args.dtype,
+            overwrite=args.overwrite,
+            threads=args.threads,
+            progress=progress,
+        )
+    report(job, args)
     return 0

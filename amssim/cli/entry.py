@@ -17,7 +17,7 @@ import sys
 from importlib import import_module
 
 from amssim import __version__
-from amssim.checkpoint.safetensors.names import shown
+from amssim.cli.terminal import shown
 from amssim.errors import AmsError, OutputError, ResourceError
 
 VERBS = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from amssim.cli.terminal import add_json, console, print_json
+from amssim.cli.terminal import Subparsers, add_json, console, print_json, shown
 
 SCHEMA = "amssim.inspection/1"
 _DESCRIPTION = """\
@@ -12,7 +13,7 @@ Show what is in a checkpoint, amssim's or any other: tensors, schemes, effective
 bits, how much is quantised and why the rest is not. Reads headers only."""
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "inspect",
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.path is None and args.layout is None:
         raise InputError("nothing to inspect: give a PATH, or a scheme with --layout")
-    answer = {}
+    answer: dict[str, Any] = {}
     if args.layout is not None:
         answer["layout"] = _layout(args)
     if args.path is not None:
@@ -44,28 +45,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _layout(args: argparse.Namespace) -> dict:
+def _layout(args: argparse.Namespace) -> dict[str, Any]:
     from amssim.drawing import draw_block
     from amssim.layout import layout
     from amssim.scheme import scheme
 
-    found = scheme(args.layout)
+    drawn = scheme(args.layout)
     if not args.json:
-        print(draw_block(found))
-    return layout(found).as_dict()
+        print(draw_block(drawn))
+    return layout(drawn).as_dict()
 
 
-def _contents(args: argparse.Namespace) -> dict:
+def _contents(args: argparse.Namespace) -> dict[str, Any]:
     from amssim.checkpoint import inspect_checkpoint
-    from amssim.checkpoint.safetensors.names import shown
     from amssim.cli.checkpoint_tables import coverage_line, summary_table, tensor_table
 
-    found = inspect_checkpoint(args.path)
+    inspection = inspect_checkpoint(args.path)
     if not args.json:
         out = console()
-        out.print(tensor_table(found.summary))
-        out.print(summary_table(found.summary))
-        out.print(coverage_line(found.summary))
-        for remark in found.contents.checkpoint.remarks:
+        out.print(tensor_table(inspection.summary))
+        out.print(summary_table(inspection.summary))
+        out.print(coverage_line(inspection.summary))
+        for remark in inspection.remarks:
             out.print(f"note: {shown(remark)}")
-    return found.as_dict()
+    return inspection.as_dict()

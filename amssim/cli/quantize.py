@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from amssim.cli.terminal import add_json, add_work, progress_bar
+from amssim.cli.terminal import Subparsers, add_json, add_work, progress_bar
 from amssim.rules import SCALE_RULES, SEARCH_RULES
 
 _DESCRIPTION = """\
@@ -20,7 +21,7 @@ examples:
 """
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "quantize",
@@ -57,24 +58,21 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantise, or plan it, and print what came of it."""
     from amssim.checkpoint import plan_quantize
-    from amssim.cli.plan_report import report
+    from amssim.cli.job_report import report
 
-    options = {"search": args.search, "scale": args.scale, "scale_block": args.scale_block}
+    options: dict[str, Any] = {
+        "search": args.search,
+        "scale": args.scale,
+        "scale_block": args.scale_block,
+        "rules": args.rule,
+    }
     if args.dry_run:
-        plan = plan_quantize(args.src, args.scheme, rules=args.rule, **options)
-    else:
-        from amssim.checkpoint import quantize_checkpoint
+        report(plan_quantize(args.src, args.scheme, **options), args)
+        return 0
+    from amssim.checkpoint import quantize_checkpoint
 
-        with progress_bar(args.progress, "quantising") as progress:
-            plan = quantize_checkpoint(
-                args.src,
-                args.dst,
-                args.scheme,
-                rules=args.rule,
-                overwrite=args.overwrite,
-                threads=args.threads,
-                progress=progress,
-                **options,
-            )
-    report(plan, args)
+    options |= {"overwrite": args.overwrite, "threads": args.threads}
+    with progress_bar(args.progress, "quantising") as progress:
+        job = quantize_checkpoint(args.src, args.dst, args.scheme, progress=progress, **options)
+    report(job, args)
     return 0

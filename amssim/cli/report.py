@@ -45,13 +45,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _page(args: argparse.Namespace):
-    from amssim.checkpoint.tensors import Tensors
+    from amssim.checkpoint import linear_sizes
     from amssim.quality.recipe import recipe
     from amssim.quality.report import contents
     from amssim.quality.report.page import Page
     from amssim.quality.sources import from_file, watched
 
-    sizes = Tensors(args.checkpoint).linear_sizes()
+    sizes = linear_sizes(args.checkpoint)
     count = sum(sizes.values())
     page = Page(f"Quantisation error of {Path(args.checkpoint).resolve().name}")
     page.text(f"{len(sizes)} linear layers with {count:,} weights.")

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from amssim.checkpoint.safetensors.names import shown
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -71,6 +69,17 @@ def progress_bar(mode: str, what: str) -> Iterator[Callable[[int, int, str], Non
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what)
         yield lambda done, total, name: bar.update(task, completed=done, total=total)
+
+
+def shown(text: str) -> str:
+    r"""Return ``text`` with everything that is not printable escaped.
+
+    >>> print(shown("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
 
 
 def tail(name: str, width: int = 30) -> str:

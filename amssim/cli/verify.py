@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from amssim._units import size
 from amssim.cli.terminal import (
+    Subparsers,
     add_json,
     add_work,
     console,
@@ -15,6 +17,12 @@ from amssim.cli.terminal import (
     tail,
 )
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from amssim import Metrics
+    from amssim.checkpoint import Verification
+
 SCHEMA = "amssim.verification/1"
 _WORST = 5
 _DESCRIPTION = """\
@@ -23,7 +31,7 @@ of every tensor, padding bits, scales. With --source, also that quantising it
 again gives the same bits, and how large the error is."""
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "verify",
@@ -45,33 +53,32 @@ def run(args: argparse.Namespace) -> int:
     from amssim.checkpoint import verify_checkpoint
 
     with progress_bar(args.progress, "verifying") as progress:
-        found = verify_checkpoint(args.path, args.source, threads=args.threads, progress=progress)
+        result = verify_checkpoint(args.path, args.source, threads=args.threads, progress=progress)
     if args.json:
-        print_json(SCHEMA, found.as_dict())
+        print_json(SCHEMA, result.as_dict())
         return 0
     out = console()
-    out.print(
-        f"{found.tensors} tensors in {size(found.nbytes)} are intact, {found.packed} of them packed"
-    )
-    if found.source is not None:
+    checked = f"{result.tensors} tensors in {size(result.nbytes)}"
+    out.print(f"{checked} are intact, {result.packed} of them packed")
+    if result.source is not None:
         out.print("quantising the source again gives the same bits; the error is")
-        out.print(_errors(found))
+        out.print(_errors(result))
     return 0
 
 
-def _errors(found):
-    figures = table("tensor", "SQNR dB", "rel. error", "cosine", "max", "p99")
-    worst = sorted(found.metrics, key=lambda name: found.metrics[name].sqnr_db)
+def _errors(result: Verification) -> Table:
+    rows = table("tensor", "SQNR dB", "rel. error", "cosine", "max", "p99")
+    worst = sorted(result.metrics, key=lambda name: result.metrics[name].sqnr_db)
     for name in worst[:_WORST]:
-        figures.add_row(tail(name), *_figures(found.metrics[name]))
+        rows.add_row(tail(name), *_figures(result.metrics[name]))
     if len(worst) > _WORST:
-        figures.add_row(f"... {len(worst) - _WORST} better ones", *[""] * 5)
-    figures.add_section()
-    figures.add_row("all packed weights", *_figures(found.total))
-    return figures
+        rows.add_row(f"... {len(worst) - _WORST} better ones", *[""] * 5)
+    rows.add_section()
+    rows.add_row("all packed weights", *_figures(result.total))
+    return rows
 
 
-def _figures(metrics) -> list[str]:
+def _figures(metrics: Metrics) -> list[str]:
     return [
         f"{metrics.sqnr_db:.2f}",
         f"{metrics.relative_frobenius:.2%}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from amssim.checkpoint.tensors import Tensors
+from amssim.checkpoint.packed.mapping import FloatCheckpoint
 from amssim.errors import FormatError
 from amssim.lm.backend import Backend, backend
 from amssim.lm.config import LlamaConfig
@@ -21,7 +21,7 @@ def load_model(checkpoint: str | Path, library: Backend | None = None) -> Llama:
     """
     library = library or backend()
     config = LlamaConfig.read(Path(checkpoint))
-    tensors = Tensors(checkpoint)
+    tensors = FloatCheckpoint(checkpoint)
     missing = next((name for name, _ in _expected(config) if name not in tensors), None)
     if missing:
         raise FormatError(f"{checkpoint} has no tensor {missing!r}, which its config.json asks for")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amssim.checkpoint.tensors import Tensors
+from amssim.checkpoint.packed.mapping import FloatCheckpoint
 from amssim.errors import InputError
 from amssim.lm.calibrate import second_moments
 from amssim.lm.load import load_model
@@ -36,7 +36,7 @@ class Inputs:
         """
         path = Path(path)
         if path.suffix == ".safetensors":
-            return cls(str(path), Tensors(path))
+            return cls(str(path), FloatCheckpoint(path))
         return cls(str(path), _Same(second_moments_of(load_npy(path, "activations"))), whole=True)
 
     @classmethod

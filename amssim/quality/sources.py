@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from amssim._checks import check_array, check_finite, has_floats, is_filled, is_matrix
-from amssim.checkpoint.tensors import Tensors
+from amssim.checkpoint.jobs.inspection import linear_sizes
+from amssim.checkpoint.packed.mapping import FloatCheckpoint
 from amssim.errors import FormatError, InputError
 from amssim.progress import Progress, Steps
 from amssim.quality.density import Density
@@ -60,8 +61,8 @@ def from_file(path: str | Path) -> Layers:
     if path.suffix == ".npy":
         yield from from_array(load_npy(path, "weights"), path.name)
     else:
-        tensors = Tensors(path)
-        for name in tensors.linear_sizes():
+        tensors = FloatCheckpoint(path)
+        for name in linear_sizes(path):
             yield from from_array(tensors[name], name)
 
 
@@ -70,7 +71,7 @@ def weight_count(path: str | Path) -> int:
     path = Path(path)
     if path.suffix == ".npy":
         return load_npy(path, "weights").size
-    return sum(Tensors(path).linear_sizes().values())
+    return sum(linear_sizes(path).values())
 
 
 def watched(layers: Layers, total: int, progress: Progress | None) -> Layers:

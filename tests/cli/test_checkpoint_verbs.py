@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 from amssim.checkpoint import open_checkpoint, save_packed
 from amssim.checkpoint.jobs import run
 from amssim.cli import main
+from amssim.cli.terminal import shown
 from amssim.scheme import schemes
 from amssim.tensor.quantize import quantize
 from checkpoint.builders import make_model, weights, write_tensors
@@ -167,3 +168,8 @@ def test_a_plain_checkpoint_is_inspected_too(amssim, tmp_path):
     src = write_tensors(tmp_path / "a.safetensors", {"x": weights(2, 2, dtype="float32")})
     _, out, _ = amssim("inspect", src)
     assert "nothing is quantised" in out and "F32" in out and "32.000" in out
+
+
+def test_38_names_are_shown_without_control_characters():
+    assert shown("a[red]\x1b[2J\u202e\nb") == "a[red]\\x1b[2J\\u202e\\nb"
+    assert shown("größe") == "größe"

@@ -8,6 +8,7 @@ and the matrices of 3-D tensors of experts (with ``experts`` as a part of the na
 - routers of experts (``gate``, ``router``): tiny, and an error there changes which experts run.
 
 The orientation is never guessed: groups lie along the last dimension, scales belong to the rest.
+Nothing is quantised of a checkpoint that is quantised already, whoever did it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from amssim.checkpoint.safetensors.header import FLOAT_NAMES, TensorInfo
-from amssim.errors import InputError, SchemeError
+from amssim.checkpoint.packed.manifest import KEY, quantization
+from amssim.checkpoint.packed.stored import FLOATS
+from amssim.checkpoint.safetensors.header import TensorInfo
+from amssim.checkpoint.safetensors.shards import Checkpoint
+from amssim.errors import InputError, SchemeError, UnsupportedError
 from amssim.scheme import Scheme, scheme
 
 KEEP = "keep"
@@ -28,6 +32,10 @@ _KEPT_BY_DEFAULT = (
     ("router", r"(^|\.)(gate|router|shared_expert_gate)\."),
     ("norm", r"(^|\.)(\w*norm\w*|ln_\w+)\."),
 )
+_QUANTIZED_NAME = re.compile(
+    r"\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|quant_state\..*"
+    r"|weight_(packed|scale|scale_inv|zero_point))$"
+)
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
 
 
@@ -35,12 +43,12 @@ class Rule(NamedTuple):
     """Tensors whose name contains a match of ``pattern`` get ``scheme``; None keeps them."""
 
     text: str
-    pattern: re.Pattern
+    pattern: re.Pattern[str]
     scheme: Scheme | None
 
 
-class Choice(NamedTuple):
-    """The scheme of a tensor and why it has it; a kept tensor has none."""
+class Decision(NamedTuple):
+    """The scheme of a tensor and why it has it; a tensor that is kept has none."""
 
     scheme: Scheme | None
     reason: str
@@ -66,34 +74,44 @@ def parse_rule(text: str) -> Rule:
     return Rule(text, pattern, None if target == KEEP else scheme(target))
 
 
-def choose(
+def decide(
     tensors: Iterable[TensorInfo], rules: Sequence[Rule], default: Scheme
-) -> dict[str, Choice]:
-    """Return the choice for every tensor; the first rule that matches its name decides.
+) -> dict[str, Decision]:
+    """Return what is decided for every tensor; of rules, the first that matches its name decides.
 
     Raises:
         InputError: a rule that decides nothing: no tensor matches, earlier rules took them all,
             or those it would quantise cannot be.
     """
-    choices = {info.name: _choose(info, rules, default) for info in tensors}
-    effective = {c.rule for c in choices.values() if c.rule and c.rule.scheme == c.scheme}
+    decisions = {info.name: _decide(info, rules, default) for info in tensors}
+    effective = {d.rule for d in decisions.values() if d.rule and d.rule.scheme == d.scheme}
     for rule in rules:
         if rule not in effective:
-            raise InputError(f"rule {rule.text!r} {_idle(rule, choices)}")
-    return choices
+            raise InputError(f"rule {rule.text!r} {_idle(rule, decisions)}")
+    return decisions
 
 
-def _choose(info: TensorInfo, rules: Sequence[Rule], default: Scheme) -> Choice:
+def refuse_quantized(checkpoint: Checkpoint) -> None:
+    """Raise `UnsupportedError` if ``checkpoint`` holds anything but plain weights."""
+    sign = _sign(checkpoint)
+    if sign:
+        raise UnsupportedError(
+            f"{checkpoint.path} is quantised already ({sign}): start from the float checkpoint, "
+            "or dequantise it first"
+        )
+
+
+def _decide(info: TensorInfo, rules: Sequence[Rule], default: Scheme) -> Decision:
     rule = next((r for r in rules if r.pattern.search(info.name)), None)
     if rule and rule.scheme is None:
-        return Choice(None, f"rule {rule.text}", rule)
+        return Decision(None, f"rule {rule.text}", rule)
     obstacle = _obstacle(info)
     if obstacle:
-        return Choice(None, obstacle, rule)
+        return Decision(None, obstacle, rule)
     if rule:
-        return Choice(rule.scheme, f"rule {rule.text}", rule)
+        return Decision(rule.scheme, f"rule {rule.text}", rule)
     reason = _kept_by_default(info)
-    return Choice(None, reason) if reason else Choice(default, "default")
+    return Decision(None, reason) if reason else Decision(default, "default")
 
 
 def _obstacle(info: TensorInfo) -> str | None:
@@ -102,8 +120,8 @@ def _obstacle(info: TensorInfo) -> str | None:
         return f"{len(info.shape)}-D"
     if not info.count:
         return "empty"
-    if info.dtype not in FLOAT_NAMES:
-        return f"{info.dtype} is not {', '.join(FLOAT_NAMES)}"
+    if info.dtype not in FLOATS:
+        return f"{info.dtype} is not {', '.join(FLOATS)}"
     return None
 
 
@@ -116,11 +134,26 @@ def _kept_by_default(info: TensorInfo) -> str | None:
     return None if info.name.endswith(".weight") else "not named *.weight"
 
 
-def _idle(rule: Rule, choices: dict[str, Choice]) -> str:
-    matched = [name for name in sorted(choices) if rule.pattern.search(name)]
+def _idle(rule: Rule, decisions: dict[str, Decision]) -> str:
+    matched = [name for name in sorted(decisions) if rule.pattern.search(name)]
     if not matched:
         return "matches no tensor: expressions are searched for anywhere in a tensor's name"
-    choice = choices[matched[0]]
-    if choice.rule == rule:
-        return f"matches nothing that can be quantised: {matched[0]!r} is {choice.reason}"
-    return f"is never reached: {choice.rule.text!r} comes first for {matched[0]!r}"
+    decision = decisions[matched[0]]
+    if decision.rule is None or decision.rule == rule:
+        return f"matches nothing that can be quantised: {matched[0]!r} is {decision.reason}"
+    return f"is never reached: {decision.rule.text!r} comes first for {matched[0]!r}"
+
+
+def _sign(checkpoint: Checkpoint) -> str | None:
+    """What shows that a checkpoint is quantised; None for plain weights."""
+    block = quantization(checkpoint.config)
+    if block is not None:
+        return f"quant_method {block.get('quant_method')!r} in config.json"
+    for header, info in checkpoint.items():
+        if KEY in header.metadata:
+            return f"{header.path.name} was written by amssim"
+        if _QUANTIZED_NAME.search(info.name):
+            return f"tensor {info.name!r}"
+        if info.dtype.startswith(("F8_", "F6_", "F4")):
+            return f"tensor {info.name!r} is {info.dtype}"
+    return None

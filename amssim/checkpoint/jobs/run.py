@@ -6,16 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from amssim._threads import thread_count
-from amssim.checkpoint.jobs.other_files import other_files
-from amssim.checkpoint.jobs.plan import Plan
-from amssim.checkpoint.jobs.planning import DEFAULT_SCHEME, plan_dequantize, plan_quantize
-from amssim.checkpoint.jobs.progress import Progress, counter
-from amssim.checkpoint.jobs.shard_job import make_shard
-from amssim.checkpoint.jobs.staging import Staging, check_space, output_errors
-from amssim.checkpoint.jobs.target import checkpoint_target
-from amssim.checkpoint.safetensors.config import CONFIG_NAME, encode_config
+from amssim.checkpoint.jobs.job import DEFAULT_SCHEME, Job, plan_dequantize, plan_quantize
+from amssim.checkpoint.jobs.shard import make_shard
 from amssim.checkpoint.safetensors.files import read_chunks, stamp
-from amssim.checkpoint.safetensors.index import INDEX_NAME, Index
+from amssim.checkpoint.safetensors.output import (
+    Staging,
+    check_space,
+    checkpoint_target,
+    output_errors,
+)
+from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Index, encode_config
+from amssim.progress import Progress, Steps
 from amssim.scheme import Scheme
 
 
@@ -31,8 +32,8 @@ def quantize_checkpoint(
     overwrite: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Plan:
-    """Quantise a safetensors file or a directory of shards; return the plan that was carried out.
+) -> Job:
+    """Quantise a safetensors file or a directory of shards; return the job that was done.
 
     What is quantised is said in `amssim.checkpoint.jobs.rules`; the output in
     `amssim.checkpoint`. It appears whole or not at all, and its bytes do not depend on ``threads``.
@@ -56,10 +57,11 @@ def quantize_checkpoint(
         OutputError, ResourceError: an output that exists or cannot be written.
         MismatchError: the source changed while it was read.
     """
-    options = {"search": search, "scale": scale, "scale_block": scale_block, "rules": rules}
-    plan = plan_quantize(src, scheme, **options)
-    execute(plan, dst, overwrite=overwrite, threads=threads, progress=progress)
-    return plan
+    job = plan_quantize(
+        src, scheme, search=search, scale=scale, scale_block=scale_block, rules=rules
+    )
+    execute(job, dst, overwrite=overwrite, threads=threads, progress=progress)
+    return job
 
 
 def dequantize_checkpoint(
@@ -70,8 +72,8 @@ def dequantize_checkpoint(
     overwrite: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Plan:
-    """Make a quantised checkpoint plain: safetensors that any loader takes; return the plan.
+) -> Job:
+    """Make a quantised checkpoint plain: safetensors that any loader takes; return the job.
 
     Args:
         src, dst: files or directories, as for `quantize_checkpoint`.
@@ -82,47 +84,47 @@ def dequantize_checkpoint(
     Raises:
         AmsError: as `quantize_checkpoint`; also `InputError` for weights that exceed ``dtype``.
     """
-    plan = plan_dequantize(src, dtype)
-    execute(plan, dst, overwrite=overwrite, threads=threads, progress=progress)
-    return plan
+    job = plan_dequantize(src, dtype)
+    execute(job, dst, overwrite=overwrite, threads=threads, progress=progress)
+    return job
 
 
 def execute(
-    plan: Plan, dst: str | Path, *, overwrite: bool, threads: int | None, progress: Progress | None
+    job: Job, dst: str | Path, *, overwrite: bool, threads: int | None, progress: Progress | None
 ) -> None:
-    """Write what ``plan`` says to ``dst``."""
+    """Do ``job``: write the checkpoint to ``dst``."""
     threads = thread_count(threads)
-    target = checkpoint_target(plan.source, dst, overwrite=overwrite)
-    check_space(target.home, plan.output_bytes)
-    tick = counter((step.before for step in plan.steps()), progress)
+    target = checkpoint_target(job.source, dst, overwrite=overwrite)
+    check_space(target.home, job.output_bytes)
+    done = Steps(sum(step.before.weights for step in job.steps()), progress)
     with output_errors(target.path), Staging(target.home, target.tag) as staging:
         names = []
-        for shard in plan.shards:
+        for shard in job.shards:
             names.append(target.name_of(shard.source.path.name))
-            path, resident = staging.path(names[-1]), plan.resident_bytes
-            make_shard(shard, path, resident_bytes=resident, threads=threads, tick=tick)
-        names += _copy_others(plan, staging)
-        staging.publish(names, _describe(plan, staging), overwrite=overwrite)
+            path, resident = staging.path(names[-1]), job.resident_bytes
+            make_shard(shard, path, resident_bytes=resident, threads=threads, done=done)
+        names += _copy_others(job, staging)
+        staging.publish(names, _describe(job, staging), overwrite=overwrite)
 
 
-def _copy_others(plan: Plan, staging: Staging) -> list[str]:
-    names, _ = other_files(plan.source)
+def _copy_others(job: Job, staging: Staging) -> list[str]:
+    names, _ = job.source.other_files()
     for name in names:
-        path = plan.source.path / name
+        path = job.source.path / name
         staging.write(name, read_chunks(path, 0, stamp(path).size))
     return names
 
 
-def _describe(plan: Plan, staging: Staging) -> list[str]:
+def _describe(job: Job, staging: Staging) -> list[str]:
     """Write index and config.json, where the source has them, and return their names."""
     files = {}
-    if plan.source.index:
-        shard_of = {i.name: s.source.path.name for s in plan.shards for i in s.tensors}
-        total = sum(info.nbytes for shard in plan.shards for info in shard.tensors)
-        metadata = plan.source.index.metadata | {"total_size": total}
+    if job.source.index:
+        shard_of = {i.name: s.source.path.name for s in job.shards for i in s.tensors}
+        total = sum(info.nbytes for shard in job.shards for info in shard.tensors)
+        metadata = job.source.index.metadata | {"total_size": total}
         files[INDEX_NAME] = Index(shard_of, metadata).encode()
-    if plan.config is not None:
-        files[CONFIG_NAME] = encode_config(plan.config)
+    if job.config is not None:
+        files[CONFIG_NAME] = encode_config(job.config)
     for name, content in files.items():
         staging.write(name, [content])
     return list(files)

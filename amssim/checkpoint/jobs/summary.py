@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-from amssim.checkpoint.packed.contents import Content
+from amssim.checkpoint.packed.stored import LogicalTensor
 
 
 @dataclass(frozen=True)
-class Group:
+class Portion:
     """Tensors that were treated alike: all of one scheme, or kept for one reason."""
 
     form: str
     reason: str
-    tensors: tuple[Content, ...]
+    tensors: tuple[LogicalTensor, ...]
 
     @property
     def weights(self) -> int:
         """Number of elements."""
-        return sum(content.weights for content in self.tensors)
+        return sum(tensor.weights for tensor in self.tensors)
 
     @property
     def nbytes(self) -> int:
         """Stored bytes, scales and padding included."""
-        return sum(content.nbytes for content in self.tensors)
+        return sum(tensor.nbytes for tensor in self.tensors)
 
     @property
     def effective_bits(self) -> Fraction | None:
@@ -37,37 +38,37 @@ class Group:
 class Summary:
     """Tensors in name order and what they amount to."""
 
-    tensors: tuple[Content, ...]
+    tensors: tuple[LogicalTensor, ...]
 
     @classmethod
-    def of(cls, tensors: Iterable[Content]) -> Summary:
+    def of(cls, tensors: Iterable[LogicalTensor]) -> Summary:
         """Sort ``tensors`` by name."""
-        return cls(tuple(sorted(tensors, key=lambda content: content.name)))
+        return cls(tuple(sorted(tensors, key=lambda tensor: tensor.name)))
 
     @property
-    def total(self) -> Group:
+    def total(self) -> Portion:
         """All tensors."""
-        return Group("", "", self.tensors)
+        return Portion("", "", self.tensors)
 
     @property
-    def packed(self) -> Group:
+    def packed(self) -> Portion:
         """The quantised ones."""
-        return Group("", "", tuple(c for c in self.tensors if c.packing))
+        return Portion("", "", tuple(t for t in self.tensors if t.packing))
 
     @property
     def coverage(self) -> Fraction:
         """Share of the parameters that is quantised."""
         return Fraction(self.packed.weights, max(1, self.total.weights))
 
-    def groups(self) -> list[Group]:
+    def portions(self) -> list[Portion]:
         """Schemes first, then kept tensors by reason; the largest first."""
-        members: dict[tuple[str, str], list[Content]] = {}
-        for content in self.tensors:
-            members.setdefault(treatment(content), []).append(content)
-        groups = [Group(*key, tuple(found)) for key, found in members.items()]
-        return sorted(groups, key=lambda g: (g.tensors[0].packing is None, -g.weights, g.reason))
+        members: dict[tuple[str, str], list[LogicalTensor]] = {}
+        for tensor in self.tensors:
+            members.setdefault(tensor.treatment, []).append(tensor)
+        portions = [Portion(*key, tuple(tensors)) for key, tensors in members.items()]
+        return sorted(portions, key=lambda p: (p.tensors[0].packing is None, -p.weights, p.reason))
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return the figures and every tensor for JSON."""
         return {
             "weights": self.total.weights,
@@ -75,26 +76,19 @@ class Summary:
             "coverage": float(self.coverage),
             "effective_bits": _number(self.total.effective_bits),
             "effective_bits_quantized": _number(self.packed.effective_bits),
-            "tensors": [_tensor(content) for content in self.tensors],
+            "tensors": [_tensor(tensor) for tensor in self.tensors],
         }
 
 
-def treatment(content: Content) -> tuple[str, str]:
-    """Return as what a tensor is stored, and the reason if it is not packed."""
-    if content.packing:
-        return content.packing.scheme.name, ""
-    return content.dtype, content.reason
-
-
-def _tensor(content: Content) -> dict:
-    form, reason = treatment(content)
+def _tensor(tensor: LogicalTensor) -> dict[str, Any]:
+    form, reason = tensor.treatment
     return {
-        "name": content.name,
-        "shape": list(content.shape),
+        "name": tensor.name,
+        "shape": list(tensor.shape),
         "stored_as": form,
-        "quantized": content.packing is not None,
+        "quantized": tensor.packing is not None,
         "reason": reason or None,
-        "nbytes": content.nbytes,
+        "nbytes": tensor.nbytes,
     }
 
 

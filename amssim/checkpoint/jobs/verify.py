@@ -5,21 +5,21 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from amssim._threads import thread_count
-from amssim.checkpoint.jobs.progress import Progress, counter
 from amssim.checkpoint.jobs.source_check import SourceCheck
-from amssim.checkpoint.packed.contents import Content, Contents, read_contents
+from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.manifest import crc_text
-from amssim.checkpoint.packed.reader import packed_blocks
+from amssim.checkpoint.packed.stored import LogicalTensor, packed_blocks
 from amssim.checkpoint.safetensors.files import read_chunks
 from amssim.checkpoint.safetensors.header import Header
 from amssim.checkpoint.safetensors.reader import TensorReader
-from amssim.checkpoint.safetensors.source import read_checkpoint
 from amssim.errors import FormatError, MismatchError, UnsupportedError
 from amssim.metrics import Metrics
+from amssim.progress import Progress, Steps
 from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import pack, unpack
 
@@ -40,7 +40,7 @@ class Verification:
         """The metrics of all packed tensors together."""
         return Metrics.total(self.metrics)
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return everything for JSON."""
         compared = self.source is not None
         return {
@@ -68,6 +68,7 @@ def verify_checkpoint(
     source, that quantising it again gives the same bits, and that kept tensors equal it.
 
     Args:
+        path: what `quantize_checkpoint` or `save_packed` wrote.
         source: the float checkpoint it was made from.
         threads, progress: as for `quantize_checkpoint`.
 
@@ -77,37 +78,37 @@ def verify_checkpoint(
         UnsupportedError: a checkpoint that amssim did not write.
     """
     threads = thread_count(threads)
-    contents = read_contents(read_checkpoint(path))
-    if not contents.is_ams:
+    catalog = read_catalog(path)
+    if not catalog.is_ams:
         raise UnsupportedError(f"{path} holds no tensors that amssim packed: nothing to verify")
-    original = SourceCheck(source, contents, threads) if source is not None else None
-    items, metrics = list(contents.items()), {}
-    tick = counter((content for _, content in items), progress)
-    for header, content in items:
-        _check_sums(header, content, contents)
-        if content.packing:
-            metrics[content.name] = _check_packed(header, content, original, threads)
+    original = SourceCheck(source, catalog, threads) if source is not None else None
+    tensors, metrics = list(catalog), {}
+    done = Steps(sum(tensor.weights for _, tensor in tensors), progress)
+    for header, tensor in tensors:
+        manifest = catalog.manifests[header.path.name]
+        _check_sums(header, tensor, manifest.checksums if manifest else {})
+        if tensor.packing:
+            metrics[tensor.name] = _check_packed(header, tensor, original, threads)
         elif original:
-            original.check_kept(header, content)
-        tick(content.name, content.weights)
+            original.check_kept(header, tensor)
+        done.finished(tensor.name, tensor.weights)
     return Verification(
         Path(path),
-        len(items),
+        len(tensors),
         len(metrics),
-        sum(header.stamp.size for header in contents.checkpoint.shards.values()),
+        sum(header.stamp.size for header in catalog.checkpoint.shards.values()),
         None if source is None else Path(source),
         metrics if original else {},
     )
 
 
-def _check_sums(header: Header, content: Content, contents: Contents) -> None:
-    sums = contents.manifests[header.path.name].checksums
-    for spec in content.stored:
-        found = crc_text(_stored_crc(header, spec.name))
-        if found != sums[spec.name]:
+def _check_sums(header: Header, tensor: LogicalTensor, checksums: dict[str, str]) -> None:
+    for spec in tensor.stored:
+        crc = crc_text(_stored_crc(header, spec.name))
+        if crc != checksums[spec.name]:
             raise MismatchError(
-                f"{header.path}: tensor {spec.name!r} is damaged: its checksum is {found}, "
-                f"expected {sums[spec.name]}"
+                f"{header.path}: tensor {spec.name!r} is damaged: its checksum is {crc}, "
+                f"expected {checksums[spec.name]}"
             )
 
 
@@ -119,18 +120,20 @@ def _stored_crc(header: Header, name: str) -> int:
 
 
 def _check_packed(
-    header: Header, content: Content, original: SourceCheck | None, threads: int
+    header: Header, tensor: LogicalTensor, original: SourceCheck | None, threads: int
 ) -> Metrics:
     metrics = Metrics()
     with TensorReader(header) as reader:
-        for key, packed in packed_blocks(header, content, reader):
-            _check_padding(header, content, packed, threads)
+        for rows, packed in packed_blocks(reader, tensor):
+            _check_padding(header, tensor, packed, threads)
             if original:
-                metrics += original.check_packed(content, key, packed)
+                metrics += original.check_packed(tensor, rows, packed)
     return metrics
 
 
-def _check_padding(header: Header, content: Content, packed: PackedTensor, threads: int) -> None:
+def _check_padding(
+    header: Header, tensor: LogicalTensor, packed: PackedTensor, threads: int
+) -> None:
     codes = unpack(packed.words, packed.scheme, packed.shape[1], threads=threads)
     if not np.array_equal(pack(codes, packed.scheme, threads=threads), packed.words):
-        raise FormatError(f"{header.path}: packed tensor {content.name!r} has padding bits set")
+        raise FormatError(f"{header.path}: packed tensor {tensor.name!r} has padding bits set")

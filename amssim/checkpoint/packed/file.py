@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from amssim.checkpoint.jobs.staging import Staging, check_space, output_errors
-from amssim.checkpoint.jobs.target import file_target
-from amssim.checkpoint.packed.contents import read_contents
-from amssim.checkpoint.packed.manifest import Manifest, Packing
-from amssim.checkpoint.packed.reader import read_packed
-from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, stored_specs
+from amssim.checkpoint.packed.catalog import read_catalog
+from amssim.checkpoint.packed.manifest import Manifest
+from amssim.checkpoint.packed.stored import (
+    SCALES,
+    SHAPE,
+    WORDS,
+    Packing,
+    read_packed,
+    stored_specs,
+)
 from amssim.checkpoint.safetensors.header import MAX_NAME_BYTES
-from amssim.checkpoint.safetensors.source import read_checkpoint
+from amssim.checkpoint.safetensors.output import Staging, check_space, file_target, output_errors
 from amssim.checkpoint.safetensors.writer import ShardWriter, place
 from amssim.errors import InputError
 from amssim.tensor.packed import PackedTensor
@@ -25,6 +30,8 @@ def save_packed(
     """Write ``packed`` to the safetensors file ``path``, whole or not at all.
 
     Args:
+        packed: the tensor.
+        path: the file, named ``*.safetensors``.
         name: the tensor's name; stored are ``<name>_packed``, ``<name>_scale``, ``<name>_shape``.
         overwrite: replace the file if it exists.
 
@@ -36,10 +43,11 @@ def save_packed(
         raise InputError(f"a tensor's name must be 1 to {MAX_NAME_BYTES} bytes, found {name!r}")
     packing = Packing(packed.scheme, packed.scale_block)
     tensors = place(stored_specs(name, packed.shape, packing))
+    metadata = partial(Manifest({name: packing}).metadata, tensors)
     target = file_target(path, overwrite=overwrite)
     check_space(target.home, tensors[-1].stop)
     with output_errors(target.path), Staging(target.home, target.tag) as staging:
-        with ShardWriter(staging.path(target.tag), tensors, Manifest({name: packing})) as writer:
+        with ShardWriter(staging.path(target.tag), tensors, metadata) as writer:
             writer.write(name + WORDS, packed.words)
             writer.write(name + SCALES, packed.scales)
             writer.write(name + SHAPE, np.array(packed.shape, "<i8"))
@@ -50,21 +58,20 @@ def load_packed(path: str | Path, *, name: str | None = None) -> PackedTensor:
     """Read a packed tensor back from a file or checkpoint.
 
     Args:
+        path: a file of `save_packed`, or any checkpoint with packed tensors.
         name: which tensor; needed only where there are several.
 
     Raises:
         FormatError: a damaged file.
         InputError: no packed tensor of that name, or several and no name.
     """
-    found = {
-        content.name: (header, content)
-        for header, content in read_contents(read_checkpoint(path)).items()
-        if content.packing
+    packed = {
+        tensor.name: (header, tensor) for header, tensor in read_catalog(path) if tensor.packing
     }
-    if name is None and len(found) == 1:
-        name = next(iter(found))
-    if name not in found:
-        names = ", ".join(map(repr, sorted(found)[:5])) or "none"
+    if name is None and len(packed) == 1:
+        name = next(iter(packed))
+    if name is None or name not in packed:
+        names = ", ".join(map(repr, sorted(packed)[:5])) or "none"
         asked = "which packed tensor to load" if name is None else f"no packed tensor {name!r}"
-        raise InputError(f"{path}: {asked}: it holds {len(found)} ({names})")
-    return read_packed(*found[name])
+        raise InputError(f"{path}: {asked}: it holds {len(packed)} ({names})")
+    return read_packed(*packed[name])

@@ -1,69 +1,59 @@
-"""What a file of amssim says about itself: the metadata key ``amssim``, canonical JSON.
+"""What a checkpoint of amssim says about itself, in every file and in config.json.
 
-``packed`` names every quantised tensor with all that decoding takes, ``kept`` every other tensor
-with the reason, ``crc32`` the checksum of every stored tensor, and ``header_crc32`` covers the
-metadata and the table of tensors, so that no byte of a file is unguarded.
+A file's metadata key ``amssim`` holds the manifest, canonical JSON: ``packed`` names every
+quantised tensor with all that decoding takes, ``kept`` every other tensor with the reason,
+``crc32`` the checksum of every stored tensor, and ``header_crc32`` covers the metadata and the
+table of tensors, so that no byte of a file is unguarded. config.json gains a
+``quantization_config``, which other loaders read.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import amssim
+from amssim.checkpoint.packed.stored import Packing
+from amssim.checkpoint.safetensors.files import canonical_json, parse_json
 from amssim.checkpoint.safetensors.header import Header, TensorInfo
-from amssim.checkpoint.safetensors.strict_json import canonical_json, parse_json
-from amssim.errors import FormatError, SchemeError, UnsupportedError
-from amssim.rules import SCALE_RULES, SEARCH_RULES
-from amssim.scheme import Scheme, scheme
+from amssim.errors import FormatError, MismatchError, UnsupportedError
+from amssim.scheme import Scheme
 
 KEY = "amssim"
 #: Version of the stored form; a file of a newer one is refused by name.
 FORMAT = 1
-UNKNOWN_CRC = "0" * 8
+#: The ``quant_method`` of config.json: loaders that do not know it refuse the checkpoint by it.
+METHOD = "ams"
+PACKED_FORMAT = "ams-packed"
 
 _CRC = re.compile(r"[0-9a-f]{8}")
-_PACKED_FIELDS = {"scheme", "scale_block", "search", "scale", "dtype"}
 _FIELDS = {"version", "format", "packed", "kept", "crc32", "header_crc32"}
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How one tensor was quantised; ``search``, ``scale`` and ``dtype`` None where not known.
-
-    ``dtype`` is the safetensors name of the source's element type.
-    """
-
-    scheme: Scheme
-    scale_block: int | None = None
-    search: str | None = None
-    scale: str | None = None
-    dtype: str | None = None
-
-    def as_dict(self) -> dict:
-        """Return the JSON form."""
-        return self.__dict__ | {"scheme": self.scheme.name}
+_CONFIG_KEY = "quantization_config"
+# Where loaders look for it, in their order.
+_CONFIG_PLACES = ((_CONFIG_KEY,), ("text_config", _CONFIG_KEY), ("compression_config",))
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contents of one file: packed tensors, kept tensors with reasons, checksums."""
+    """What one file holds: packed tensors, kept tensors with reasons, checksums."""
 
     packed: dict[str, Packing] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     version: str = field(default_factory=lambda: amssim.__version__)
 
-    def metadata(self, tensors: Iterable[TensorInfo], crcs: dict[str, str]) -> dict[str, str]:
+    def metadata(self, tensors: Iterable[TensorInfo], crcs: Mapping[str, int]) -> dict[str, str]:
         """Return the metadata of the file that stores ``tensors``, its own checksum included."""
-        value = {
+        value: dict[str, Any] = {
             "version": self.version,
             "format": FORMAT,
             "packed": {name: packing.as_dict() for name, packing in self.packed.items()},
             "kept": self.kept,
-            "crc32": {info.name: crcs.get(info.name, UNKNOWN_CRC) for info in tensors},
+            "crc32": {info.name: crc_text(crcs.get(info.name, 0)) for info in tensors},
         }
         value["header_crc32"] = header_crc(value, tensors)
         return {"format": "pt", KEY: canonical_json(value)}
@@ -74,10 +64,10 @@ def crc_text(crc: int) -> str:
     return f"{crc:08x}"
 
 
-def header_crc(value: dict, tensors: Iterable[TensorInfo]) -> str:
+def header_crc(value: dict[str, Any], tensors: Iterable[TensorInfo]) -> str:
     """Checksum of the manifest (without this field) and of every tensor's name, dtype and shape."""
     table = {info.name: [info.dtype, list(info.shape)] for info in tensors}
-    own = {key: found for key, found in value.items() if key != "header_crc32"}
+    own = {key: member for key, member in value.items() if key != "header_crc32"}
     return crc_text(zlib.crc32(canonical_json([own, table]).encode()))
 
 
@@ -100,14 +90,74 @@ def read_manifest(header: Header) -> Manifest | None:
     _check_format(value, where)
     _check_fields(value, where)
     _check_header(value, header)
-    if value["crc32"].keys() != header.tensors.keys():
-        name = min(value["crc32"].keys() ^ header.tensors.keys())
-        raise FormatError(f"{header.path}: the tensors stored and listed differ in {name!r}")
-    packed = {name: _packing(found, name, where) for name, found in value["packed"].items()}
+    packed = {
+        name: Packing.of_dict(packing, f"{where}: tensor {name!r}")
+        for name, packing in value["packed"].items()
+    }
     return Manifest(packed, value["kept"], value["crc32"], value["version"])
 
 
-def _check_format(value: dict, where: str) -> None:
+def quantization(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what config.json says about quantisation by any method, None for plain floats."""
+    for place in _CONFIG_PLACES:
+        block: Any = config
+        for key in place:
+            block = block.get(key) if isinstance(block, dict) else None
+        if block is not None:
+            return block if isinstance(block, dict) else {"quant_method": repr(block)}
+    return None
+
+
+def with_quantization(
+    config: dict[str, Any] | None, manifests: Iterable[Manifest]
+) -> dict[str, Any] | None:
+    """Return config.json of a quantised checkpoint; None stays None."""
+    return None if config is None else config | {_CONFIG_KEY: _describe(manifests)}
+
+
+def without_quantization(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return config.json of a checkpoint that is plain again."""
+    if config is None:
+        return None
+    return {key: value for key, value in config.items() if key != _CONFIG_KEY}
+
+
+def check_config(config: dict[str, Any], manifests: Iterable[Manifest], path: Path) -> None:
+    """Raise `MismatchError` if config.json describes other schemes than the files hold."""
+    stated = quantization(config)
+    if stated is None:
+        raise MismatchError(f"{path}: config.json has no quantization_config, the tensors have")
+    actual = _describe(manifests)
+    for key in ("quant_method", "format", "schemes"):
+        if stated.get(key) != actual[key]:
+            raise MismatchError(
+                f"{path}: config.json and the tensors disagree in {key}: "
+                f"{stated.get(key)!r} and {actual[key]!r}"
+            )
+
+
+def _describe(manifests: Iterable[Manifest]) -> dict[str, Any]:
+    """Which schemes occur, and how each is defined."""
+    packings = [p for manifest in manifests for p in manifest.packed.values()]
+    return {
+        "quant_method": METHOD,
+        "format": PACKED_FORMAT,
+        "version": amssim.__version__,
+        "schemes": {s.name: _definition(s) for s in sorted({p.scheme for p in packings})},
+    }
+
+
+def _definition(scheme: Scheme) -> dict[str, int]:
+    element = scheme.minifloat
+    return {
+        "exponent_bits": element.exponent_bits,
+        "mantissa_bits": element.mantissa_bits,
+        "bias": element.bias,
+        "k": scheme.k,
+    }
+
+
+def _check_format(value: dict[str, Any], where: str) -> None:
     version, number = value.get("version"), value.get("format")
     if not isinstance(version, str) or type(number) is not int:
         raise FormatError(f"{where} must state version and format")
@@ -118,7 +168,7 @@ def _check_format(value: dict, where: str) -> None:
         )
 
 
-def _check_fields(value: dict, where: str) -> None:
+def _check_fields(value: dict[str, Any], where: str) -> None:
     if value.keys() != _FIELDS:
         raise FormatError(f"{where} must have exactly the fields {', '.join(sorted(_FIELDS))}")
     for key in ("packed", "kept", "crc32"):
@@ -131,32 +181,15 @@ def _check_fields(value: dict, where: str) -> None:
         raise FormatError(f"{where}: the reason a tensor was kept for must be text")
 
 
-def _check_header(value: dict, header: Header) -> None:
+def _check_header(value: dict[str, Any], header: Header) -> None:
     if header.metadata != {"format": "pt", KEY: header.metadata[KEY]}:
         raise FormatError(f"{header.path}: metadata must be 'format': 'pt' and {KEY!r} alone")
-    found = header_crc(value, header.tensors.values())
-    if found != value["header_crc32"]:
+    crc = header_crc(value, header.tensors.values())
+    if crc != value["header_crc32"]:
         raise FormatError(
-            f"{header.path}: the header was altered: its checksum is {found}, "
+            f"{header.path}: the header was altered: its checksum is {crc}, "
             f"expected {value['header_crc32']}"
         )
-
-
-def _packing(found: object, name: str, where: str) -> Packing:
-    where = f"{where}: tensor {name!r}"
-    if not isinstance(found, dict) or found.keys() != _PACKED_FIELDS:
-        raise FormatError(f"{where} must have the fields {', '.join(sorted(_PACKED_FIELDS))}")
-    block, text = found["scale_block"], found["scheme"]
-    if block is not None and (type(block) is not int or block < 1):
-        raise FormatError(f"{where}: scale_block must be null or positive, found {block!r}")
-    if found["search"] not in (None, *SEARCH_RULES) or found["scale"] not in (None, *SCALE_RULES):
-        raise UnsupportedError(f"{where}: a search or scale rule that this version does not know")
-    if not isinstance(found["dtype"], str | None):
-        raise FormatError(f"{where}: dtype must be text or null")
-    try:
-        known = scheme(text) if isinstance(text, str) else None
-    except SchemeError:
-        known = None
-    if known is None or known.name != text:
-        raise UnsupportedError(f"{where}: the scheme {text!r} is none that this version knows")
-    return Packing(**(found | {"scheme": known}))
+    if value["crc32"].keys() != header.tensors.keys():
+        name = min(value["crc32"].keys() ^ header.tensors.keys())
+        raise FormatError(f"{header.path}: the tensors stored and listed differ in {name!r}")

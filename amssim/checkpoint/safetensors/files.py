@@ -1,18 +1,29 @@
-"""Opening what a checkpoint directory names: regular files only, whatever the name leads to."""
+"""What comes out of a checkpoint directory and is not trusted: names, files, JSON.
+
+Only regular files are opened, whatever a name leads to; duplicate keys and lone surrogates in JSON
+are errors.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from amssim.errors import FormatError, InputError
+from amssim.errors import FormatError, InputError, UnsafePathError
 
+SUFFIX = ".safetensors"
 #: As many bytes of JSON as the safetensors library admits in a header.
 MAX_JSON_BYTES = 100_000_000
 CHUNK_BYTES = 1 << 22
+
+# No separator, drive letter or control character, no leading dot (hidden) or dash (an option).
+_PLAIN_NAME = re.compile(r"[^-./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*")
 
 
 class Stamp(NamedTuple):
@@ -30,16 +41,16 @@ def stamp(path: Path) -> Stamp:
         InputError: nothing there, or not accessible.
     """
     try:
-        found = os.stat(path)  # noqa: PTH116  one call for kind, size and time
+        status = os.stat(path)  # noqa: PTH116  one call for kind, size and time
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in the name
         raise InputError(f"{str(path)!r} is not a file name") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise FormatError(f"{path} is not a regular file")
-    return Stamp(found.st_size, found.st_mtime_ns)
+    return Stamp(status.st_size, status.st_mtime_ns)
 
 
 def read_whole(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
@@ -68,3 +79,85 @@ def read_chunks(path: Path, start: int, stop: int) -> Iterator[bytes]:
                 yield piece
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def check_shard_name(name: object, where: str) -> str:
+    """Return ``name`` if it is one plain file name that ends in ``.safetensors``.
+
+    Raises:
+        UnsafePathError: anything that could lead out of the directory of ``where``.
+
+    >>> check_shard_name("model-00001-of-00002.safetensors", "index.json")
+    'model-00001-of-00002.safetensors'
+    >>> check_shard_name("../model.safetensors", "index.json")
+    Traceback (most recent call last):
+    amssim.errors.UnsafePathError: index.json names the shard '../model.safetensors': ...
+    """
+    if isinstance(name, str) and _PLAIN_NAME.fullmatch(name) and name.endswith(SUFFIX):
+        return name
+    raise UnsafePathError(
+        f"{where} names the shard {name!r}: expected a plain file name such as "
+        "'model-00001-of-00002.safetensors'"
+    )
+
+
+def check_distinct(names: list[str], where: str) -> None:
+    """Raise `UnsafePathError` if two names are one on a disk that ignores case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise UnsafePathError(f"{where} names shards that differ only in case: {other}, {name}")
+
+
+def parse_json(raw: bytes, where: str, *, constants: bool = False) -> Any:
+    """Return the value that UTF-8 JSON ``raw`` spells; ``where`` names it in errors.
+
+    ``constants`` admits NaN and Infinity, which Python writes into some config.json.
+
+    Raises:
+        FormatError: anything else than well-formed JSON with unique keys.
+
+    >>> parse_json(b'{"a": 1, "a": 2}', "x.json")
+    Traceback (most recent call last):
+    amssim.errors.FormatError: x.json holds the key 'a' twice
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+            raise FormatError(f"{where} holds the key {twice!r} twice")
+        for text in (*members, *members.values()):
+            if isinstance(text, str) and not _encodable(text):
+                raise FormatError(f"{where} holds text that is not Unicode: {text!r}")
+        return members
+
+    def constant(name: str) -> float:
+        if constants:
+            return float(name)
+        raise FormatError(f"{where} holds the constant {name}, which JSON does not have")
+
+    try:
+        return json.loads(raw.decode(), object_pairs_hook=unique, parse_constant=constant)
+    except FormatError:
+        raise
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where} is not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise FormatError(f"{where} is nested too deeply") from None
+    except ValueError as error:  # not JSON, or an integer of more than 4300 digits
+        raise FormatError(f"{where} is not JSON: {error}") from None
+
+
+def canonical_json(value: object) -> str:
+    """Return ``value`` as JSON with sorted keys, no spaces and ASCII only: one text per value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

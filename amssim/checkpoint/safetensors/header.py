@@ -10,9 +10,15 @@ import sys
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
-from amssim.checkpoint.safetensors.files import MAX_JSON_BYTES, Stamp, read_chunks, stamp
-from amssim.checkpoint.safetensors.strict_json import parse_json
+from amssim.checkpoint.safetensors.files import (
+    MAX_JSON_BYTES,
+    Stamp,
+    parse_json,
+    read_chunks,
+    stamp,
+)
 from amssim.errors import FormatError, MismatchError, UnsupportedError
 
 if sys.byteorder != "little":
@@ -32,10 +38,20 @@ DTYPE_BITS |= dict.fromkeys(("U16", "I16", "F16", "BF16"), 16)
 DTYPE_BITS |= dict.fromkeys(("U32", "I32", "F32"), 32)
 DTYPE_BITS |= dict.fromkeys(("U64", "I64", "F64", "C64"), 64)
 
-#: Weights that can be quantised, by the name of the numpy dtype; also what is restored.
-FLOAT_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-
 _FIELDS = {"dtype", "shape", "data_offsets"}
+
+
+class TensorSpec(NamedTuple):
+    """Name, safetensors dtype and shape of a tensor to be stored."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes; KeyError for a dtype that is not in `DTYPE_BITS`."""
+        return DTYPE_BITS[self.dtype] * prod(self.shape) // 8
 
 
 @dataclass(frozen=True)
@@ -88,23 +104,23 @@ def read_header(path: Path) -> Header:
         FormatError: a file that is not well-formed safetensors, to the last byte.
         InputError: a file that cannot be read.
     """
-    found = stamp(path)
-    if found.size < 8:
+    seen = stamp(path)
+    if seen.size < 8:
         raise FormatError(
-            f"{path} is too small for a header: {found.size} bytes, expected at least 8"
+            f"{path} is too small for a header: {seen.size} bytes, expected at least 8"
         )
     length = int.from_bytes(b"".join(read_chunks(path, 0, 8)), "little")
-    room = found.size - 8
+    room = seen.size - 8
     if not 2 <= length <= min(room, MAX_JSON_BYTES):
         raise FormatError(
             f"{path}: the header claims {length} bytes: expected 2 to {min(room, MAX_JSON_BYTES)}"
             ", so this is no safetensors file or it is cut off"
         )
     raw = b"".join(read_chunks(path, 8, 8 + length))
-    return _check(path, found, raw)
+    return _check(path, seen, raw)
 
 
-def _check(path: Path, found: Stamp, raw: bytes) -> Header:
+def _check(path: Path, seen: Stamp, raw: bytes) -> Header:
     if not raw.startswith(b"{"):
         raise FormatError(f"{path}: the header does not start with '{{' but with {raw[:1]!r}")
     entries = parse_json(raw, f"{path}: the header")
@@ -113,15 +129,15 @@ def _check(path: Path, found: Stamp, raw: bytes) -> Header:
         raise FormatError(f"{path} lists {len(entries)} tensors: at most {MAX_TENSORS} expected")
     infos = [_tensor(name, entry, path) for name, entry in entries.items()]
     infos.sort(key=lambda info: (info.start, info.stop))
-    _check_cover(infos, found.size - 8 - len(raw), path)
+    _check_cover(infos, seen.size - 8 - len(raw), path)
     tensors = {info.name: info for info in infos}
     unknown = {key for entry in entries.values() for key in entry} - _FIELDS
-    return Header(path, found, 8 + len(raw), tensors, metadata, tuple(sorted(unknown)))
+    return Header(path, seen, 8 + len(raw), tensors, metadata, tuple(sorted(unknown)))
 
 
-def _metadata(found: object, path: Path) -> dict[str, str]:
-    if isinstance(found, dict) and all(isinstance(v, str) for v in found.values()):
-        return found
+def _metadata(value: object, path: Path) -> dict[str, str]:
+    if isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
+        return value
     raise FormatError(f"{path}: {METADATA} must map text to text")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
+from types import TracebackType
+from typing import Any, NamedTuple
 
 import ml_dtypes  # noqa: F401  registers bfloat16 with numpy, which the library then finds
 import numpy as np
@@ -12,13 +14,23 @@ from safetensors import SafetensorError, safe_open
 from amssim.checkpoint.safetensors.header import Header
 from amssim.errors import UnsupportedError
 
-#: Weights handled at a time: 64 MB as float32, large enough that starting threads costs nothing.
-BLOCK_WEIGHTS = 1 << 24
+#: Elements handled at a time: 64 MB as float32, large enough that starting threads costs nothing.
+BLOCK_ELEMENTS = 1 << 24
 #: Pages of the mapped file that may stay resident before it is mapped anew.
 RESIDENT_BYTES = 1 << 28
 
-#: A range of rows, behind the index of the matrix where there are three dimensions.
-Key = tuple[int | slice, ...]
+
+class RowRange(NamedTuple):
+    """Rows ``start`` to ``stop`` of a 2-D tensor, or of the matrix ``outer`` of a 3-D one."""
+
+    outer: tuple[int, ...]
+    start: int
+    stop: int
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Index of the first row in the tensor."""
+        return (*self.outer, self.start)
 
 
 class TensorReader:
@@ -29,56 +41,63 @@ class TensorReader:
     """
 
     def __init__(self, header: Header, resident_bytes: int = RESIDENT_BYTES):
-        self._header = header
+        self.header = header
         self._budget = resident_bytes
         self._touched = 0
-        self._file = None
+        self._file: Any = None
 
     def __enter__(self) -> TensorReader:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._file = None
 
     def whole(self, name: str) -> np.ndarray:
         """Return a tensor; `UnsupportedError` for a dtype that numpy does not know."""
-        nbytes = self._header.tensors[name].nbytes
+        nbytes = self.header.tensors[name].nbytes
         return self._read(name, nbytes, lambda file: file.get_tensor(name))
 
-    def rows(self, name: str, key: Key) -> np.ndarray:
-        """Return the rows of a 2-D or 3-D tensor at a key of `row_blocks`."""
-        info = self._header.tensors[name]
+    def rows(self, name: str, rows: RowRange) -> np.ndarray:
+        """Return some rows of a 2-D or 3-D tensor."""
+        info = self.header.tensors[name]
         row_bytes = info.nbytes // prod(info.shape[:-1])
-        nbytes = row_bytes * (key[-1].stop - key[-1].start)
+        key = (*rows.outer, slice(rows.start, rows.stop))
+        nbytes = row_bytes * (rows.stop - rows.start)
         return self._read(name, nbytes, lambda file: file.get_slice(name)[key])
 
-    def _read(self, name: str, nbytes: int, get: Callable) -> np.ndarray:
+    def _read(self, name: str, nbytes: int, get: Callable[[Any], np.ndarray]) -> np.ndarray:
         try:
             return get(self._opened(nbytes))
         except (SafetensorError, AttributeError, TypeError, ValueError, OSError) as error:
             raise UnsupportedError(
-                f"{self._header.path}: tensor {name!r} ({self._header.tensors[name].dtype}) "
+                f"{self.header.path}: tensor {name!r} ({self.header.tensors[name].dtype}) "
                 f"cannot be read by the safetensors library: {error}"
             ) from None
 
-    def _opened(self, nbytes: int):
+    def _opened(self, nbytes: int) -> Any:
         if self._file is None or self._touched + nbytes > self._budget:
             self._file = None  # unmapped before it is mapped again
-            self._file = safe_open(self._header.path, "np")
+            self._file = safe_open(self.header.path, "np")
             self._touched = 0
         self._touched += nbytes
         return self._file
 
 
-def row_blocks(shape: tuple[int, ...]) -> Iterator[Key]:
-    """Yield keys that cover a 2-D or 3-D tensor in row order, `BLOCK_WEIGHTS` or a row at a time.
+def row_blocks(shape: tuple[int, ...]) -> Iterator[RowRange]:
+    """Yield ranges that cover a 2-D or 3-D tensor in row order.
 
-    >>> list(row_blocks((2, 3000, 8192)))[:3]
-    [(0, slice(0, 2048, None)), (0, slice(2048, 3000, None)), (1, slice(0, 2048, None))]
+    Each has at most `BLOCK_ELEMENTS` elements, or one row.
+
+    >>> [tuple(rows) for rows in row_blocks((2, 3000, 8192))][:3]
+    [((0,), 0, 2048), ((0,), 2048, 3000), ((1,), 0, 2048)]
     """
-    *outer, rows, columns = shape
-    step = max(1, BLOCK_WEIGHTS // columns)
-    for matrix in range(outer[0]) if outer else [None]:
+    *matrices, rows, columns = shape
+    step = max(1, BLOCK_ELEMENTS // columns)
+    for outer in [(matrix,) for matrix in range(matrices[0])] if matrices else [()]:
         for start in range(0, rows, step):
-            part = slice(start, min(start + step, rows))
-            yield (part,) if matrix is None else (matrix, part)
+            yield RowRange(outer, start, min(start + step, rows))

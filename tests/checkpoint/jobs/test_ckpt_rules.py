@@ -3,7 +3,7 @@
 import pytest
 
 from amssim import InputError, SchemeError, scheme
-from amssim.checkpoint.jobs.rules import choose, parse_rule
+from amssim.checkpoint.jobs.rules import decide, parse_rule
 from amssim.checkpoint.safetensors.header import TensorInfo
 
 DEFAULT = scheme("fp5.33")
@@ -14,7 +14,7 @@ def tensor(name, shape=(8, 8), dtype="BF16"):
 
 
 def choice(name, shape=(8, 8), dtype="BF16"):
-    return choose([tensor(name, shape, dtype)], [], DEFAULT)[name]
+    return decide([tensor(name, shape, dtype)], [], DEFAULT)[name]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_11_13_31_what_is_kept_and_why(name, shape, dtype, reason):
 
 
 def chosen(*rules, tensors):
-    choices = choose([tensor(*t) for t in tensors], [parse_rule(r) for r in rules], DEFAULT)
+    choices = decide([tensor(*t) for t in tensors], [parse_rule(r) for r in rules], DEFAULT)
     return {name: c.scheme and c.scheme.name for name, c in choices.items()}
 
 

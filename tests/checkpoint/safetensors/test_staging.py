@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from amssim import OutputError, ResourceError
-from amssim.checkpoint.jobs.staging import SUFFIX, Staging, check_space, output_errors
+from amssim.checkpoint.safetensors.output import Staging, check_space, output_errors
 from checkpoint.builders import contents
 
 
@@ -46,14 +46,14 @@ def test_40_a_killed_writer_leaves_no_final_name_and_the_next_one_clears_up(tmp_
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from amssim.checkpoint.jobs.staging import Staging\n"
+        "from amssim.checkpoint.safetensors.output import Staging\n"
         "with Staging(Path(sys.argv[1])) as staging:\n"
         "    staging.write('a', [b'half'])\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path])
     assert done.returncode == -signal.SIGKILL
-    assert [p.name for p in tmp_path.iterdir()] == [SUFFIX]
+    assert [p.name for p in tmp_path.iterdir()] == [".amssim-partial"]
     staged(tmp_path, {"b": b"1"})
     assert contents(tmp_path) == {"b": b"1"}
 

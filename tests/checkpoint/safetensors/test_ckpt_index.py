@@ -6,8 +6,7 @@ import os
 import pytest
 
 from amssim import FormatError, InputError, UnsafePathError, UnsupportedError
-from amssim.checkpoint.safetensors.names import shown
-from amssim.checkpoint.safetensors.source import read_checkpoint
+from amssim.checkpoint.safetensors.shards import read_checkpoint
 from checkpoint.builders import INDEX, make_model, raw_file
 
 ONE, TWO = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
@@ -170,8 +169,3 @@ def test_a_config_that_is_damaged(model, text):
     (model / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(FormatError, match=r"config\.json"):
         read_checkpoint(model)
-
-
-def test_38_names_are_shown_without_control_characters():
-    assert shown("a[red]\x1b[2J\u202e\nb") == "a[red]\\x1b[2J\\u202e\\nb"
-    assert shown("größe") == "größe"

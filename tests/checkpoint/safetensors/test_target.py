@@ -3,8 +3,8 @@
 import pytest
 
 from amssim import OutputError
-from amssim.checkpoint.jobs.target import checkpoint_target
-from amssim.checkpoint.safetensors.source import read_checkpoint
+from amssim.checkpoint.safetensors.output import checkpoint_target
+from amssim.checkpoint.safetensors.shards import read_checkpoint
 from checkpoint.builders import make_model
 
 ONE = "model-00001-of-00002.safetensors"

@@ -1,4 +1,4 @@
-"""Output that appears whole or not at all.
+"""Where a checkpoint is written, and that it appears there whole or not at all.
 
 Files are made in a hidden directory beside their final places, each is synchronised to the disk,
 and all are renamed at the end. An error or interrupt before that leaves what was there untouched.
@@ -14,12 +14,82 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
+from amssim.checkpoint.safetensors.files import SUFFIX
+from amssim.checkpoint.safetensors.shards import Checkpoint
 from amssim.errors import AmsError, OutputError, ResourceError
 
-SUFFIX = ".amssim-partial"
+_PARTIAL = ".amssim-partial"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Files go into ``home``; ``tag`` is the name of a single file, empty for a directory."""
+
+    home: Path
+    tag: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file or directory as the user named it."""
+        return self.home / self.tag if self.tag else self.home
+
+    def name_of(self, shard: str) -> str:
+        """Return the file name for a shard of the source."""
+        return self.tag or shard
+
+
+def file_target(dst: str | Path, *, overwrite: bool) -> Target:
+    """Return where the single file ``dst`` goes.
+
+    Raises:
+        OutputError: a name that is no safetensors file's, or is taken.
+    """
+    dst = Path(dst)
+    if dst.suffix != SUFFIX:
+        raise OutputError(f"{dst}: the output of one file must be named *{SUFFIX}")
+    if dst.is_dir():
+        raise OutputError(f"{dst} is a directory, expected the name of a {SUFFIX} file")
+    if os.path.lexists(dst) and not overwrite:
+        raise OutputError(f"{dst} exists: choose another name, or overwrite it (--overwrite)")
+    return Target(dst.parent, dst.name)
+
+
+def checkpoint_target(source: Checkpoint, dst: str | Path, *, overwrite: bool) -> Target:
+    """Return where a checkpoint made from ``source`` goes.
+
+    Raises:
+        OutputError: an output that exists, or is the source or lies inside it.
+    """
+    dst = Path(dst)
+    _check_apart(source.path.resolve(), dst)
+    if not source.is_directory:
+        return file_target(dst, overwrite=overwrite)
+    if os.path.lexists(dst) and not dst.is_dir():
+        raise OutputError(f"{dst} exists and is no directory: choose another name")
+    present = sorted(p.name for p in dst.iterdir()) if dst.is_dir() else []
+    present = [name for name in present if not name.endswith(_PARTIAL)]
+    if present and not overwrite:
+        raise OutputError(f"{dst} is not empty: choose another directory, or --overwrite")
+    foreign = [n for n in present if n.endswith(SUFFIX) and n not in source.shards]
+    if foreign:
+        raise OutputError(
+            f"{dst} holds {foreign[0]}, which would not be replaced and does not belong to the "
+            "result: remove it or choose another directory"
+        )
+    return Target(dst)
+
+
+def _check_apart(source: Path, dst: Path) -> None:
+    resolved = dst.resolve()
+    if resolved == source:
+        raise OutputError(f"{dst} is the source itself: choose another output")
+    if source in resolved.parents:
+        raise OutputError(f"{dst} lies inside the source {source}: choose another output")
 
 
 @contextmanager
@@ -39,7 +109,7 @@ class Staging:
 
     def __init__(self, home: Path, tag: str = ""):
         self.home = home
-        self._directory = home / (f".{tag}{SUFFIX}" if tag else SUFFIX)
+        self._directory = home / (f".{tag}{_PARTIAL}" if tag else _PARTIAL)
         self._made_home = False
         self._lock = -1
 
@@ -55,7 +125,12 @@ class Staging:
             raise
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self._clear()
             self._directory.rmdir()
