@@ -5,6 +5,7 @@ from .cpu.products import blas_s as blas_s
 from .cpu.products import packed_s as packed_s
 from .demo import run_demo as run_demo
 from .gpu.benchmark import benchmark_gpu as benchmark_gpu
+from .gpu.shapes import measure_shapes as measure_shapes
 from .machine import describe_gpu as describe_gpu
 from .machine import describe_machine as describe_machine
 from .machine import processor as processor

@@ -1,0 +1,158 @@
+"""Products by any launch plan, whichever we would choose: the kernels of plans, and their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from amssim.bench.gpu.graphs import COLD_BYTES, torch_or_error
+from amssim.bench.gpu.replay import Replay, new_stream
+from amssim.bench.operands import random_packed
+from amssim.errors import AmsError, MismatchError
+from amssim.launch.alternatives import plan_name
+from amssim.launch.geometry import GEMM_BATCH, Gpu, LaunchPlan
+from amssim.scheme import scheme
+
+DTYPE = "float16"
+ACCEPTED = 1e-3  # relative error of a float16 result
+MOST_COPIES = 256  # of a small layer: 2 MB ones then still never fit an H200's L2 of 60 MB
+_FEWEST_PRODUCTS = 16  # launches in a graph
+_QUICK, _ROUNDS, _BEST = 3, 5, 6  # replays of every plan, and more of the best ones in turns
+_SPLIT_ROWS = 8192  # rows of weights that are multiplied in float64 at once
+
+
+class Product(NamedTuple):
+    """x[batch, columns] W^T for weights of a scheme."""
+
+    scheme: str
+    rows: int
+    columns: int
+    batch: int
+
+
+def gpu_here() -> Gpu:
+    """Return what plans need to know of this GPU."""
+    from cuda_kernels import driver
+
+    return driver.gpu_of(driver.current_device())
+
+
+def kernel_key(gpu: Gpu, product: Product, plan: LaunchPlan) -> tuple[Any, ...]:
+    """Return what a kernel is compiled for; needs no GPU."""
+    from cuda_kernels.kernel import kernel_of
+
+    problem = _problem(product)
+    options = kernel_of(plan).options_of(plan, problem, gpu)
+    bounds = (plan.warps, plan.resident)
+    return plan.kernel, problem.form.name, *bounds, *sorted(options.items())
+
+
+def load_kernel(product: Product, plan: LaunchPlan) -> str:
+    """Compile and load a kernel, so that another process finds it on disk; return any failure."""
+    from cuda_kernels.kernel import kernel_of
+
+    from cuda_kernels import driver
+
+    nowhere = dict.fromkeys(("weights", "tails", "scales", "bias"), 0)
+    try:
+        device = driver.current_device()
+        kernel_of(plan).launch(device, plan, _problem(product), DTYPE, **nowhere)
+    except Exception as error:  # of compilers and drivers: one kernel must not stop the others
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _problem(product: Product) -> Any:
+    from cuda_kernels.kernel import Problem
+
+    from cuda_kernels.forms.form import form_of
+
+    name, *sizes = product
+    return Problem(form_of(scheme(name)), *sizes)
+
+
+class PlannedLayer:
+    """Random packed weights in as many copies as cold timing needs, multiplied by given plans.
+
+    Args:
+        spec: the number format.
+        rows, columns: of the weights.
+    """
+
+    def __init__(self, spec: str, rows: int, columns: int):
+        from cuda_kernels.matrix import Matrix
+
+        torch = torch_or_error()
+        packed = random_packed(scheme(spec), rows, columns)
+        matrix = Matrix(packed.scheme, packed.shape, packed.words, packed.scales)
+        self.nbytes = int(matrix.weights.nbytes)
+        copies = min(max(2, -(-COLD_BYTES // self.nbytes)), MOST_COPIES)
+        self._copies = [matrix.weights, *(matrix.weights.elsewhere() for _ in range(copies - 1))]
+        half = {"device": "cuda", "dtype": torch.float16}
+        self._x = torch.randn(GEMM_BATCH, columns, **half)
+        self._out = torch.empty(GEMM_BATCH, rows, **half)
+        dense = matrix.dequantize("float32", library="torch")
+        parts = [self._x.double() @ part.double().t() for part in dense.split(_SPLIT_ROWS)]
+        self._expected = torch.cat(parts, 1)
+        torch.cuda.synchronize()
+        self._stream = new_stream()
+
+    def times_s(
+        self, batch: int, plans: Iterable[LaunchPlan]
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """Return the least seconds of each plan by its name, and why others gave none.
+
+        Every plan is replayed some times; the best few then take turns, so that a change of the
+        GPU's clock meets them all.
+        """
+        replays: dict[str, Replay] = {}
+        failures: dict[str, str] = {}
+        for plan in plans:
+            try:
+                replays[plan_name(plan)] = self._replay(batch, plan)
+            except AmsError as error:
+                failures[plan_name(plan)] = str(error)
+        seconds = {}
+        for name, replay in replays.items():
+            replay.once_s()
+            seconds[name] = min(replay.once_s() for _ in range(_QUICK))
+        for _ in range(_ROUNDS):
+            for name in sorted(seconds, key=lambda n: seconds[n])[:_BEST]:
+                seconds[name] = min(seconds[name], replays[name].once_s())
+        for replay in replays.values():
+            replay.close()
+        return seconds, failures
+
+    def _replay(self, batch: int, plan: LaunchPlan) -> Replay:
+        """A graph of products with every copy of the weights, the first of them checked."""
+        from cuda_kernels.kernel import kernel_of
+
+        kernel, x, out = kernel_of(plan), self._x.data_ptr(), self._out.data_ptr()
+        launches = [
+            kernel.launch(copy.device, plan, copy.problem(batch), DTYPE, **copy.addresses)
+            for copy in self._copies
+        ]
+        self._out.fill_(float("nan"))
+        torch_or_error().cuda.synchronize()
+        launches[0](int(self._stream), x, 0, out)
+        self._check(batch, plan)
+        count = len(launches)
+        return Replay(
+            lambda i, stream: launches[i % count](stream, x, 0, out),
+            max(count, _FEWEST_PRODUCTS),
+            self._stream,
+        )
+
+    def _check(self, batch: int, plan: LaunchPlan) -> None:
+        """Compare the product with float64.
+
+        Raises:
+            MismatchError: it differs by more than float16 explains.
+        """
+        torch_or_error().cuda.synchronize()
+        expected = self._expected[:batch]
+        rows = expected.shape[1]
+        out = self._out.view(-1)[: batch * rows].view(batch, rows)
+        error = float((out.double() - expected).norm() / expected.norm())
+        if not error < ACCEPTED:
+            raise MismatchError(f"{plan_name(plan)} differs from float64 by {error:.1e}")
