@@ -1,0 +1,95 @@
+"""Pages that are made of other files when the site is built: MkDocs calls the hook here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+sys.path.insert(0, str(Path(__file__).parent))
+from public_names import ROOT, by_page, is_package
+
+# Of each page of public names: its title, and what stands below it.
+API = {
+    "codec": "Formats and codec\n\nSchemes, packed tensors, and the formats beside them.",
+    "products": "Products\n\nFrom `x[batch, columns]` comes `out[batch, rows]`.",
+    "gpu": "GPU\n\nPacked weights on NVIDIA GPUs. [How the kernels work](../KERNELS.md).",
+    "checkpoints": "Checkpoints\n\nOne safetensors file, or a sharded directory.",
+    "quality": "Quality\n\nWhat quantisation costs. [What was measured](../ERROR.md).",
+    "simulator": "Simulator\n\nPredicted latency and speedup. [How it works](../SIMULATOR.md).",
+    "bench": "Benchmarks\n\nHow speed is measured, and the records that tables are made of.",
+    "errors": "Errors and testing\n\nWhat bad input raises, and strategies for tests of your own.",
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that stand for files outside docs/."""
+    pages = {"index.md": at_root("README.md"), "api/cli.md": command_line()}
+    pages |= {name: at_root(name) for name in ("CONTRIBUTING.md", "CHANGELOG.md")}
+    pages |= {f"api/{page}.md": api(page, names) for page, names in by_page().items()}
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        pages[f"examples/{path.stem}.md"] = notebook(json.loads(path.read_text()))
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def at_root(name: str) -> str:
+    """Return a document of the top level, its links as they must be inside docs/."""
+    text = (ROOT / name).read_text()
+    text = text.replace("](README.md)", "](index.md)").replace(
+        "](docs/decisions)", "](decisions/0001-scheme-is-a-function.md)"
+    )
+    return re.sub(r"\]\(docs/", "](", text)
+
+
+def notebook(content: dict) -> str:
+    """Return the cells of a notebook as Markdown, with the outputs that are stored in it."""
+    parts = []
+    for cell in content["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(text.replace(".ipynb)", ".md)").replace("](../docs/", "](../"))
+        else:
+            parts += [_fenced(text, "python"), *map(_output, cell["outputs"])]
+    return "\n\n".join(parts)
+
+
+def _output(output: dict) -> str:
+    data = output.get("data", {})
+    if "image/png" in data:
+        return f"![figure](data:image/png;base64,{''.join(data['image/png']).strip()})"
+    return _fenced("".join(output.get("text", data.get("text/plain", ""))))
+
+
+def api(page: str, names: list[str]) -> str:
+    """Return the reference page of some public names, for mkdocstrings to fill in."""
+    return "\n\n".join([f"# {API[page]}", *map(_reference, names)])
+
+
+def _reference(name: str) -> str:
+    listed_apart = "\n    options:\n      members: false" if is_package(name) else ""
+    return f"::: {name}{listed_apart}"
+
+
+def command_line() -> str:
+    """Return what every verb prints for --help."""
+    verbs = re.findall(r"^    (\w+) ", _help(), re.M)
+    parts = [f"## amssim {verb}\n\n{_fenced(_help(verb))}" for verb in verbs]
+    return "\n\n".join(["# Command line", _fenced(_help()), *parts])
+
+
+def _help(*verb: str) -> str:
+    command = [sys.executable, "-m", "amssim", *verb, "--help"]
+    wide = os.environ | {"COLUMNS": "96"}
+    return subprocess.run(command, env=wide, capture_output=True, text=True, check=True).stdout
+
+
+def _fenced(text: str, language: str = "text") -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
