@@ -14,14 +14,18 @@ from amssim.layout import layout
 from amssim.minifloat import Minifloat
 from amssim.scheme import Scheme
 
+#: No scale is smaller: quotients by a subnormal could be infinite. docs/FORMAT.md, section 3.
+SMALLEST_SCALE = np.finfo(np.float32).smallest_normal
+
 _FLOAT_MANTISSA_BITS = 23
 _FLOAT_BIAS = 127
 
 
 class Grid(NamedTuple):
-    """The values of a minifloat that keep the first ``kept`` of its mantissa bits, for `nearest`.
+    """The values of a minifloat that keep the first ``kept`` of its mantissa bits, for rounding.
 
-    All uint32; see `amssim.codec.rounding.nearest` for what each is added to or compared with.
+    All uint32; see `amssim.codec.elements.nearest_point` for what each is added to or compared
+    with.
     """
 
     limit: np.uint32  #: float32 bits: larger magnitudes round as this one does
@@ -31,8 +35,8 @@ class Grid(NamedTuple):
     last: np.uint32  #: largest index, all ones
 
 
-class Element(NamedTuple):
-    """A minifloat ExMy, its even codes' grid and its whole grid."""
+class ElementNumbers(NamedTuple):
+    """A minifloat ExMy for kernels: its even codes' grid, its whole grid, where its bits lie."""
 
     even: Grid
     full: Grid
@@ -47,8 +51,8 @@ class Element(NamedTuple):
     half_power: np.float32  #: 2^(15 - bias), the change of bias
 
 
-class Form(NamedTuple):
-    """The packed layout, `amssim.layout.Layout`, as integers."""
+class LayoutNumbers(NamedTuple):
+    """The packed layout of a scheme, `amssim.layout.Layout`, for kernels."""
 
     fused: bool
     k: int
@@ -69,17 +73,17 @@ _DECODE_WEIGHTS = 1536
 
 
 @lru_cache(maxsize=256)
-def element(minifloat: Minifloat) -> Element:
-    """Return the constants of ``minifloat``."""
+def element_numbers(minifloat: Minifloat) -> ElementNumbers:
+    """Return what kernels know of ``minifloat``."""
     x, y, bias = minifloat.exponent_bits, minifloat.mantissa_bits, minifloat.bias
     mantissa = (1 << _FLOAT_MANTISSA_BITS) - 1
-    return Element(
+    return ElementNumbers(
         even=_grid(minifloat, y - 1),
         full=_grid(minifloat, y),
         sign=np.uint32(minifloat.sign_bit),
         half_step=np.uint32(y << _FLOAT_MANTISSA_BITS),
         edge=np.uint32(mantissa & -(1 << (_FLOAT_MANTISSA_BITS - 1 - y))),
-        second_binade=_bits(2 * minifloat.min_normal),
+        second_binade=_float_bits(2 * minifloat.min_normal),
         max_value=np.float32(minifloat.max_value),
         half_up=np.uint16(15 - x - y),
         half_down=np.int16(5 - x),
@@ -95,24 +99,24 @@ def _grid(minifloat: Minifloat, kept: int) -> Grid:
     offset = (shift << _FLOAT_MANTISSA_BITS) - first
     dropped = minifloat.mantissa_bits - kept
     return Grid(
-        limit=np.uint32(_bits(minifloat.max_value) - dropped),
-        lowest=_bits(minifloat.min_normal),
+        limit=np.uint32(_float_bits(minifloat.max_value) - dropped),
+        lowest=_float_bits(minifloat.min_normal),
         shift=np.uint32(shift),
         offset=np.uint32(offset % 2**32),
         last=np.uint32((minifloat.magnitudes >> dropped) - 1),
     )
 
 
-def _bits(value: float) -> np.uint32:
+def _float_bits(value: float) -> np.uint32:
     return np.float32(value).view(np.uint32)
 
 
 @lru_cache(maxsize=256)
-def form(scheme: Scheme) -> Form:
-    """Return the layout of ``scheme``."""
+def layout_numbers(scheme: Scheme) -> LayoutNumbers:
+    """Return what kernels know of the packed layout of ``scheme``."""
     canonical = layout(scheme)
     block = canonical.block_weights
-    return Form(
+    return LayoutNumbers(
         fused=canonical.fused,
         k=int(scheme.k),
         field_bits=canonical.field_bits,

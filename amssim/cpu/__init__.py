@@ -1,7 +1,7 @@
-"""Products on packed weights, on the CPU.
+"""Products on packed weights, on the CPU: arrays in, arrays out.
 
-`avx2` serves the published schemes where the CPU can, else `plain`; which, `amssim.tensor` says.
-Under `avx2` lie the `kernels`. What they know of a scheme is in `layouts`, with one file for each,
-and the word order of FP5.33 in `tiles`; they are made of the vectors of `simd` and `columns`.
-The environment variable AMSSIM_CPU=plain keeps to `plain`.
+`avx2` serves the published schemes where the CPU can, `plain` everything else, everywhere; which of
+them, `amssim.tensor.product` asks of `avx2.vector_form`. Under `avx2` lie the `kernels`, made of
+the vectors of `simd` and `sums`. What the kernels know of a scheme stands in `fp533` and
+`fp425`, and what they read of x in `operands`.
 """

@@ -6,56 +6,73 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim._threads import over_rows
-from amssim.codec.constants import element, form
+from amssim.codec.constants import element_numbers, layout_numbers
 from amssim.codec.packing import Chunk
 from amssim.codec.rows import dequantize_rows
-from amssim.cpu.activations import LARGEST_STEP, Quantized
+from amssim.cpu.operands import LARGEST_STEP, Activations
 from amssim.errors import UnsupportedError
-from amssim.tensor.packed import PackedTensor
+from amssim.scheme import Scheme
 
 _ONE = np.ones((1, 1), np.float32)
 _FLOAT64_WHOLE = 2**53
 
 
-def product(packed: PackedTensor, x: Quantized, threads: int) -> np.ndarray:
-    """Return the product float32[rows, n] with n columns."""
-    rows, columns = packed.shape
-    scheme, block = packed.scheme, packed.scale_block or columns
-    y = np.empty((rows, len(x.scale)), np.float32)
+def plain_product(
+    words: np.ndarray,
+    scales: np.ndarray,
+    scheme: Scheme,
+    scale_block: int | None,
+    x: Activations,
+    threads: int,
+) -> np.ndarray:
+    """Return the products float32[n, rows] with n rows of x.
+
+    Args:
+        words: uint16[rows, half-words].
+        scales: float32[rows, blocks].
+        scheme: that of the weights.
+        scale_block: columns per scale, None for whole rows.
+        x: the right-hand sides.
+        threads: how many take part.
+    """
+    columns = x.steps.shape[1]
+    y = np.empty((len(x.scale), len(words)), np.float32)
+    element, layout = element_numbers(scheme.minifloat), layout_numbers(scheme)
 
     def work(start: int, stop: int) -> None:
-        codec = element(scheme.minifloat), form(scheme), Chunk.of(form(scheme))
+        codec = element, layout, Chunk.of(layout)
         values = np.empty((1, columns), np.float32)
-        _rows(packed.words, packed.scales, block, codec, _ONE, values, *x, y, start, stop)
+        block = scale_block or columns
+        _multiply_rows(words, scales, block, codec, _ONE, values, *x, y, start, stop)
 
-    over_rows(work, rows, threads)
+    over_rows(work, len(words), threads)
     return y
 
 
-def check_exact(packed: PackedTensor, activations: str) -> None:
+def check_exact(scheme: Scheme, columns: int, scale_block: int | None, kind: str) -> None:
     """Raise `UnsupportedError` if a sum of whole numbers could need more than a float64 holds."""
-    element = packed.scheme.minifloat
-    term = int(element.max_value / element.min_subnormal) * LARGEST_STEP[activations]
-    if term * (packed.scale_block or packed.shape[1]) > _FLOAT64_WHOLE:
+    element = scheme.minifloat
+    term = int(element.max_value / element.min_subnormal) * LARGEST_STEP[kind]
+    if term * (scale_block or columns) > _FLOAT64_WHOLE:
         raise UnsupportedError(
-            f"{packed.shape[1]} columns of {packed.scheme.name} are too many for exact "
-            f"{activations} sums, at most {_FLOAT64_WHOLE // term}: split the matrix"
+            f"{columns} columns of {scheme.name} are too many for exact "
+            f"{kind} sums, at most {_FLOAT64_WHOLE // term}: split the matrix"
         )
 
 
 @jit
-def _rows(words, scales, block, codec, one, values, x, factor, y, start, stop):
-    """y[r, n] = sum_b float32(sum_k w[r, k] x[n, k]) factor[n] scales[r, b], k in block b.
+def _multiply_rows(words, scales, scale_block, codec, one, values, x, factor, y, start, stop):
+    """y[n, r] = sum_b float32(sum_k w[r, k] x[n, k]) factor[n] scales[r, b], k in block b.
 
-    words   uint16[rows, half-words]
-    scales  float32[rows, blocks]
-    block   int                        columns per scale
-    codec   (Element, Form, Chunk)
-    one     float32[1, 1]              1, the scale of the values
-    values  float32[1, columns]        room for a row's values
-    x       float32[n, columns]
-    factor  float32[n]
-    y       float32[rows, n]           written; the blocks are added in float32 from left to right
+    words        uint16[rows, half-words]
+    scales       float32[rows, blocks]
+    scale_block  int                        columns per scale
+    codec        (ElementNumbers, LayoutNumbers, Chunk)
+    one          float32[1, 1]              1, the scale of the values
+    values       float32[1, columns]        room for a row's values
+    x            float32[n, columns]
+    factor       float32[n]
+    y            float32[n, rows]           written; blocks are added in float32 from left to right
     """
     columns = x.shape[1]
     for r in range(start, stop):
@@ -63,10 +80,10 @@ def _rows(words, scales, block, codec, one, values, x, factor, y, start, stop):
         for n in range(x.shape[0]):
             total = np.float32(0)
             for b in range(scales.shape[1]):
-                part = slice(b * block, min((b + 1) * block, columns))
-                found = np.float32(_dot(values[0, part], x[n, part]))
-                total += np.float32(np.float32(found * factor[n]) * scales[r, b])
-            y[r, n] = total
+                part = slice(b * scale_block, min((b + 1) * scale_block, columns))
+                dot = np.float32(_dot(values[0, part], x[n, part]))
+                total += np.float32(np.float32(dot * factor[n]) * scales[r, b])
+            y[n, r] = total
 
 
 @jit(fastmath={"reassoc", "contract"})  # as many sums side by side as the CPU has lanes

@@ -1,15 +1,17 @@
-"""The product of a packed matrix with a vector or a batch, on the CPU."""
+"""Products of a packed matrix with vectors and batches, on the CPU."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from amssim._threads import thread_count
-from amssim.cpu import avx2, plain
-from amssim.cpu.activations import Quantized, as_columns, check_activations, quantize_columns
-from amssim.cpu.features import uses_avx2
-from amssim.cpu.layouts import rows_of
+from amssim.cpu.avx2 import float_product, integer_product, vector_form
+from amssim.cpu.operands import Activations, VectorForm, quantize_activations
+from amssim.cpu.plain import check_exact, plain_product
 from amssim.errors import InputError
+from amssim.tensor._checks import check_activations, check_batch, check_steps_finite
 from amssim.tensor.packed import PackedTensor
 
 # Waking a thread takes about 40 us, in which one thread does this many multiplications.
@@ -17,23 +19,23 @@ _PRODUCTS_PER_THREAD = 1 << 20
 
 
 def gemv(
-    packed: PackedTensor, x, activations: str = "float32", *, threads: int | None = None
+    packed: PackedTensor, x: Any, *, activations: str = "float32", threads: int | None = None
 ) -> np.ndarray:
-    """Multiply a packed matrix by x, reading the packed weights.
+    """Multiply x by a packed matrix, reading the packed weights: out[b] = W x[b].
 
     Args:
-        packed: the weights.
-        x: [columns] or [columns, batch] in float16, bfloat16, float32 or float64, of any strides;
+        packed: the weights W[rows, columns].
+        x: [columns] or [batch, columns] in float16, bfloat16, float32 or float64, of any strides;
             it is converted to float32 first.
-        activations: ``float32``, or ``int16`` or ``int8`` to quantise every column of x, q =
+        activations: ``float32``, or ``int16`` or ``int8`` to quantise every row of x, q =
             round(x / s) with s = max|x| / 32512 or max|x| / 127, and add up whole numbers.
         threads: how many may run, None for every CPU of this process; small products take fewer.
 
     Returns:
-        float32[rows] or float32[rows, batch]. A column of a batch has the bits that it has alone,
-        and so it is for every number of threads.
+        float32[rows] or float32[batch, rows]. A row of a batch has the bits that it has alone, and
+        so it is for every number of threads.
 
-        With integer activations the sum over a row is exact, and the result is
+        With integer activations the sum over a row of W is exact, and the result is
         float32(sum v q) * s * scale for values v, rounded after each step from left to right;
         with a scale per block such terms are added in float32. Every CPU computes the same bits.
 
@@ -53,20 +55,20 @@ def gemv(
     >>> packed = amssim.quantize(np.float32([[0.625, -1.125, 7.5], [7.5, 0.125, -0.375]]), "fp5.33")
     >>> gemv(packed, np.float32([2, 1, 1]))
     array([ 7.625, 14.75 ], dtype=float32)
-    >>> gemv(packed, np.float32([[2, 0], [1, 0], [1, 1]]), "int16")[:, 1]
+    >>> gemv(packed, np.float32([[2, 1, 1], [0, 0, 1]]), activations="int16")[1]
     array([ 7.5  , -0.375], dtype=float32)
     """
     _check_packed(packed)
     check_activations(activations)
     threads = thread_count(threads)
-    columns = as_columns(x, packed.shape[1])
-    products = packed.shape[0] * columns.size
+    batch = check_batch(x, packed.shape[1])
+    products = packed.shape[0] * batch.size
     threads = min(threads, 1 + products // _PRODUCTS_PER_THREAD)
-    y = _product(packed, columns, activations, threads)
-    return y.reshape(-1) if np.ndim(x) == 1 else y
+    out = _product(packed, batch, activations, threads)
+    return out.reshape(-1) if np.ndim(x) == 1 else out
 
 
-def prepare(packed: PackedTensor, activations: str = "float32") -> None:
+def prepare(packed: PackedTensor, *, activations: str = "float32") -> None:
     """Do now what the first product with ``packed`` would do once: its own word order in memory.
 
     That order takes as many bytes again as the words, for FP5.33 with AVX2; nothing else does.
@@ -76,25 +78,38 @@ def prepare(packed: PackedTensor, activations: str = "float32") -> None:
     """
     _check_packed(packed)
     check_activations(activations)
-    if uses_avx2(packed):
-        rows_of(packed)
+    form = vector_form(packed.scheme, packed.scale_block)
+    if form:
+        _kernel_rows(packed, form)
 
 
 def _product(packed: PackedTensor, x: np.ndarray, activations: str, threads: int) -> np.ndarray:
-    """float32[rows, n] of float32[n, columns]."""
-    fast = uses_avx2(packed)
+    """float32[n, rows] of float32[n, columns]."""
+    form = vector_form(packed.scheme, packed.scale_block)
+    if form and activations == "float32":
+        return float_product(_kernel_rows(packed, form), packed.scales, form, x, threads)
     if activations == "float32":
-        if fast:
-            return avx2.float_product(packed, x, threads)
-        return plain.product(packed, Quantized(x, np.ones(len(x), np.float32)), threads)
-    quantized = quantize_columns(x, activations)
-    if fast:
-        return avx2.integer_product(packed, quantized, activations, threads)
-    plain.check_exact(packed, activations)
-    return plain.product(packed, quantized, threads)
+        operand = Activations(x, np.ones(len(x), np.float32))
+    else:
+        operand = check_steps_finite(x, quantize_activations(x, activations), activations)
+    if form:
+        rows = _kernel_rows(packed, form)
+        return integer_product(rows, packed.scales, form, operand, activations, threads)
+    matrix = packed.words, packed.scales, packed.scheme, packed.scale_block
+    if activations != "float32":
+        check_exact(packed.scheme, packed.shape[1], packed.scale_block, activations)
+    return plain_product(*matrix, operand, threads)
+
+
+def _kernel_rows(packed: PackedTensor, form: VectorForm) -> Any:
+    """Return the rows as the AVX2 kernels read them; they are made once and kept."""
+    if "cpu rows" not in packed.derived:
+        packed.derived["cpu rows"] = form.rows_of(packed.words)
+    return packed.derived["cpu rows"]
 
 
 def _check_packed(packed: PackedTensor) -> None:
     if not isinstance(packed, PackedTensor):
-        found = type(packed).__name__
-        raise InputError(f"the matrix must be a PackedTensor, found {found}: quantize it first")
+        raise InputError(
+            f"the matrix must be a PackedTensor, found {type(packed).__name__}: quantize it first"
+        )

@@ -1,4 +1,4 @@
-"""The public codec: quantize, dequantize, pack, unpack. All arguments are validated here."""
+"""The public codec: quantize, dequantize, pack, unpack. What they are given is checked first."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from amssim._checks import check_scale_block
 from amssim._threads import over_rows, thread_count
-from amssim.codec import checks
-from amssim.codec.blocks import fillable_blocks, float32_blocks, read_only
-from amssim.codec.constants import element, form
+from amssim.codec.bands import fillable_bands, float32_bands, read_only
+from amssim.codec.constants import element_numbers, layout_numbers
 from amssim.codec.encoding import Encoder
-from amssim.codec.mse import Search, mse_rows
 from amssim.codec.packing import Chunk
 from amssim.codec.rows import dequantize_rows, pack_rows, quantize_rows, unpack_rows
+from amssim.codec.scales import ScaleSearch, mse_rows
 from amssim.errors import InputError
 from amssim.layout import layout
 from amssim.rules import SEARCH_RULES, check_scale, check_search
 from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
+from amssim.tensor import _checks as checks
 from amssim.tensor.packed import PackedTensor
 
 # A thread more for every so many weights: below, starting it costs what it saves.
@@ -63,7 +63,7 @@ def quantize(
     scheme = find_scheme(scheme)
     search_index = SEARCH_RULES.index(check_search(search))
     by_mse = check_scale(scale) == "mse"
-    matrix = checks.check_weights(weights, name)
+    matrix = checks.check_weight_matrix(weights, name)
     rows, columns = matrix.shape
     scale_block = check_scale_block(scale_block, columns)
     block = scale_block or columns
@@ -73,15 +73,15 @@ def quantize(
 
     def work(start: int, stop: int) -> None:
         encoder = Encoder.of(scheme, search_index, importance)
-        for first, last, part in float32_blocks(matrix, start, stop):
+        for first, last, band in float32_bands(matrix, start, stop):
             own = scales[first:last]
-            quantize_rows(part, own, block, True, encoder, words[first:last])
+            quantize_rows(band, own, block, True, encoder, words[first:last])
             if by_mse:  # its candidates are multiples of the absmax scales
-                mse_rows(part, block, Search.of(encoder), own)
-                quantize_rows(part, own, block, False, encoder, words[first:last])
+                mse_rows(band, block, ScaleSearch.of(encoder), own)
+                quantize_rows(band, own, block, False, encoder, words[first:last])
 
     over_rows(work, rows, _threads_for(matrix.size, threads))
-    checks.check_finite(matrix, scales, name)
+    checks.check_scales_finite(matrix, scales, name)
     return PackedTensor(scheme, (rows, columns), words, scales, scale_block)
 
 
@@ -112,24 +112,28 @@ def dequantize(
     """
     if not isinstance(packed, PackedTensor):
         raise InputError(f"dequantize takes a PackedTensor, found {type(packed).__name__}")
-    dtype = checks.check_float(dtype)
-    out = checks.check_out(out, packed.shape, dtype)
+    dtype = checks.check_weight_dtype(dtype)
+    weights = checks.check_out(out, packed.shape, dtype)
     rows, columns = packed.shape
     words, scales = packed.words, packed.scales
     block = packed.scale_block or columns
-    constants = element(packed.scheme.minifloat), form(packed.scheme)
+    numbers = element_numbers(packed.scheme.minifloat), layout_numbers(packed.scheme)
 
     def work(start: int, stop: int) -> None:
-        chunk = Chunk.of(constants[1])
-        for first, last, part in fillable_blocks(out, start, stop):
-            dequantize_rows(words[first:last], scales[first:last], block, *constants, chunk, part)
+        chunk = Chunk.of(numbers[1])
+        for first, last, band in fillable_bands(weights, start, stop):
+            dequantize_rows(words[first:last], scales[first:last], block, *numbers, chunk, band)
 
-    over_rows(work, rows, _threads_for(out.size, threads))
-    return out
+    over_rows(work, rows, _threads_for(weights.size, threads))
+    return weights
 
 
 def pack(
-    codes: np.ndarray, scheme: str | Scheme, *, out: np.ndarray | None = None, threads=None
+    codes: np.ndarray,
+    scheme: str | Scheme,
+    *,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
 ) -> np.ndarray:
     """Pack codes into the canonical layout: uint8[rows, columns] -> uint16[rows, half-words].
 
@@ -151,12 +155,12 @@ def pack(
     scheme, codes = find_scheme(scheme), checks.check_codes(codes)
     rows, columns = codes.shape
     words = checks.check_out(out, (rows, layout(scheme).row_words(columns)), np.dtype(np.uint16))
-    packed_form, source = form(scheme), read_only(codes)
-    valid = []
+    numbers, source = layout_numbers(scheme), read_only(codes)
+    valid: list[bool] = []
 
     def work(start: int, stop: int) -> None:
-        chunk = Chunk.of(packed_form)
-        valid.append(pack_rows(source[start:stop], packed_form, chunk, words[start:stop]))
+        chunk = Chunk.of(numbers)
+        valid.append(pack_rows(source[start:stop], numbers, chunk, words[start:stop]))
 
     over_rows(work, rows, _threads_for(codes.size, threads))
     if not all(valid):
@@ -192,10 +196,10 @@ def unpack(
     scheme, columns = find_scheme(scheme), checks.check_columns(columns)
     source = read_only(checks.check_words(words, scheme, columns))
     codes = checks.check_out(out, (source.shape[0], columns), np.dtype(np.uint8))
-    packed_form = form(scheme)
+    numbers = layout_numbers(scheme)
 
     def work(start: int, stop: int) -> None:
-        unpack_rows(source[start:stop], packed_form, Chunk.of(packed_form), codes[start:stop])
+        unpack_rows(source[start:stop], numbers, Chunk.of(numbers), codes[start:stop])
 
     over_rows(work, codes.shape[0], _threads_for(codes.size, threads))
     return codes

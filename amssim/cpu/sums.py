@@ -1,7 +1,7 @@
-"""Vector sums over several columns of x at once: a tuple of accumulators, one per column.
+"""Vector sums with several rows of x at once: a tuple of accumulators, one or more per row.
 
-A kernel is compiled per number of columns, which is the length of the tuple it is given; the code
-for each column is emitted side by side, so that all accumulators stay in registers.
+A kernel is compiled per number of rows, which is the length of the tuple it is given; the code for
+each row is emitted side by side, so that all accumulators stay in registers.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ def add_integer_products(typing, sums, weights, x, k):
 
     def emit(context, builder, sig, args):
         sums, weights, x, k = args
-        found = cgutils.unpack_tuple(builder, sums)
-        columns = cgutils.unpack_tuple(builder, x)
+        added = cgutils.unpack_tuple(builder, sums)
+        rows = cgutils.unpack_tuple(builder, x)
         steps = product(enumerate(cgutils.unpack_tuple(builder, weights)), products)
         for step, ((v, weight), (split, first, multiply, vector)) in enumerate(steps):
             factor = split(builder, weight)
             at = builder.add(k, k.type(32 * v + first))
-            chain = len(columns) * (step % _chains(columns))
-            for c, column in enumerate(columns, start=chain):
-                values = load(context, builder, sig.args[2].dtype, column, at, vector)
-                found[c] = builder.add(found[c], multiply(builder, factor, values))
-        return context.make_tuple(builder, sig.return_type, found)
+            chain = len(rows) * (step % _chains(rows))
+            for c, row in enumerate(rows, start=chain):
+                values = load(context, builder, sig.args[2].dtype, row, at, vector)
+                added[c] = builder.add(added[c], multiply(builder, factor, values))
+        return context.make_tuple(builder, sig.return_type, added)
 
     return sums(sums, weights, x, types.intp), emit
 
@@ -112,8 +112,8 @@ def totals(typing, sums, x):
 
     def emit(context, builder, sig, args):
         wide = [builder.sext(v, I64X8.llvm) for v in cgutils.unpack_tuple(builder, args[0])]
-        found = [reduce(builder.add, wide[c :: len(x)]) for c in range(len(x))]
-        return context.make_tuple(builder, result, [sum_of_lanes(builder, v, "add") for v in found])
+        added = [reduce(builder.add, wide[c :: len(x)]) for c in range(len(x))]
+        return context.make_tuple(builder, result, [sum_of_lanes(builder, v, "add") for v in added])
 
     return result(sums, x), emit
 

@@ -1,8 +1,9 @@
-"""What the codec accepts. Each refusal is one sentence."""
+"""What the codec and the products take from users. Each refusal is one sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from amssim._checks import (
     kind,
     not_finite,
 )
-from amssim.codec.blocks import row_blocks
+from amssim.codec.bands import row_bands
+from amssim.cpu.operands import ACTIVATIONS, Activations
 from amssim.errors import InputError
 from amssim.layout import layout
 from amssim.scheme import Scheme
@@ -30,13 +32,13 @@ _FILLED_MATRIX = (
 )
 
 
-def check_weights(weights, name: str) -> np.ndarray:
+def check_weight_matrix(weights: Any, name: str) -> np.ndarray:
     """Return ``weights`` as an array, not copied: a filled matrix of one of `FLOATS`."""
     floats = has_weight_floats, f"{{name}} must be a matrix of {_ANY_FLOAT}, found {{kind}}"
     return check_array(as_array(weights, name), name, floats, *_FILLED_MATRIX)
 
 
-def check_float(dtype) -> np.dtype:
+def check_weight_dtype(dtype: Any) -> np.dtype[Any]:
     """Return ``dtype``, a type or a name, if it is one of `FLOATS`."""
     import ml_dtypes
 
@@ -49,27 +51,25 @@ def check_float(dtype) -> np.dtype:
     return found
 
 
-def check_finite(weights: np.ndarray, scales: np.ndarray, name: str) -> None:
+def check_scales_finite(weights: np.ndarray, scales: np.ndarray, name: str) -> None:
     """Raise if ``scales``, which are not finite where a weight was not, tell of such weights."""
     if np.isfinite(scales).all():
         return
-    count, first = find_wrong(_blocks(weights))
+    count, first = find_wrong(_bands(weights))
     if count:
         raise InputError(
             f"{name} holds {_plural(count, 'NaN or infinite value')}, {_at(weights, first)}"
         )
     limit = np.finfo(np.float32).max
     with np.errstate(over="ignore"):
-        count, first = find_wrong(
-            _blocks(weights), lambda part: not_finite(part.astype(np.float32))
-        )
+        count, first = find_wrong(_bands(weights), lambda part: not_finite(part.astype(np.float32)))
     raise InputError(
         f"{name} holds {_plural(count, 'value')} beyond float32, whose largest is {limit:.6g}, "
         f"{_at(weights, first)}: scale the matrix down"
     )
 
 
-def check_importance(importance, columns: int) -> np.ndarray:
+def check_importance(importance: Any, columns: int) -> np.ndarray:
     """Return ``importance`` as float32[columns]; float32[0] for None."""
     if importance is None:
         return np.empty(0, np.float32)
@@ -91,15 +91,12 @@ def check_importance(importance, columns: int) -> np.ndarray:
     return values
 
 
-def check_codes(codes) -> np.ndarray:
+def check_codes(codes: Any) -> np.ndarray:
     """Return ``codes`` as a filled C-contiguous uint8 matrix."""
-    is_uint8 = (
-        lambda array: array.dtype == np.uint8,
-        "codes must be a matrix of uint8, found {kind}",
-    )
-    return np.ascontiguousarray(
-        check_array(as_array(codes, "codes"), "codes", is_uint8, *_FILLED_MATRIX)
-    )
+    array = as_array(codes, "codes")
+    if array.dtype != np.uint8:
+        raise InputError(f"codes must be a matrix of uint8, found {kind(array)}")
+    return np.ascontiguousarray(check_array(array, "codes", *_FILLED_MATRIX))
 
 
 def invalid_codes(codes: np.ndarray, scheme: Scheme) -> InputError:
@@ -120,14 +117,14 @@ def invalid_codes(codes: np.ndarray, scheme: Scheme) -> InputError:
     )
 
 
-def check_columns(columns) -> int:
+def check_columns(columns: Any) -> int:
     """Return the number of columns to unpack as an int."""
     if not is_positive_whole(columns):
         raise InputError(f"columns must be a positive whole number, found {columns!r}")
     return int(columns)
 
 
-def check_words(words, scheme: Scheme, columns: int) -> np.ndarray:
+def check_words(words: Any, scheme: Scheme, columns: int) -> np.ndarray:
     """Return ``words`` as a C-contiguous uint16 matrix that holds ``columns`` weights a row."""
     array = as_array(words, "words")
     expected = layout(scheme).row_words(columns)
@@ -139,7 +136,7 @@ def check_words(words, scheme: Scheme, columns: int) -> np.ndarray:
     return np.ascontiguousarray(check_array(array, "words", *_FILLED_MATRIX))
 
 
-def check_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+def check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
     """Return ``out`` if a result can be written there; a new array if it is None."""
     if out is None:
         return np.empty(shape, dtype)
@@ -151,8 +148,53 @@ def check_out(out, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     return out
 
 
-def _blocks(weights: np.ndarray) -> Iterator[tuple[tuple[int], np.ndarray]]:
-    for start, stop in row_blocks(0, *weights.shape):
+def check_activations(activations: str) -> str:
+    """Return ``activations`` if it is one of `ACTIVATIONS`, else raise `InputError`."""
+    if activations in ACTIVATIONS:
+        return activations
+    raise InputError(f"unknown activations {activations!r}: choose one of {', '.join(ACTIVATIONS)}")
+
+
+def check_batch(x: Any, columns: int) -> np.ndarray:
+    """Return x[columns] or x[batch, columns] as a contiguous float32[batch, columns].
+
+    Raises:
+        InputError: another dtype than float16, bfloat16, float32 or float64, or another shape.
+    """
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"x is not an array: {error}") from None
+    if not has_weight_floats(array):
+        raise InputError(
+            f"x must be {', '.join(FLOATS)}, found {array.dtype.name}: convert it first"
+        )
+    if array.ndim not in (1, 2) or array.shape[-1] != columns:
+        raise InputError(
+            f"x must have shape ({columns},) or (batch, {columns}) for a matrix with {columns} "
+            f"columns, found {array.shape}"
+        )
+    with np.errstate(over="ignore"):  # a float64 beyond float32 is Inf, as in any cast
+        return np.ascontiguousarray(np.atleast_2d(array), np.float32)
+
+
+def check_steps_finite(x: np.ndarray, quantized: Activations, activations: str) -> Activations:
+    """Return ``quantized`` unless its scales, which are not finite where x was not, tell of such.
+
+    Raises:
+        InputError: NaN or Inf in x, float32[batch, columns].
+    """
+    if np.isfinite(quantized.scale).all():
+        return quantized
+    count, (row, column) = find_wrong([((0,), x)])
+    raise InputError(
+        f"x holds NaN, Inf or numbers beyond float32 (count {count}, the first in row {row}, "
+        f"column {column}): {activations} activations need finite numbers"
+    )
+
+
+def _bands(weights: np.ndarray) -> Iterator[tuple[tuple[int], np.ndarray]]:
+    for start, stop in row_bands(0, *weights.shape):
         yield (start,), weights[start:stop]
 
 

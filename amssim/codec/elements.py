@@ -1,8 +1,13 @@
-"""Rounding weights to codes, and what each would rather have as its group's shared bit.
+"""One weight at a time: to its draft and its vote, and from its code back to its value.
 
-A weight leaves here as a *draft* and a *vote*. The draft is one byte, the even candidate's code
-with, in its last bit, whether the odd candidate lies one top code below it instead of in the same
-one. The vote is the squared error with shared bit 1 less that with 0: negative votes for 1.
+Whether a weight gets a code whose last bit is 0 or one whose last bit is 1 is its group's choice.
+What the weight has to say is prepared here, before the group chooses:
+
+- its *draft*, one byte: the code of the *even candidate*, the nearest with last bit 0, and in the
+  draft's own last bit whether the *odd candidate*, the nearest with last bit 1, has the next lower
+  top bits (1) or the same ones (0);
+- its *vote*, a float32: the squared error of the odd candidate less that of the even one, so
+  that the group takes 1 where its votes add up to less than 0.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from amssim._jit import leaf, part
-from amssim.codec.float_bits import bits_of, float_of
+from amssim.codec.float_bits import bits_of, float_of, float_of_half
 from amssim.rules import SEARCH_RULES
 
 ADAPTIVE, REPLACE, MAJORITY, ZERO, ONE = range(len(SEARCH_RULES))
@@ -22,7 +27,7 @@ _BINADE = np.uint32(1 << 23)
 
 
 @leaf
-def nearest(magnitude, grid):
+def nearest_point(magnitude, grid):
     """Index and value of the grid point nearest to a magnitude, and bits of 2^e, its exponent's.
 
     Adding 2^(e+23-kept) leaves a float32 no room for anything finer than the grid's step at
@@ -61,15 +66,15 @@ def draft_adaptive(weights, scale, element, drafts, votes):
     below, which is nearer there: the half step is halved below 2^e. A tie takes the even top code.
 
     weights  float32[n]
-    scale    float32       weights are divided by it
-    element  Element
-    drafts   uint8[>= n]   written
-    votes    float32[>= n] written
+    scale    float32         weights are divided by it
+    element  ElementNumbers
+    drafts   uint8[>= n]     written
+    votes    float32[>= n]   written
     """
     for j in range(weights.shape[0]):
         bits = normalised(weights[j], scale)
         magnitude = np.uint32(bits & _MAGNITUDE)
-        top, value, exponent = nearest(magnitude, element.even)
+        top, value, exponent = nearest_point(magnitude, element.even)
         residual = np.float32(float_of(magnitude) - value)
         step = np.uint32(exponent - element.half_step)
         at_edge = np.uint32(magnitude & element.edge) == np.uint32(0)
@@ -96,7 +101,7 @@ def draft_rounded(weights, scale, element, majority, drafts, votes):
     for j in range(weights.shape[0]):
         bits = normalised(weights[j], scale)
         magnitude = np.uint32(bits & _MAGNITUDE)
-        code, value, _ = nearest(magnitude, element.full)
+        code, value, _ = nearest_point(magnitude, element.full)
         odd = np.uint32(code & np.uint32(1))
         exponent = np.uint32(bits_of(value) & _EXPONENT)  # the rounded value's: both codes' too
         exponent = exponent if exponent > element.full.lowest else element.full.lowest
@@ -120,3 +125,28 @@ def draft(weights, scale, element, search, drafts, votes):
         vote = np.float32(1) if search == ZERO else np.float32(-1)
         for j in range(weights.shape[0]):
             votes[j] = vote
+
+
+@leaf
+def value_of(code, element):
+    """float32 value of a uint8 code, exactly: its bits are placed in a float16, without a table.
+
+    The sign goes to bit 15, the exponent to bits 10 and up. A float16 holds every minifloat,
+    subnormals included, but for the bias, which a factor mends.
+    """
+    raised = np.uint16(np.uint16(code) << np.uint16(element.half_up & np.uint16(15)))
+    lowered = np.uint16(np.int16(raised) >> np.int16(element.half_down & np.int16(15)))
+    return np.float32(float_of_half(np.uint16(lowered & element.half_mask)) * element.half_power)
+
+
+@part
+def decode(codes, scale, element, weights):
+    """weights[j] = value of codes[j] * scale, rounded once.
+
+    codes    uint8[>= n]
+    scale    float32
+    element  ElementNumbers
+    weights  float32[n]      written
+    """
+    for j in range(weights.shape[0]):
+        weights[j] = np.float32(value_of(codes[j], element) * scale)
