@@ -1,4 +1,4 @@
-"""The weights of a chunk to codes: each is drafted, its group votes on the shared bit, codes follow.
+"""The weights of a chunk to codes: each is drafted, its group votes, and codes follow.
 
 Drafts and votes are explained in `amssim.codec.elements`.
 """

@@ -30,7 +30,7 @@ _FORM_OF_ROWS = {form.rows: form for form in FORMS.values()}
 INTEGER_CHUNK = {"int8": 786_432, "int16": 4224}
 #: Of the float kernels: 3 rows of weights and one of x, 24 kB, stay in the first cache.
 FLOAT_CHUNK = 1536
-#: Rows that `add_up_floats_by_threes` takes at once: 12 registers of sums, 4 each, leave room for x.
+#: Rows that `add_up_floats_by_threes` takes: 12 registers of sums, 4 each, leave room for x.
 ROWS_AT_ONCE = 3
 _HALF_UNIT = np.float32(2.0**14)  # `halves` are 2^-14 times the weights
 

@@ -155,8 +155,10 @@ def check_activations(activations: str) -> str:
     raise InputError(f"unknown activations {activations!r}: choose one of {', '.join(ACTIVATIONS)}")
 
 
-def check_batch(x: Any, columns: int) -> np.ndarray:
+def check_batch(x: Any, columns: int, *, axis: int = -1) -> np.ndarray:
     """Return x[columns] or x[batch, columns] as a contiguous float32[batch, columns].
+
+    With ``axis`` 0 the columns come first: x[columns, batch].
 
     Raises:
         InputError: another dtype than float16, bfloat16, float32 or float64, or another shape.
@@ -166,16 +168,17 @@ def check_batch(x: Any, columns: int) -> np.ndarray:
     except ValueError as error:
         raise InputError(f"x is not an array: {error}") from None
     if not has_weight_floats(array):
+        floats = ", ".join(FLOATS)
+        raise InputError(f"x must be {floats}, found {array.dtype.name}: convert it first")
+    if array.ndim not in (1, 2) or array.shape[axis] != columns:
+        batch = f"({columns}, batch)" if axis == 0 else f"(batch, {columns})"
         raise InputError(
-            f"x must be {', '.join(FLOATS)}, found {array.dtype.name}: convert it first"
+            f"x must have shape ({columns},) or {batch} for a matrix with {columns} columns, "
+            f"found {array.shape}"
         )
-    if array.ndim not in (1, 2) or array.shape[-1] != columns:
-        raise InputError(
-            f"x must have shape ({columns},) or (batch, {columns}) for a matrix with {columns} "
-            f"columns, found {array.shape}"
-        )
+    batch_first = array.T if axis == 0 else array
     with np.errstate(over="ignore"):  # a float64 beyond float32 is Inf, as in any cast
-        return np.ascontiguousarray(np.atleast_2d(array), np.float32)
+        return np.ascontiguousarray(np.atleast_2d(batch_first), np.float32)
 
 
 def check_steps_finite(x: np.ndarray, quantized: Activations, activations: str) -> Activations:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from amssim._checks import check_scale_block
 from amssim._units import size
+from amssim.codec.bands import read_only
 from amssim.errors import InputError
 from amssim.layout import Layout, layout
-from amssim.scheme import Scheme, scheme
+from amssim.scheme import Scheme
+from amssim.scheme import scheme as find_scheme
+from amssim.tensor.transposed import TransposedTensor
+
+if TYPE_CHECKING:
+    from amssim.gpu import GpuTensor
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class PackedTensor:
-    """A weight matrix in the canonical packed layout, immutable.
+    """A weight matrix W[rows, columns] in the canonical packed layout, immutable.
+
+    ``packed @ x`` and ``x @ packed.T`` are the products of mathematics, as with arrays.
 
     Args:
         scheme: the number format, or its name.
@@ -45,24 +53,34 @@ class PackedTensor:
     shape: tuple[int, int]
     words: np.ndarray
     scales: np.ndarray
-    scale_block: int | None = None
+    scale_block: int | None
     #: what kernels derive from the words, such as their own word order; never stored
-    derived: dict[str, Any] = field(default_factory=dict, init=False)
+    derived: dict[str, Any]
 
-    def __post_init__(self):
-        def put(name, value):
+    __array_ufunc__ = None  # operators with arrays are those of this class
+
+    def __init__(
+        self,
+        scheme: Scheme | str,
+        shape: tuple[int, int],
+        words: np.ndarray,
+        scales: np.ndarray,
+        scale_block: int | None = None,
+    ):
+        def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        put("scheme", scheme(self.scheme))
-        put("shape", _check_shape(self.shape))
-        put("scale_block", check_scale_block(self.scale_block, self.shape[1]))
-        rows, cols = self.shape
-        words_shape = (rows, self.layout.row_words(cols))
-        scales_shape = (rows, -(-cols // self.scale_block) if self.scale_block else 1)
-        put("words", _check_array("words", self.words, np.uint16, words_shape))
-        put("scales", _check_array("scales", self.scales, np.float32, scales_shape))
+        put("scheme", find_scheme(scheme))
+        put("shape", _check_shape(shape))
+        rows, columns = self.shape
+        put("scale_block", check_scale_block(scale_block, columns))
+        words_shape = rows, self.layout.row_words(columns)
+        scales_shape = rows, -(-columns // self.scale_block) if self.scale_block else 1
+        put("words", _check_part("words", words, np.uint16, words_shape))
+        put("scales", _check_part("scales", scales, np.float32, scales_shape))
         if not (np.isfinite(self.scales) & (self.scales > 0)).all():
             raise InputError("scales hold a value that is not finite and positive")
+        put("derived", {})
 
     @property
     def layout(self) -> Layout:
@@ -94,7 +112,7 @@ class PackedTensor:
         """Return the shared bit of every group, uint8[rows, groups]."""
         return self.codes()[:, :: self.scheme.k] & 1
 
-    def dequantize(self, dtype=np.float32) -> np.ndarray:
+    def dequantize(self, dtype: np.dtype[Any] | type | str = np.float32) -> np.ndarray:
         """Return the weights, dtype[rows, columns].
 
         Each is value * scale, rounded to float32 and then to ``dtype``, which is float16,
@@ -104,13 +122,23 @@ class PackedTensor:
 
         return dequantize(self, dtype)
 
-    def __matmul__(self, x: np.ndarray) -> np.ndarray:
-        """Return the float32 product with x[columns] or x[columns, batch]; see `amssim.gemv`."""
-        from amssim.tensor.product import gemv
+    def __matmul__(self, x: Any) -> np.ndarray:
+        """Return the float32 product W x.
 
-        return gemv(self, x)
+        x[columns] gives [rows], x[columns, batch] gives [rows, batch]. A batch whose rows are the
+        vectors, as layers have it, is multiplied as ``x @ packed.T`` or by `amssim.gemv`, which
+        says how precise all of these are.
+        """
+        from amssim.tensor.product import matrix_product
 
-    def to_gpu(self, bias: np.ndarray | None = None):
+        return matrix_product(self, x)
+
+    @property
+    def T(self) -> TransposedTensor:
+        """The transpose, for ``x @ packed.T`` with x[columns] or x[batch, columns]."""
+        return TransposedTensor(self)
+
+    def to_gpu(self, bias: np.ndarray | None = None) -> GpuTensor:
         """Copy the weights to the current GPU as a `GpuTensor`; see `amssim.gpu`."""
         from amssim.gpu import to_gpu
 
@@ -118,14 +146,14 @@ class PackedTensor:
 
     def save(self, path: str | Path, *, name: str = "weight", overwrite: bool = False) -> None:
         """Write one safetensors file, whole or not at all; ``name`` is the tensor's name in it."""
-        from amssim.checkpoint import save_packed
+        from amssim.checkpoint.packed.file import save_packed
 
         save_packed(self, path, name=name, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None) -> PackedTensor:
         """Read what `save` wrote; ``name`` is needed only if the file holds several tensors."""
-        from amssim.checkpoint import load_packed
+        from amssim.checkpoint.packed.file import load_packed
 
         return load_packed(path, name=name)
 
@@ -143,37 +171,35 @@ class PackedTensor:
             and np.array_equal(self.scales, other.scales)
         )
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        rows, cols = self.shape
+        rows, columns = self.shape
         bits = f"{float(self.effective_bits):.4g} bits/weight"
         block = f", scale block {self.scale_block}" if self.scale_block else ""
-        return (
-            f"PackedTensor({self.scheme.name}, {rows}x{cols}, {bits}{block}, {size(self.nbytes)})"
-        )
+        about = f"{self.scheme.name}, {rows}x{columns}, {bits}{block}, {size(self.nbytes)}"
+        return f"PackedTensor({about})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"derived": {}}
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Copies and pickles hold what is stored, and are as immutable."""
+        return type(self), (self.scheme, self.shape, self.words, self.scales, self.scale_block)
 
 
-def _check_shape(shape) -> tuple[int, int]:
+def _check_shape(shape: Any) -> tuple[int, int]:
     try:
-        rows, cols = (int(n) for n in shape)
+        rows, columns = (int(n) for n in shape)
     except (TypeError, ValueError):
         raise InputError(f"shape must be (rows, columns), found {shape!r}") from None
-    if rows < 1 or cols < 1:
-        raise InputError(f"shape must have at least one row and one column, found {rows}x{cols}")
-    return rows, cols
+    if rows < 1 or columns < 1:
+        raise InputError(f"shape must have at least one row and one column, found {rows}x{columns}")
+    return rows, columns
 
 
-def _check_array(name: str, array, dtype, shape: tuple[int, int]) -> np.ndarray:
-    found = np.asarray(array)
-    if found.dtype != dtype or found.shape != shape:
+def _check_part(name: str, part: Any, dtype: type, shape: tuple[int, int]) -> np.ndarray:
+    array = np.asarray(part)
+    if array.dtype != dtype or array.shape != shape:
         raise InputError(
             f"{name} must be {np.dtype(dtype).name}{list(shape)}, "
-            f"found {found.dtype.name}{list(found.shape)}"
+            f"found {array.dtype.name}{list(array.shape)}"
         )
-    view = np.ascontiguousarray(found).view()
-    view.flags.writeable = False
-    return view
+    return read_only(np.ascontiguousarray(array))

@@ -62,10 +62,18 @@ def gemv(
     check_activations(activations)
     threads = thread_count(threads)
     batch = check_batch(x, packed.shape[1])
-    products = packed.shape[0] * batch.size
-    threads = min(threads, 1 + products // _PRODUCTS_PER_THREAD)
     out = _product(packed, batch, activations, threads)
     return out.reshape(-1) if np.ndim(x) == 1 else out
+
+
+def matrix_product(packed: PackedTensor, x: Any) -> np.ndarray:
+    """Return W x as mathematics has it: float32[rows], or [rows, batch] for x[columns, batch].
+
+    The bits are those of `gemv`.
+    """
+    batch = check_batch(x, packed.shape[1], axis=0)
+    out = _product(packed, batch, "float32", thread_count())
+    return out.reshape(-1) if np.ndim(x) == 1 else out.T
 
 
 def prepare(packed: PackedTensor, *, activations: str = "float32") -> None:
@@ -85,19 +93,19 @@ def prepare(packed: PackedTensor, *, activations: str = "float32") -> None:
 
 def _product(packed: PackedTensor, x: np.ndarray, activations: str, threads: int) -> np.ndarray:
     """float32[n, rows] of float32[n, columns]."""
+    threads = min(threads, 1 + packed.shape[0] * x.size // _PRODUCTS_PER_THREAD)
     form = vector_form(packed.scheme, packed.scale_block)
-    if form and activations == "float32":
-        return float_product(_kernel_rows(packed, form), packed.scales, form, x, threads)
     if activations == "float32":
+        if form:
+            return float_product(_kernel_rows(packed, form), packed.scales, form, x, threads)
         operand = Activations(x, np.ones(len(x), np.float32))
     else:
         operand = check_steps_finite(x, quantize_activations(x, activations), activations)
-    if form:
-        rows = _kernel_rows(packed, form)
-        return integer_product(rows, packed.scales, form, operand, activations, threads)
-    matrix = packed.words, packed.scales, packed.scheme, packed.scale_block
-    if activations != "float32":
+        if form:
+            rows = _kernel_rows(packed, form)
+            return integer_product(rows, packed.scales, form, operand, activations, threads)
         check_exact(packed.scheme, packed.shape[1], packed.scale_block, activations)
+    matrix = packed.words, packed.scales, packed.scheme, packed.scale_block
     return plain_product(*matrix, operand, threads)
 
 

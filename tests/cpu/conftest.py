@@ -1,14 +1,14 @@
 import pytest
 from cpu_cases import PATHS
 
-from amssim.cpu import features
+from amssim.cpu import avx2
 from amssim.tensor import product
 
 
 @pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
     """Both kinds of kernels, one after the other."""
-    monkeypatch.setenv(features.VARIABLE, request.param)
+    monkeypatch.setenv(avx2.VARIABLE, request.param)
     return request.param
 
 

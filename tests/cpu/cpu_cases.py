@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from amssim import reference, scheme
-from amssim.cpu.features import missing_features, uses_avx2
+from amssim.cpu.avx2 import missing_features, vector_form
 from amssim.tensor.packed import PackedTensor
 
 PUBLISHED = ("fp5.33", "fp4.25")
@@ -33,6 +33,11 @@ def packed_codes(codes, s, *, scale_block=None, seed=0) -> PackedTensor:
     return PackedTensor(s, (rows, columns), reference.pack(codes, s), scales, scale_block)
 
 
+def uses_avx2(packed: PackedTensor) -> bool:
+    """Whether products with this matrix run the AVX2 kernels here and now."""
+    return vector_form(packed.scheme, packed.scale_block) is not None
+
+
 def values(packed: PackedTensor) -> np.ndarray:
     """float64[rows, columns] without scales."""
     codes = reference.unpack(packed.words, packed.scheme, packed.shape[1])
@@ -40,15 +45,15 @@ def values(packed: PackedTensor) -> np.ndarray:
 
 
 def exact(packed: PackedTensor, x) -> np.ndarray:
-    """float64 product with float32 x."""
-    x = np.asarray(x, np.float32)
-    return reference.gemv(packed.words, packed.scales, packed.scheme, x, packed.scale_block)
+    """float64 product with float32 x[columns] or x[batch, columns]."""
+    x = np.asarray(x, np.float32).T
+    return reference.gemv(packed.words, packed.scales, packed.scheme, x, packed.scale_block).T
 
 
 def absolute(packed: PackedTensor, x) -> np.ndarray:
     """float64 sum |w x|."""
     scales = reference.spread(packed.scales, packed.shape[1], packed.scale_block)
-    return np.abs(values(packed) * scales) @ np.abs(np.asarray(x, np.float64))
+    return np.abs(np.asarray(x, np.float64)) @ np.abs(values(packed) * scales).T
 
 
 def float_bound(packed: PackedTensor, x) -> np.ndarray:
@@ -63,19 +68,18 @@ def float_bound(packed: PackedTensor, x) -> np.ndarray:
 
 def integer_product(packed: PackedTensor, x, activations) -> np.ndarray:
     """The product with integer activations as documented, in int64 and single float32 steps."""
-    x = np.asarray(x, np.float32)
-    x = x[:, None] if x.ndim == 1 else x
+    x = np.atleast_2d(np.asarray(x, np.float32))
     largest = np.float32(LARGEST_STEP[activations])
     smallest = np.finfo(np.float32).smallest_normal
-    scale = np.maximum(np.abs(x).max(axis=0) / largest, smallest)
+    scale = np.maximum(np.abs(x).max(axis=1, keepdims=True) / largest, smallest)
     steps = np.rint(x / scale).astype(np.int64)
     assert np.abs(steps).max(initial=0) <= largest
     unit = np.float32(packed.scheme.minifloat.min_subnormal)
     weights = (values(packed) / unit).astype(np.int64)
     block = packed.scale_block or packed.shape[1]
-    total = np.zeros((packed.shape[0], x.shape[1]), np.float32)
+    total = np.zeros((x.shape[0], packed.shape[0]), np.float32)
     for b, start in enumerate(range(0, packed.shape[1], block)):
         part = slice(start, start + block)
-        sums = (weights[:, part] @ steps[part]).astype(np.float32) * unit
-        total += (sums * scale) * packed.scales[:, b, None]
+        sums = (steps[:, part] @ weights[:, part].T).astype(np.float32) * unit
+        total += (sums * scale) * packed.scales[:, b]
     return total

@@ -10,8 +10,9 @@ from amssim.cpu import kernels
 from amssim.tensor.product import gemv
 from amssim.tensor.packed import PackedTensor
 words = np.zeros((1, 17), np.uint16)
-gemv(PackedTensor("fp4.25", (1, 64), words, np.ones((1, 1), np.float32)), np.zeros(64), "int8")
-print(sum(kernels.integer_products.stats.cache_misses.values()))
+packed = PackedTensor("fp4.25", (1, 64), words, np.ones((1, 1), np.float32))
+gemv(packed, np.zeros(64), activations="int8")
+print(sum(kernels.add_up_integers.stats.cache_misses.values()))
 """
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from cpu_cases import WITHOUT_AVX2
 from numba import njit
 
-from amssim.cpu import columns, simd
+from amssim.cpu import simd, sums
 
 pytestmark = WITHOUT_AVX2
 RNG = np.random.default_rng(0)
@@ -76,7 +76,7 @@ def test_floats_are_summed_in_halves():
 
 @njit
 def widened(low, high, out):
-    columns.store_halves(((simd.load_bytes(low, 0), simd.load_bytes(high, 0)),), out, 0)
+    sums.store_halves(((simd.load_bytes(low, 0), simd.load_bytes(high, 0)),), out, 0)
 
 
 def test_every_half_is_widened_in_its_place():
@@ -90,8 +90,8 @@ def test_every_half_is_widened_in_its_place():
 @njit
 def integer_sums(weights, x):
     w = (simd.load_bytes(weights, 0), simd.load_bytes(weights, 32))
-    sums = columns.add_integer_products(columns.no_sums(x), w, x, 0)
-    return columns.totals(columns.add_integer_products(sums, w, x, 0), x)
+    added = sums.add_integer_products(sums.no_sums(x), w, x, 0)
+    return sums.totals(sums.add_integer_products(added, w, x, 0), x)
 
 
 def test_products_with_int8_hold_at_the_extremes():

@@ -3,7 +3,7 @@ import pytest
 from cpu_cases import packed_codes
 
 from amssim import reference
-from amssim.cpu.tiles import COLUMNS, WORDS, from_tiles, to_tiles, vector_columns
+from amssim.cpu.fp533 import COLUMNS, FORM, WORDS, from_tiles, to_tiles
 from amssim.scheme import FP5_33
 
 EVERY_WORD = np.arange(65536, dtype=np.uint16)[None]
@@ -37,7 +37,7 @@ def test_the_planes_hold_what_the_module_says():
     codes = (codes & 0x3E) | np.repeat(codes[:, ::3] & 1, 3, axis=1)
     packed = packed_codes(codes, FP5_33)
     planes = to_tiles(packed.words).view(np.uint8).reshape(3, 2, 4, 32)
-    vectors = codes[:, vector_columns(2 * COLUMNS)].reshape(3, 2, 6, 32)
+    vectors = codes[:, FORM.vector_columns(2 * COLUMNS)].reshape(3, 2, 6, 32)
     for v in range(6):
         nibble = planes[:, :, v // 2] >> 4 * (v % 2) & 15
         sign = planes[:, :, 3] >> v & 1

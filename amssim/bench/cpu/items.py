@@ -44,7 +44,7 @@ def _product_items(
 ) -> list[dict[str, Any]]:
     results = []
     about = (packed.scheme.name, packed.shape, threads)
-    batch = np.stack([x * (1 + i) for i in range(BATCH)], axis=1)
+    batch = np.stack([x * (1 + i) for i in range(BATCH)])
     for activations in ACTIVATIONS:
         vector_s = packed_s(packed, x, activations=activations, threads=threads)
         results.append(_item(f"gemv {activations}", *about, vector_s, "blas sgemv", dense_s))

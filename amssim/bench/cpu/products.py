@@ -25,8 +25,8 @@ def packed_s(
     """
     copies = [_copy(packed) for _ in range(copies_for_cold(packed.nbytes))]
     for one in copies:
-        prepare(one, activations)
-    multiply = over_each(lambda p: gemv(p, x, activations, threads=threads), copies)
+        prepare(one, activations=activations)
+    multiply = over_each(lambda p: gemv(p, x, activations=activations, threads=threads), copies)
     return (timer or Timer()).least_s(multiply)
 
 
