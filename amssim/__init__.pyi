@@ -23,6 +23,8 @@ from .errors import UnsafePathError as UnsafePathError
 from .errors import UnsupportedError as UnsupportedError
 from .metrics import Metrics as Metrics
 from .minifloat import Minifloat as Minifloat
+from .rules import SCALE_RULES as SCALE_RULES
+from .rules import SEARCH_RULES as SEARCH_RULES
 from .scheme import Scheme as Scheme
 from .scheme import scheme as scheme
 from .scheme import schemes as schemes

@@ -10,8 +10,7 @@ import measure_formats
 import recorded
 
 from amssim import formats
-from amssim.formats.base import Format
-from amssim.formats.permutation import Permuted
+from amssim.formats import Format, Permuted
 
 
 def kinds(forms: list[Format]) -> list[list[Format]]:
@@ -37,8 +36,8 @@ def described(forms: list[Format]) -> str:
 def names() -> str:
     """Registered names by class, the AMS presets aside."""
     by_class: dict[str, list[str]] = {}
-    for name in (n for n in formats.names() if not n.startswith("fp")):
-        by_class.setdefault(type(formats.get(name)).__name__, []).append(f"`{name}`")
+    for name in (n for n in formats.format_names() if not n.startswith("fp")):
+        by_class.setdefault(type(formats.find_format(name)).__name__, []).append(f"`{name}`")
     rows = [[f"`{kind}`", ", ".join(found)] for kind, found in by_class.items()]
     return markers.table(["class", "names"], rows)
 
@@ -60,7 +59,7 @@ def numbers() -> str:
 
 def parts() -> dict[str, str]:
     """Every generated part of the document by its marker."""
-    registered = [formats.get(name) for name in formats.names()]
+    registered = [formats.find_format(name) for name in formats.format_names()]
     extensions = [*measure_formats.EXTENSIONS, Permuted(registered[0])]
     return {
         "formats": described(registered),

@@ -6,14 +6,17 @@ import error_predictors
 import recorded
 import style
 
-from amssim.quality.figures.formats import (
+from amssim.quality import (
+    cost_of_k,
+    cost_of_scales,
+    cost_of_search,
     divergence_against_error,
     error_against_bits,
+    layer_map,
+    layer_tails,
     perplexity_against_bits,
     tail_curves,
 )
-from amssim.quality.figures.layers import layer_map, layer_tails
-from amssim.quality.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 
 TITLES = {"normal": "normal weights", "t5": "Student-t weights, 5 degrees"}
 
@@ -32,10 +35,10 @@ def formats() -> None:
     panels["language model"] = {"records": records, "bounds": found["model"]["bounds"]}
     style.save(error_against_bits(panels), "error_bits")
     style.save(tail_curves(found["tails"], "generalised normal weights"), "error_tails")
-    layers(found["model"])
+    each_layer(found["model"])
 
 
-def layers(found: dict) -> None:
+def each_layer(found: dict) -> None:
     """Every matrix of the model: a map by its place, and its tails."""
     points = []
     for record in found["layers"]:

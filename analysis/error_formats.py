@@ -13,19 +13,20 @@ from statistics import median
 
 import recorded
 
-from amssim.formats import get
-from amssim.formats.gptq import GptqAms
-from amssim.formats.joint import JointAms, JointGptq
-from amssim.formats.negative_zero import NegativeZero
-from amssim.formats.permutation import Permuted
-from amssim.lm.load import load_model
-from amssim.quality.bounds import curves
-from amssim.quality.compare import compare
-from amssim.quality.density import density
-from amssim.quality.evaluation import layers
-from amssim.quality.recipe import Cast, FormatRecipe, Recipe
-from amssim.quality.sources import from_density
-from amssim.quality.tails import expected_curve, shape_of
+from amssim.formats import GptqAms, JointAms, JointGptq, NegativeZero, Permuted, find_format
+from amssim.lm import load_model
+from amssim.quality import (
+    Cast,
+    FormatRecipe,
+    Recipe,
+    bound_curves,
+    compare,
+    density,
+    expected_curve,
+    from_density,
+    model_layers,
+    shape_of,
+)
 
 DENSITIES = ("normal", "laplace", "t5")
 WEIGHTS, COLUMNS = 1 << 21, 4096
@@ -71,36 +72,40 @@ AT_5_33 = (
 
 def ams() -> list[Recipe]:
     """The AMS formats, under the scale rules where they are the published ones."""
-    found = [get(f"fp{bits}") for bits in ("5.5-e2m3", "5.25-e2m3", "4.5", "4.33", "4.125")]
+    found = [find_format(f"fp{bits}") for bits in ("5.5-e2m3", "5.25-e2m3", "4.5", "4.33", "4.125")]
     for name in ("fp5.33", "fp4.25"):
-        found += [get(name), get(name, scale="mse"), get(name, scale="mse", scale_block=256)]
+        found += [
+            find_format(name),
+            find_format(name, scale="mse"),
+            find_format(name, scale="mse", scale_block=256),
+        ]
     return [FormatRecipe(f) for f in found]
 
 
 def plain() -> list[Recipe]:
     """float16, and the minifloats that do not share."""
     names = ("fp6-e2m3", "fp5-e2m2", "fp4-e2m1")
-    return [Cast(), *(FormatRecipe(get(name)) for name in names)]
+    return [Cast(), *(FormatRecipe(find_format(name)) for name in names)]
 
 
 def search() -> list[Recipe]:
     """The other search rules."""
     rules = ("replace", "majority", "zero")
-    return [FormatRecipe(get(n, search=r)) for n in ("fp5.33", "fp4.25") for r in rules]
+    return [FormatRecipe(find_format(n, search=r)) for n in ("fp5.33", "fp4.25") for r in rules]
 
 
 def rivals(*sets: tuple) -> list[Recipe]:
     """Comparison formats, each with the input statistics it was published with."""
-    found = [get(name, **changed) for name, changed in chain(*sets)]
+    found = [find_format(name, **changed) for name, changed in chain(*sets)]
     return [FormatRecipe(f, calibrated=f.uses != "none") for f in found]
 
 
 def beyond(name: str, integer: str) -> list[Recipe]:
     """Extensions of an AMS format at its own bits, and error feedback on integers beside them."""
     joint, gptq = JointAms(name), GptqAms(name)
-    found = [get(name, weighted=True), get(name, weighted=True, scale="mse")]
-    found += [gptq, Permuted(gptq, "importance"), get(f"gptq-{integer}")]
-    found += [JointGptq(name), joint, Permuted(get(name), "affinity")]
+    found = [find_format(name, weighted=True), find_format(name, weighted=True, scale="mse")]
+    found += [gptq, Permuted(gptq, "importance"), find_format(f"gptq-{integer}")]
+    found += [JointGptq(name), joint, Permuted(find_format(name), "affinity")]
     return [*(FormatRecipe(f, calibrated=True) for f in found), FormatRecipe(joint)]
 
 
@@ -126,14 +131,14 @@ def on_random(name: str) -> dict:
     """Every format without calibration on independent weights, and the bounds."""
     recipes = [*ams(), *plain()[1:], *(FormatRecipe(r.format) for r in rivals(AT_4_25, AT_5_33))]
     records = compare(from_density(density(name), WEIGHTS, COLUMNS), recipes)
-    return {"records": _without_layers(records), "bounds": curves(density(name))}
+    return {"records": _without_layers(records), "bounds": bound_curves(density(name))}
 
 
 def on_tails() -> list[dict]:
     """A few formats against the shape of the density."""
     names = ("fp5.33", "fp4.25", "int5-g48", "int4-g64", "nf4-g64", "mxfp4", "nvfp4")
-    recipes = [FormatRecipe(get(n)) for n in names]
-    recipes.append(FormatRecipe(get("fp4.25", scale="mse", scale_block=256)))
+    recipes = [FormatRecipe(find_format(n)) for n in names]
+    recipes.append(FormatRecipe(find_format("fp4.25", scale="mse", scale_block=256)))
     found = []
     for shape in TAILS:
         weights = from_density(density(f"gennorm:{shape:g}"), WEIGHTS, COLUMNS)
@@ -147,19 +152,19 @@ def on_layers(directory: Path) -> dict:
     Beside them the closed form over those shapes, and the bounds at the median shape.
     """
     model = load_model(directory)
-    shapes = {layer.name: shape_of(layer.weights) for layer in layers(model)}
-    forms = [get(name) for name in ("fp5.33", "fp4.25")]
+    shapes = {layer.name: shape_of(layer.weights) for layer in model_layers(model)}
+    forms = [find_format(name) for name in ("fp5.33", "fp4.25")]
     expected = {
         f.name: expected_curve(f.scheme, model.config.hidden_size, list(shapes.values()))
         for f in forms
     }
     middle = median(shapes.values())
     return {
-        "layers": compare(layers(model), [FormatRecipe(f) for f in forms]),
+        "layers": compare(model_layers(model), [FormatRecipe(f) for f in forms]),
         "shapes": shapes,
         "expected": expected,
         "median shape": middle,
-        "bounds": curves(density(f"gennorm:{middle:.3f}")),
+        "bounds": bound_curves(density(f"gennorm:{middle:.3f}")),
     }
 
 

@@ -22,16 +22,28 @@ import error_formats
 import recorded
 
 from amssim.bench import processor
-from amssim.formats import get
-from amssim.lm.backend import BACKENDS, backend
-from amssim.lm.calibrate import second_moments
-from amssim.lm.llama import Llama
-from amssim.lm.load import load_model
-from amssim.lm.windows import all_windows, between_windows, read_tokens, spread_windows
-from amssim.quality.evaluation import evaluate, layers, restored_model
-from amssim.quality.per_tensor import PerTensor, plan
-from amssim.quality.recipe import Recipe, recipe
-from amssim.quality.sensitivity import sensitivities
+from amssim.formats import find_format
+from amssim.lm import (
+    BACKENDS,
+    Llama,
+    all_windows,
+    backend,
+    between_windows,
+    load_model,
+    read_tokens,
+    second_moments,
+    spread_windows,
+)
+from amssim.quality import (
+    PerTensor,
+    Recipe,
+    allocate_formats,
+    evaluate,
+    model_layers,
+    recipe,
+    restored_model,
+    sensitivities,
+)
 
 PER_TENSOR = "per tensor"
 GROUPS = (*error_formats.GROUPS, PER_TENSOR)
@@ -59,7 +71,7 @@ def main() -> None:
     results = {part: known.get(part, {}) for part in ("stored", "sensitivity", "groups")}
     if PER_TENSOR in args.only:
         few = calibration[:: len(calibration) // SENSITIVITY_WINDOWS]
-        results["sensitivity"] = sensitivities(model, get("fp4.25"), few, moments)
+        results["sensitivity"] = sensitivities(model, find_format("fp4.25"), few, moments)
     planned = partial(per_tensor, model, moments, results["sensitivity"])
     made: dict[str, Callable[[], list[Recipe]]] = error_formats.GROUPS | {PER_TENSOR: planned}
     for group in args.only:
@@ -73,13 +85,13 @@ def main() -> None:
 
 def per_tensor(model: Llama, moments: Mapping, felt: Mapping[str, float]) -> list[PerTensor]:
     """A scheme per tensor in the bits of a published format, by noise and by measured KL."""
-    forms, own = [get(name) for name in CHOICES], list(layers(model, moments))
+    forms, own = [find_format(name) for name in CHOICES], list(model_layers(model, moments))
     found = []
     for name in ("fp4.25", "fp5.33"):
         bits = restored_model(model, recipe(name))[1].effective_bits
         for weights, suffix in ((None, ""), (felt, " by KL")):
-            title = f"{get(name).name} per tensor{suffix}, calibrated"
-            found.append(replace(plan(own, forms, bits, weights), name=title))
+            title = f"{find_format(name).name} per tensor{suffix}, calibrated"
+            found.append(replace(allocate_formats(own, forms, bits, weights), name=title))
     return found
 
 

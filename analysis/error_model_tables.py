@@ -8,7 +8,7 @@ import error_formats
 import markers
 import numpy as np
 
-from amssim.formats import Format, get
+from amssim.formats import Format, find_format
 
 #: AMS with an absmax scale per row, from few bits to many, and the plain minifloats at the ends.
 AMS_LINE = ("fp4-e2m1", "fp4.125-e2m2", "fp4.25-e2m2", "fp4.33-e2m2", "fp4.5-e2m2", "fp5-e2m2",
@@ -99,7 +99,7 @@ def simplified_table() -> str:
 
 def _format(name: str) -> Format:
     """A seed's format; OPAL's two outliers are an option, not a name."""
-    return get(name, outliers=2) if name == "opal5" else get(name)
+    return find_format(name, outliers=2) if name == "opal5" else find_format(name)
 
 
 #: What can be added to a published format, by the name its record has.

@@ -12,14 +12,15 @@ from pathlib import Path
 import recorded
 
 from amssim import scheme
-from amssim.lm.calibrate import second_moments
-from amssim.lm.load import load_model
-from amssim.lm.windows import between_windows, read_tokens
-from amssim.quality.density import density
-from amssim.quality.evaluation import layers
-from amssim.quality.sources import from_density
-from amssim.quality.sweep import default_choices, sweep
-from amssim.quality.theory import expected_mse_absmax
+from amssim.lm import between_windows, load_model, read_tokens, second_moments
+from amssim.quality import (
+    default_study,
+    density,
+    expected_mse_absmax,
+    from_density,
+    model_layers,
+    sharing_study,
+)
 
 KINDS = ("normal", "t5", "model")
 WEIGHTS, COLUMNS = 1 << 23, 4096
@@ -28,7 +29,7 @@ CALIBRATION_WINDOWS = 32
 
 def random(name: str) -> list[dict]:
     """The study on random weights; ``theory_db`` wherever the closed form applies."""
-    records = sweep(from_density(density(name), WEIGHTS, COLUMNS), default_choices())
+    records = sharing_study(from_density(density(name), WEIGHTS, COLUMNS), default_study())
     return [record | theory(name, record) for record in records]
 
 
@@ -51,7 +52,7 @@ def real(directory: Path) -> list[dict]:
     tokens = read_tokens(directory / "heldout_tokens.npy", model.config.vocab_size)
     windows = between_windows(tokens)[::4][:CALIBRATION_WINDOWS, :-1]
     moments = second_moments(model, windows)
-    return sweep(layers(model, moments), default_choices(weighted=True))
+    return sharing_study(model_layers(model, moments), default_study(weighted=True))
 
 
 def main() -> None:

@@ -11,15 +11,15 @@ import markers
 import recorded
 from error_summary import Summary
 
-from amssim.quality.sharing import DEFAULTS
-from amssim.rules import SEARCH_RULES
+from amssim import SEARCH_RULES
+from amssim.quality import DEFAULT_OPTIONS
 
 KINDS = {"normal": "normal", "t5": "Student-t5", "model": "model"}
 
 
 def chosen(records: list[dict], **options) -> list[dict]:
     """Records with these options; the defaults for those not named."""
-    wanted = DEFAULTS | options
+    wanted = DEFAULT_OPTIONS | options
     return [r for r in records if all(r[name] == value for name, value in wanted.items())]
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import recorded
 
-from amssim import scheme
-from amssim.quality.density import DENSITIES, density
-from amssim.quality.optimum import best_schemes
-from amssim.quality.sharing import Choice
-from amssim.quality.sources import from_density
-from amssim.quality.sweep import sweep
-from amssim.quality.theory import expected_mse_absmax
-from amssim.rules import SEARCH_RULES
+from amssim import SEARCH_RULES, scheme
+from amssim.quality import (
+    DENSITIES,
+    SharingOptions,
+    best_schemes,
+    density,
+    expected_mse_absmax,
+    from_density,
+    sharing_study,
+)
 
 WEIGHTS, COLUMNS = 1 << 25, 256
 SCHEMES = ("fp5.33", "fp4.25", "ams-e2m2-k8", "ams-e3m2-k2", "fp6-e2m3")
@@ -23,11 +25,11 @@ BUDGETS = (4.0, 4.25, 4.5, 5.0, 5.34, 6.0)
 
 def compared(name: str) -> list[dict]:
     """Measured and predicted mean squared error of one density."""
-    choices = [Choice(scheme(s)) for s in SCHEMES]
-    choices += [Choice(scheme("fp4.25"), search=rule) for rule in SEARCH_RULES[1:]]
+    choices = [SharingOptions(scheme(s)) for s in SCHEMES]
+    choices += [SharingOptions(scheme("fp4.25"), search=rule) for rule in SEARCH_RULES[1:]]
     found = []
     for choice, record in zip(
-        choices, sweep(from_density(density(name), WEIGHTS, COLUMNS), choices), strict=True
+        choices, sharing_study(from_density(density(name), WEIGHTS, COLUMNS), choices), strict=True
     ):
         predicted = expected_mse_absmax(density(name), choice.scheme, COLUMNS, choice.search)
         kept = {key: record[key] for key in ("scheme", "search", "mse")}

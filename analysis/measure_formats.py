@@ -16,8 +16,7 @@ import recorded
 
 from amssim import Metrics, formats
 from amssim.checkpoint import FloatCheckpoint
-from amssim.formats.joint import JointAms
-from amssim.formats.negative_zero import NegativeZero
+from amssim.formats import JointAms, NegativeZero
 
 SHAPE = (512, 4096)
 TENSOR = "model.layers.3.mlp.down_proj.weight"
@@ -41,11 +40,11 @@ def main() -> None:
     args = parser.parse_args()
     normal = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
     matrices = {"normal": normal, "real": FloatCheckpoint(args.model)[args.tensor]}
-    names = [name for name in formats.names() if not name.startswith("gptq")]
-    forms = [*(formats.get(name) for name in names), *EXTENSIONS]
+    names = [name for name in formats.format_names() if not name.startswith("gptq")]
+    forms = [*(formats.find_format(name) for name in names), *EXTENSIONS]
     records = [measured(form, matrices) for form in forms]
-    real = list(matrices["real"].shape)
-    recorded.save("formats", {"tensor": args.tensor, "shape": real, "records": records})
+    described = {"tensor": args.tensor, "shape": list(matrices["real"].shape)}
+    recorded.save("formats", described | {"records": records})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from amssim.quality.figures.style import NO_METADATA, style
+from amssim.figures import NO_METADATA, style
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 

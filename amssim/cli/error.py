@@ -105,22 +105,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _records(args: argparse.Namespace) -> list[dict]:
-    from amssim.quality.sources import watched
-    from amssim.quality.sweep import default_choices, sweep
+    from amssim.quality.layers.sources import with_progress
+    from amssim.quality.sharing.study import default_study, sharing_study
 
     inputs = _inputs(args)
-    choices = _choices(args) or default_choices(weighted=inputs is not None)
+    choices = _choices(args) or default_study(weighted=inputs is not None)
     layers, total = _layers(args)
     with terminal.progress_bar("auto", "measuring") as progress:
-        layers = watched(layers, total, progress)
-        return sweep(inputs.beside(layers) if inputs else layers, choices)
+        layers = with_progress(layers, total, progress)
+        return sharing_study(inputs.beside(layers) if inputs else layers, choices)
 
 
 def _inputs(args: argparse.Namespace):
     """What is known of the inputs, or None."""
     if not (args.activations or args.tokens):
         return None
-    from amssim.quality.inputs import Inputs
+    from amssim.quality.layers.inputs import Inputs
 
     if args.activations and args.tokens:
         raise InputError("--activations and --tokens both tell the inputs: leave one out")
@@ -133,8 +133,8 @@ def _inputs(args: argparse.Namespace):
 
 def _layers(args: argparse.Namespace):
     """The stream of weights, and how many they are."""
-    from amssim.quality import sources
-    from amssim.quality.density import density
+    from amssim.quality.layers import sources
+    from amssim.quality.theory.density import density
 
     if args.source:
         return sources.from_file(args.source), sources.weight_count(args.source)
@@ -148,27 +148,29 @@ def _layers(args: argparse.Namespace):
 def _choices(args: argparse.Namespace) -> list:
     """Every combination of the options given, or nothing where none is."""
     from amssim import scheme
-    from amssim.quality.sharing import Choice
+    from amssim.quality.sharing.options import SharingOptions
 
     given = [args.scheme, args.search, args.scale, args.scale_block, args.share_axis, args.order]
     if not any(given) and not args.weighted:
         return []
     defaults = (["fp5.33", "fp4.25"], ["adaptive"], ["absmax"], [None], ["input"], ["stored"])
     options = [values or default for values, default in zip(given, defaults, strict=True)]
-    found = [Choice(scheme(name), *rest, args.weighted) for name, *rest in product(*options)]
+    found = [
+        SharingOptions(scheme(name), *rest, args.weighted) for name, *rest in product(*options)
+    ]
     return list(dict.fromkeys(found))
 
 
 def _print(source: str, records: list[dict], whole: bool) -> None:
     from amssim.cli import error_tables
-    from amssim.quality.gist import gist
+    from amssim.quality.sharing.summary import summarize
 
     console = terminal.console()
     console.print(f"{source}: {records[0]['count']:,} weights\n", soft_wrap=True)
     if not whole:
         console.print(error_tables.flat_table(records))
         return
-    console.print("\n".join(f"{cost},\n  {gain}" for cost, gain in gist(records)))
+    console.print("\n".join(f"{cost},\n  {gain}" for cost, gain in summarize(records)))
     for question, table in error_tables.study_tables(records):
         console.print(f"\n{question}")
         console.print(table)

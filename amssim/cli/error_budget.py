@@ -17,8 +17,8 @@ _OTHERS = ("source", "scheme", "search", "scale", "scale_block", "share_axis", "
 
 def run(args: argparse.Namespace) -> int:
     """Rank formats for a density; print a table or JSON, and write what was asked for."""
-    from amssim.quality.density import density
-    from amssim.quality.optimum import best_schemes
+    from amssim.quality.theory.density import density
+    from amssim.quality.theory.optimum import best_schemes
 
     given = next((name for name in _OTHERS if getattr(args, name)), None)
     if given:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _bounds(weights, budget: float) -> list[dict]:
     """What quantisers of other kinds could reach with so many bits."""
-    from amssim.quality.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
+    from amssim.quality.theory.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
 
     levels = 2 * math.floor(2**budget / 2)
     found = {

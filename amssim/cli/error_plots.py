@@ -38,7 +38,7 @@ def draw(path: Path, records: Sequence[dict]) -> None:
 
 
 def _bytes(figure, suffix: str) -> bytes:
-    from amssim.quality.figures.style import NO_METADATA, style
+    from amssim.figures import NO_METADATA, style
 
     made = BytesIO()
     with style():

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amssim.cli import terminal
-from amssim.quality.gist import decibels, gap
-from amssim.quality.sharing import DEFAULTS, plain
+from amssim.quality.sharing.options import DEFAULT_OPTIONS, matching
+from amssim.quality.sharing.summary import decibels, gap
 from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED
 
@@ -37,7 +37,7 @@ def study_tables(records: Sequence[dict]) -> Iterator[tuple[str, Table]]:
 
 def k_table(records: Sequence[dict]) -> Table:
     """A row per element, a column per k."""
-    usual = plain(records)
+    usual = matching(records)
     sizes = sorted({r["k"] for r in usual})
     found = terminal.table("element", *(f"k={k}" for k in sizes))
     for element in dict.fromkeys(r["element"] for r in usual):
@@ -49,7 +49,7 @@ def k_table(records: Sequence[dict]) -> Table:
 def rules(records: Sequence[dict]) -> Table:
     """A row per scheme, a column per search rule."""
     found = terminal.table("scheme", *SEARCH_RULES)
-    tried = plain(records, search=None)
+    tried = matching(records, search=None)
     for scheme in dict.fromkeys(r["scheme"] for r in tried if r["search"] != "adaptive"):
         own = {r["search"]: r for r in tried if r["scheme"] == scheme}
         best = own["adaptive"]
@@ -88,7 +88,7 @@ def flat_table(records: Sequence[dict]) -> Table:
 
 def label(record: dict) -> str:
     """What a choice changes, in words: ``scale mse, block 256``."""
-    changed = {n: record[n] for n, usual in DEFAULTS.items() if record[n] != usual}
+    changed = {n: record[n] for n, usual in DEFAULT_OPTIONS.items() if record[n] != usual}
     words = {
         "search": changed.get("search"),
         "scale": f"scale {changed.get('scale')}",

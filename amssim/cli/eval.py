@@ -93,11 +93,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _records(args: argparse.Namespace) -> list[dict]:
-    from amssim.lm.backend import backend
+    from amssim.lm.backends import backend
     from amssim.lm.load import load_model
     from amssim.lm.windows import all_windows, read_tokens, spread_windows
-    from amssim.quality.evaluation import evaluate
-    from amssim.quality.recipe import recipe
+    from amssim.quality.evaluation.evaluate import evaluate
+    from amssim.quality.recipes.recipe import recipe
 
     for name, least in (("windows", 1), ("length", 1), ("calibrate", 0)):
         if getattr(args, name) < least:
@@ -115,7 +115,7 @@ def _records(args: argparse.Namespace) -> list[dict]:
 
 
 def _moments(model, tokens, args: argparse.Namespace):
-    from amssim.lm.calibrate import second_moments
+    from amssim.lm.moments import second_moments
     from amssim.lm.windows import between_windows
 
     count = args.calibrate or _CALIBRATION_WINDOWS * args.weighted

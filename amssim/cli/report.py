@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _page(args: argparse.Namespace):
     from amssim.checkpoint import linear_sizes
-    from amssim.quality.recipe import recipe
+    from amssim.quality.layers.sources import from_file, with_progress
+    from amssim.quality.recipes.recipe import recipe
     from amssim.quality.report import contents
     from amssim.quality.report.page import Page
-    from amssim.quality.sources import from_file, watched
 
     sizes = linear_sizes(args.checkpoint)
     count = sum(sizes.values())
@@ -60,7 +60,7 @@ def _page(args: argparse.Namespace):
     ams = [recipe(name) for name in _SCHEMES]
 
     def layers(progress):
-        read = watched(from_file(args.checkpoint), count, progress)
+        read = with_progress(from_file(args.checkpoint), count, progress)
         return contents.sampled(read, count, int(min(args.weights, count)))
 
     scored = _perplexities(args, ams) if args.tokens else None
@@ -75,7 +75,7 @@ def _page(args: argparse.Namespace):
 
 def _others() -> list:
     """Comparison formats of the same widths that need no calibration."""
-    from amssim.quality.recipe import recipe
+    from amssim.quality.recipes.recipe import recipe
 
     return [recipe(name) for name in _OTHERS]
 
@@ -83,7 +83,7 @@ def _others() -> list:
 def _perplexities(args: argparse.Namespace, recipes: list) -> list[dict]:
     from amssim.lm.load import load_model
     from amssim.lm.windows import read_tokens, spread_windows
-    from amssim.quality.evaluation import evaluate
+    from amssim.quality.evaluation.evaluate import evaluate
 
     model = load_model(args.checkpoint)
     tokens = read_tokens(args.tokens, model.config.vocab_size)

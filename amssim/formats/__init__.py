@@ -1,13 +1,14 @@
-"""The number formats that AMS is compared with, all behind one protocol.
+"""The number formats that AMS is compared with, and what can be added to AMS, in one protocol.
 
 >>> import numpy as np
->>> nf4 = get("nf4", group=64)
+>>> nf4 = find_format("nf4", scale_block=64)
 >>> restored = nf4.quantize(np.float32([[-1.0, 0.0, 0.08, 1.0]])).dequantize()
 >>> print(nf4.bits_per_weight((1, 4096)), restored.round(4))
 17/4 [[-1.      0.      0.0796  1.    ]]
+
+Names load their modules when they are first used.
 """
 
-from amssim.formats.base import Format, Part, Quantized
-from amssim.formats.registry import get, names
+import lazy_loader
 
-__all__ = ["Format", "Part", "Quantized", "get", "names"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

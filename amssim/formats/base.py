@@ -13,13 +13,13 @@ import numpy as np
 
 from amssim._checks import check_array, check_finite, has_floats, is_filled_matrix
 from amssim.errors import InputError
-from amssim.formats.moments import Moments
+from amssim.formats.input_moments import InputMoments
 
-Shape = tuple[int, int]
+MatrixShape = tuple[int, int]
 Parts = Mapping[str, np.ndarray]
 
 
-class Part(NamedTuple):
+class StoredPart(NamedTuple):
     """One kind of stored number: the array's shape, and the bits each of its items takes.
 
     Bits are a Fraction where items have different widths; then they are the exact mean.
@@ -30,11 +30,11 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Quantized:
+class QuantizedMatrix:
     """A matrix as a format stores it; nothing else is needed to restore it."""
 
     format: Format
-    shape: Shape
+    shape: MatrixShape
     parts: Parts
 
     def dequantize(self) -> np.ndarray:
@@ -78,22 +78,22 @@ class Format(ABC):
         return False
 
     @abstractmethod
-    def layout(self, shape: Shape) -> dict[str, Part]:
+    def layout(self, shape: MatrixShape) -> dict[str, StoredPart]:
         """Return everything stored for a matrix of ``shape``, by name."""
 
     @abstractmethod
-    def encode(self, weights: np.ndarray, moments: Moments) -> Parts:
+    def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
         """Return the parts of finite float32[rows, cols] ``weights``."""
 
     @abstractmethod
-    def decode(self, parts: Parts, shape: Shape) -> np.ndarray:
+    def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
         """Return float[rows, cols] from the parts alone."""
 
-    def bits_per_weight(self, shape: Shape) -> Fraction:
+    def bits_per_weight(self, shape: MatrixShape) -> Fraction:
         """Return all bits stored for a matrix of ``shape`` per weight, exactly.
 
         >>> import amssim.formats
-        >>> amssim.formats.get("nf4", group=64).bits_per_weight((512, 4096))
+        >>> amssim.formats.find_format("nf4", scale_block=64).bits_per_weight((512, 4096))
         Fraction(17, 4)
         """
         if len(shape) != 2 or min(shape) < 1:
@@ -101,7 +101,7 @@ class Format(ABC):
         stored = sum(prod(part.shape) * Fraction(part.bits) for part in self.layout(shape).values())
         return stored / prod(shape)
 
-    def quantize(self, weights: np.ndarray, moments: np.ndarray | None = None) -> Quantized:
+    def quantize(self, weights: np.ndarray, moments: np.ndarray | None = None) -> QuantizedMatrix:
         """Quantise a matrix.
 
         Args:
@@ -113,7 +113,7 @@ class Format(ABC):
             InputError: weights that are not such a matrix, or moments that do not fit them.
         """
         w = check_weights(weights)
-        return Quantized(self, w.shape, self.encode(w, Moments(moments, w.shape[1])))
+        return QuantizedMatrix(self, w.shape, self.encode(w, InputMoments(moments, w.shape[1])))
 
 
 def check_weights(weights: np.ndarray) -> np.ndarray:

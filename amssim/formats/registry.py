@@ -6,22 +6,22 @@ import re
 from dataclasses import fields
 
 from amssim.errors import SchemeError
-from amssim.formats.ams import Ams
+from amssim.formats.ams.ams import Ams
+from amssim.formats.ams.gptq import GptqAms, GptqInteger
 from amssim.formats.base import Format
-from amssim.formats.db_llm import DbLlm
-from amssim.formats.fineq import FineQ
-from amssim.formats.gptq import GptqAms, GptqInteger
-from amssim.formats.integer import AsymmetricInteger, Integer
-from amssim.formats.microscaling import Microscaling
-from amssim.formats.normal_float import LearnedNormalFloat, NormalFloat
-from amssim.formats.nvfp4 import Nvfp4
-from amssim.formats.omniquant import OmniQuant
-from amssim.formats.opal import Opal
-from amssim.formats.razer import Razer
-from amssim.formats.signround import SignRound
-from amssim.formats.slim_llm import SlimLlm
-from amssim.formats.solo import Solo
-from amssim.formats.squeezellm import SqueezeLlm
+from amssim.formats.rivals.db_llm import DbLlm
+from amssim.formats.rivals.fineq import FineQ
+from amssim.formats.rivals.integer import AsymmetricInteger, Integer
+from amssim.formats.rivals.microscaling import Microscaling
+from amssim.formats.rivals.normal_float import LearnedNormalFloat, NormalFloat
+from amssim.formats.rivals.nvfp4 import Nvfp4
+from amssim.formats.rivals.omniquant import OmniQuant
+from amssim.formats.rivals.opal import Opal
+from amssim.formats.rivals.razer import Razer
+from amssim.formats.rivals.signround import SignRound
+from amssim.formats.rivals.slim_llm import SlimLlm
+from amssim.formats.rivals.solo import Solo
+from amssim.formats.rivals.squeezellm import SqueezeLlm
 from amssim.scheme import scheme, schemes
 
 _MX_OFFSETS = (0, -1, 1)
@@ -46,15 +46,15 @@ _FORMATS: dict[str, tuple[type[Format], dict]] = {
     "squeezellm4": (SqueezeLlm, {"bits": 4}),
     "squeezellm4-sparse": (SqueezeLlm, {"bits": 4, "outliers": 0.0045}),
     "squeezellm5": (SqueezeLlm, {"bits": 5}),
-    "omniquant4": (OmniQuant, {"bits": 4, "group": 128}),
-    "omniquant5": (OmniQuant, {"bits": 5, "group": 128}),
+    "omniquant4": (OmniQuant, {"bits": 4, "scale_block": 128}),
+    "omniquant5": (OmniQuant, {"bits": 5, "scale_block": 128}),
     "signround4": (SignRound, {"bits": 4}),
     "signround5": (SignRound, {"bits": 5}),
     "slim-llm4": (SlimLlm, {"bits": 4}),
     "slim-llm5": (SlimLlm, {"bits": 5}),
     "db-llm2": (DbLlm, {"planes": 2}),
-    "db-llm4": (DbLlm, {"planes": 4, "group": 256}),
-    "db-llm5": (DbLlm, {"planes": 5, "group": 256}),
+    "db-llm4": (DbLlm, {"planes": 4, "scale_block": 256}),
+    "db-llm5": (DbLlm, {"planes": 5, "scale_block": 256}),
     "fineq2": (FineQ, {"bits": 2}),
     "fineq4": (FineQ, {"bits": 4}),
     "opal4": (Opal, {"bits": 4}),
@@ -67,44 +67,46 @@ _FORMATS: dict[str, tuple[type[Format], dict]] = {
     "gptq-int5": (GptqInteger, {"bits": 5}),
 }
 
-_GROUP = re.compile(r"(?P<name>.+)-g(?P<group>\d+)")
+_SCALE_BLOCK = re.compile(r"(?P<name>.+)-g(?P<scale_block>\d+)")
 
 
-def names() -> tuple[str, ...]:
-    """Return the names that `get` knows: the AMS presets, then the formats beside them.
+def format_names() -> tuple[str, ...]:
+    """Return the names that `find_format` knows: the AMS presets, then the formats beside them.
 
-    >>> "fp5.33-e2m3" in names() and "nf4" in names()
+    >>> "fp5.33-e2m3" in format_names() and "nf4" in format_names()
     True
     """
     return (*(s.name for s in schemes()), *_FORMATS)
 
 
-def get(name: str, **parameters) -> Format:
+def find_format(name: str, **parameters) -> Format:
     """Return a format.
 
     Args:
-        name: one of `names`, or any AMS scheme as `amssim.scheme` spells it. ``-g`` and a number
-            at the end set the columns that share a scale.
+        name: one of `format_names`, or any AMS scheme as `amssim.scheme` spells it. ``-g`` and a
+            number at the end set ``scale_block``, the columns that share a scale.
         parameters: fields of the format's class, in place of its defaults.
 
     Raises:
         SchemeError: an unknown name, or a parameter that the format lacks or refuses.
 
-    >>> get("nf4").name, get("int4-g32").name, get("fp4.25", scale="mse").name
-    ('nf4-g64', 'int4-g32', 'fp4.25-e2m2 mse')
+    >>> find_format("nf4").name, find_format("int4-g32").name
+    ('nf4-g64', 'int4-g32')
+    >>> find_format("fp4.25", scale="mse").name
+    'fp4.25-e2m2 mse'
     """
     if not isinstance(name, str):
         raise SchemeError(f"a format's name is text such as 'nf4', found {name!r}")
     key = name.strip().lower()
-    grouped = None if key in _FORMATS else _GROUP.fullmatch(key)
-    if grouped:
-        key = grouped["name"]
+    blocked = None if key in _FORMATS else _SCALE_BLOCK.fullmatch(key)
+    if blocked:
+        key = blocked["name"]
     if key in _FORMATS:
         kind, defaults = _FORMATS[key]
     else:
         kind, defaults = Ams, {"scheme": _scheme(name, key)}
-    if grouped:
-        parameters = {_block_field(kind): int(grouped["group"])} | parameters
+    if blocked:
+        parameters = {"scale_block": int(blocked["scale_block"])} | parameters
     return _build(name, kind, defaults | parameters)
 
 
@@ -115,11 +117,6 @@ def _scheme(name: str, key: str):
         listed = ", ".join(_FORMATS)
         message = f"unknown format {name!r}: choose one of {listed}, or a scheme ({error})"
         raise SchemeError(message) from None
-
-
-def _block_field(kind: type[Format]) -> str:
-    own = {field.name for field in fields(kind)}
-    return next((n for n in ("group", "block", "scale_block") if n in own), "group")
 
 
 def _build(name: str, kind: type[Format], parameters: dict) -> Format:

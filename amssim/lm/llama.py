@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from amssim.errors import UnsupportedError
-from amssim.lm.backend import Backend
+from amssim.lm.backends import Backend
 from amssim.lm.config import LlamaConfig
 
 #: Linear layers of a decoder layer, in the order of the forward pass.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from amssim.checkpoint.packed.mapping import FloatCheckpoint
 from amssim.errors import FormatError
-from amssim.lm.backend import Backend, backend
+from amssim.lm.backends import Backend, backend
 from amssim.lm.config import LlamaConfig
 from amssim.lm.llama import LINEARS, Llama
 

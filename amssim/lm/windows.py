@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from amssim._npy import load_npy
 from amssim.errors import FormatError, InputError
-from amssim.quality.sources import load_npy
 
 #: Windows of the quick mode, and the tokens each predicts.
 QUICK_WINDOWS, LENGTH = 128, 512

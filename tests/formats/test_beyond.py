@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from amssim import InputError, SchemeError, formats, unpack
-from amssim.formats.ams import Ams
-from amssim.formats.gptq import GptqAms
-from amssim.formats.group_search import GroupSearch
-from amssim.formats.joint import JointAms, JointGptq, joint_scales
-from amssim.formats.negative_zero import NegativeZero
-from amssim.formats.permutation import Permuted, by_affinity
-from amssim.formats.sub_tables import sub_tables
+from amssim.formats.ams.ams import Ams
+from amssim.formats.ams.gptq import GptqAms
+from amssim.formats.ams.group_search import GroupSearch
+from amssim.formats.ams.joint import JointAms, JointGptq, joint_scales
+from amssim.formats.ams.negative_zero import NegativeZero
+from amssim.formats.ams.permutation import Permuted, by_affinity
+from amssim.formats.ams.sub_tables import sub_tables
 from amssim.scheme import FP4_25, FP5_33
 
 EXTENSIONS = [
@@ -25,7 +25,7 @@ EXTENSIONS = [
     NegativeZero("fp4.25", scale_block=32, feedback=True),
     Permuted(Ams("fp4.25"), "affinity"),
     Permuted(GptqAms("fp5.33"), "importance"),
-    Permuted(formats.get("nf4"), "norm"),
+    Permuted(formats.find_format("nf4"), "norm"),
 ]
 
 
@@ -181,7 +181,7 @@ def test_affinity_brings_columns_together_that_agree():
     half = rng.standard_normal((64, 20)).astype(np.float32)
     shuffled = rng.permutation(40)
     w = np.concatenate([half, half], axis=1)[:, shuffled]  # each column has a twin
-    columns = by_affinity(w, formats.get("fp4.5").scheme)
+    columns = by_affinity(w, formats.find_format("fp4.5").scheme)
     assert sorted(columns) == list(range(40))
     twins = shuffled[columns] % 20
     assert (twins[0::2] == twins[1::2]).mean() > 0.9
@@ -205,7 +205,7 @@ def test_unknown_orders():
     with pytest.raises(SchemeError, match="unknown order 'size'"):
         Permuted(Ams("fp4.25"), "size")
     with pytest.raises(SchemeError, match="needs an AMS format"):
-        Permuted(formats.get("nf4"), "affinity")
+        Permuted(formats.find_format("nf4"), "affinity")
 
 
 def test_norms_are_sorted():

@@ -16,9 +16,17 @@ from gfloat.formats import (
 )
 
 from amssim import formats
-from amssim.formats.microscaling import Microscaling
-from amssim.formats.normal_float import normal_table
-from amssim.formats.scale_codes import E3M3, e3m3, e4m3, e8m0, from_e3m3, from_e4m3, from_e8m0
+from amssim.formats.rivals.microscaling import Microscaling
+from amssim.formats.rivals.normal_float import normal_table
+from amssim.formats.rounding.scale_codes import (
+    E3M3,
+    e3m3,
+    e4m3,
+    e8m0,
+    from_e3m3,
+    from_e4m3,
+    from_e8m0,
+)
 
 
 def weights(shape, seed=0):
@@ -38,7 +46,7 @@ def test_mx_blocks_are_those_of_gfloat(name):
     w = weights((6, 64))
     for row, steps in enumerate((4, 16, 128)):  # ties of each format under a largest weight of 6
         w[row, :32] = np.append(np.arange(-15, 16) / steps, 6)
-    restored = formats.get(name).quantize(w).dequantize()
+    restored = formats.find_format(name).quantize(w).dequantize()
     for row, found in zip(w, restored, strict=True):
         for start in (0, 32):
             block = row[start : start + 32].astype(np.float64)
@@ -71,7 +79,7 @@ def rounded(info, x):
 
 def test_nvfp4_blocks_are_those_of_gfloat():
     w = weights((4, 40), 2)
-    restored = formats.get("nvfp4").quantize(w).dequantize()
+    restored = formats.find_format("nvfp4").quantize(w).dequantize()
     tensor = np.float32(np.abs(w).max()) / np.float32(448 * 6)
     for i, start in ((i, s) for i in range(4) for s in (0, 16, 32)):
         block = w[i, start : start + 16]
@@ -99,7 +107,7 @@ def test_e3m3_scales_are_the_nearest_of_63():
 
 def test_razer_blocks_by_brute_force():
     w = weights((3, 48), 5)
-    restored = formats.get("razer").quantize(w).dequantize()
+    restored = formats.find_format("razer").quantize(w).dequantize()
     tensor = np.float32(np.abs(w).max()) / np.float32(28 * 6)
     for i, start in ((i, s) for i in range(3) for s in (0, 16, 32)):
         block = w[i, start : start + 16].astype(np.float64)
@@ -130,7 +138,11 @@ def test_opal_blocks_by_hand(bits, outliers):
     w, limit = weights((3, 64), 7), 2 ** (bits - 1) - 1
     w[:2, :32] = np.linspace(-1, 1, 32) * np.array([[limit + 0.25], [limit + 0.5]])
     w[:2, :outliers] = 100  # the rest just fits a step of 1
-    restored = formats.get("opal4", bits=bits, outliers=outliers, block=32).quantize(w).dequantize()
+    restored = (
+        formats.find_format("opal4", bits=bits, outliers=outliers, scale_block=32)
+        .quantize(w)
+        .dequantize()
+    )
     for i, start in ((i, s) for i in range(3) for s in (0, 32)):
         block = [float(v) for v in w[i, start : start + 32]]
         expected, kept = opal_by_hand(block, bits, outliers)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from amssim import InputError, formats
 from amssim.formats import budget
 from amssim.formats.budget import Option, allocate
-from amssim.quality.per_tensor import plan
-from amssim.quality.tally import Layer
+from amssim.quality.layers.layer import LinearLayer
+from amssim.quality.recipes.per_tensor import allocate_formats
 
 OPTION = st.builds(Option, st.just(""), st.integers(1, 9), st.integers(0, 30).map(float))
 
@@ -59,17 +59,17 @@ def test_budgets_that_cannot_be_met():
 def layers():
     rng = np.random.default_rng(0)
     for n, degrees in enumerate((30, 3, 30, 3)):
-        yield Layer(f"layer{n}", rng.standard_t(degrees, (16, 256)).astype(np.float32))
+        yield LinearLayer(f"layer{n}", rng.standard_t(degrees, (16, 256)).astype(np.float32))
 
 
 def test_a_plan_spends_bits_where_tails_are_heavy():
-    choices = [formats.get(name) for name in ("fp4.25", "fp4.5", "fp5-e2m2", "fp5.33")]
-    found = plan(layers(), choices, Fraction(5))
+    choices = [formats.find_format(name) for name in ("fp4.25", "fp4.5", "fp5-e2m2", "fp5.33")]
+    found = allocate_formats(layers(), choices, Fraction(5))
     restored = [found.restore(layer) for layer in layers()]
     average = sum(bits for _, bits in restored) / 4
     assert Fraction(9, 2) < average <= 5
     assert restored[1][1] > restored[0][1] and restored[3][1] > restored[2][1]
-    uniform = formats.get("fp4.5")
+    uniform = formats.find_format("fp4.5")
     errors = [
         [np.sum((x.weights - r) ** 2) / np.sum(x.weights**2) for r in (own, other)]
         for x, (own, _), other in zip(
@@ -82,12 +82,12 @@ def test_a_plan_spends_bits_where_tails_are_heavy():
     own, other = np.sum(errors, axis=0)
     assert own < other
     with pytest.raises(InputError, match="no format is planned for x"):
-        found.restore(Layer("x", np.ones((1, 4), np.float32)))
+        found.restore(LinearLayer("x", np.ones((1, 4), np.float32)))
 
 
 def test_sensitive_layers_get_more_bits():
-    choices = [formats.get(name) for name in ("fp4.25", "fp5.33")]
-    found = plan(layers(), choices, Fraction(5), {"layer0": 1000.0, "layer2": 1000.0})
+    choices = [formats.find_format(name) for name in ("fp4.25", "fp5.33")]
+    found = allocate_formats(layers(), choices, Fraction(5), {"layer0": 1000.0, "layer2": 1000.0})
     chosen = {name: form.name for name, form in found.formats}
     assert chosen["layer0"] == chosen["layer2"] == "fp5.33-e2m3"
     assert chosen["layer1"] == chosen["layer3"] == "fp4.25-e2m2"

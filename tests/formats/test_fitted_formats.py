@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from amssim import formats
-from amssim.formats.db_llm import DbLlm
-from amssim.formats.feedback import inverse_factor, round_with_feedback
-from amssim.formats.fineq import FACTORS, FineQ
-from amssim.formats.integer import Integer, affine_grid
-from amssim.formats.kmeans import nearest_centroids, row_centroids
-from amssim.formats.normal_float import LearnedNormalFloat, normal_table
-from amssim.formats.omniquant import CLIPS, OmniQuant
-from amssim.formats.signround import SignRound
-from amssim.formats.slim_llm import SlimLlm
-from amssim.formats.solo import Solo
-from amssim.formats.squeezellm import SqueezeLlm
-from amssim.formats.sub_tables import sub_tables
-from amssim.formats.table import Table
+from amssim.formats.ams.sub_tables import sub_tables
+from amssim.formats.rivals.db_llm import DbLlm
+from amssim.formats.rivals.fineq import FINEQ_FACTORS, FineQ
+from amssim.formats.rivals.integer import Integer, affine_grid
+from amssim.formats.rivals.normal_float import LearnedNormalFloat, normal_table
+from amssim.formats.rivals.omniquant import CLIPS, OmniQuant
+from amssim.formats.rivals.signround import SignRound
+from amssim.formats.rivals.slim_llm import SlimLlm
+from amssim.formats.rivals.solo import Solo
+from amssim.formats.rivals.squeezellm import SqueezeLlm
+from amssim.formats.rounding.feedback import inverse_factor, round_with_feedback
+from amssim.formats.rounding.kmeans import nearest_centroids, row_centroids
+from amssim.formats.rounding.table import Table
 from amssim.minifloat import Minifloat
 from amssim.scheme import Scheme, scheme
 
@@ -82,8 +82,8 @@ def test_squeezellm_keeps_the_largest_apart():
 
 
 def test_learned_scales_are_least_squares_and_no_worse():
-    w, h, form = weights((4, 128)), importance(128), LearnedNormalFloat(bits=3, group=32)
-    start = formats.get("nf4", bits=3, group=32).quantize(w, h).dequantize()
+    w, h, form = weights((4, 128)), importance(128), LearnedNormalFloat(bits=3, scale_block=32)
+    start = formats.find_format("nf4", bits=3, scale_block=32).quantize(w, h).dequantize()
     found = form.quantize(w, h)
     square = h * (w - found.dequantize()) ** 2
     assert square.sum() < 0.97 * (h * (w - start) ** 2).sum()
@@ -99,7 +99,7 @@ def test_zero_points_are_the_nearest_whole_number():
 
 
 def test_omniquant_by_brute_force():
-    w, h, form = weights((2, 16), 4), importance(16), OmniQuant(bits=3, group=16)
+    w, h, form = weights((2, 16), 4), importance(16), OmniQuant(bits=3, scale_block=16)
     restored = form.quantize(w, h).dequantize()
     for row, found in zip(w.astype(np.float64), restored, strict=True):
         errors = []
@@ -114,9 +114,9 @@ def test_omniquant_by_brute_force():
 
 def test_signround_lowers_the_output_error():
     w, h = weights((6, 64), 5), correlated(64)
-    searched = SignRound(bits=3, group=32).quantize(w, np.diag(h)).dequantize()
-    plain = Integer(bits=3, group=32).quantize(w).dequantize()
-    tuned = SignRound(bits=3, group=32).quantize(w, h)
+    searched = SignRound(bits=3, scale_block=32).quantize(w, np.diag(h)).dequantize()
+    plain = Integer(bits=3, scale_block=32).quantize(w).dequantize()
+    tuned = SignRound(bits=3, scale_block=32).quantize(w, h)
     error = output_error(w, tuned.dequantize(), h)
     assert error < 0.9 * output_error(w, searched, h)
     d = np.diag(h)
@@ -129,7 +129,7 @@ def test_signround_lowers_the_output_error():
 
 def test_slim_llm_promotes_as_many_groups_as_are_best():
     w = weights((4, 256), 6) * np.repeat([1, 8, 0.1, 1], 64).astype(np.float32)
-    form = SlimLlm(bits=3, group=64)
+    form = SlimLlm(bits=3, scale_block=64)
     found = form.quantize(w)
     assert found.parts["widths"].tolist() == [3, 4, 2, 3]
     assert (found.parts["codes"].max(axis=0).reshape(4, 64).max(axis=1) < [8, 16, 4, 8]).all()
@@ -139,11 +139,11 @@ def test_db_llm_starts_at_the_published_levels():
     levels = np.sort(DbLlm(planes=2)._levels(np.float32([[[2, -1]]])).ravel())
     assert levels.tolist() == [-1, 0, 1, 2]
     w = np.float32([[-2, 0, 2, 4]])
-    assert np.array_equal(DbLlm(planes=2, group=4).quantize(w).dequantize(), w)
+    assert np.array_equal(DbLlm(planes=2, scale_block=4).quantize(w).dequantize(), w)
 
 
 def test_db_llm_factors_are_least_squares():
-    w, h, form = weights((3, 64), 8), importance(64), DbLlm(planes=3, group=64)
+    w, h, form = weights((3, 64), 8), importance(64), DbLlm(planes=3, scale_block=64)
     codes = np.random.default_rng(0).integers(0, 8, w.shape).astype(np.uint8)
     fitted = form._fit(w, h, codes)
     for row in range(3):
@@ -156,7 +156,7 @@ def test_fineq_states_by_brute_force():
     w = weights((1, 12), 9)
     restored = FineQ(bits=2).quantize(w).dequantize()
     best = np.inf
-    for factor in FACTORS:
+    for factor in FINEQ_FACTORS:
         s = float(np.float16(np.abs(w).max() * np.float32(factor)))
         total = 0.0
         for pair in w.reshape(2, 6).astype(np.float64):
@@ -172,7 +172,7 @@ def test_fineq_states_by_brute_force():
 
 
 def test_solo_takes_the_nearest_power():
-    w, form = weights((2, 64), 10), Solo(bits=4, block=32)
+    w, form = weights((2, 64), 10), Solo(bits=4, scale_block=32)
     found = form.quantize(w)
     scales, bases = (
         np.repeat(found.parts[n].astype(float), 32, axis=1) for n in ("scales", "bases")
@@ -231,8 +231,8 @@ def test_a_group_takes_the_bit_that_costs_least():
 @pytest.mark.parametrize("name", ["gptq-fp5.33", "gptq-fp4.25", "gptq-int4"])
 def test_feedback_lowers_the_output_error(name):
     w, h = weights((16, 96), 13), correlated(96)
-    plain = formats.get(name).quantize(w).dequantize()
-    fed = formats.get(name).quantize(w, h).dequantize()
+    plain = formats.find_format(name).quantize(w).dequantize()
+    fed = formats.find_format(name).quantize(w, h).dequantize()
     assert output_error(w, fed, h) < 0.8 * output_error(w, plain, h)
 
 
@@ -250,5 +250,6 @@ def test_gptq_without_products_is_the_format_itself():
     w = weights((4, 60), 14)
     for name, plain in (("gptq-fp5.33", "fp5.33"), ("gptq-int4", "int4")):
         assert np.array_equal(
-            formats.get(name).quantize(w).dequantize(), formats.get(plain).quantize(w).dequantize()
+            formats.find_format(name).quantize(w).dequantize(),
+            formats.find_format(plain).quantize(w).dequantize(),
         )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from amssim import formats
-from amssim.formats.integer import AsymmetricInteger, Integer
-from amssim.formats.kmeans import nearest_centroids, row_centroids
+from amssim.formats.rivals.integer import AsymmetricInteger, Integer
+from amssim.formats.rounding.kmeans import nearest_centroids, row_centroids
 from formats.golden_formats import cases
 
 
@@ -28,7 +28,7 @@ def test_asymmetric_integers_are_those_of_torch(case):
 
 @pytest.mark.parametrize("case", cases("bitsandbytes"), ids=lambda c: f"nf{c['bits']}")
 def test_normal_floats_are_those_of_bitsandbytes(case):
-    form = formats.get("nf4", bits=case["bits"], group=case["group"])
+    form = formats.find_format("nf4", bits=case["bits"], scale_block=case["group"])
     restored = form.quantize(case["weights"]).dequantize()
     assert restored == pytest.approx(case["restored"], rel=1e-6)  # theirs has 7 digits
 

@@ -10,7 +10,7 @@ from llama_variants import VARIANTS
 
 import tiny_llama
 from amssim.errors import InputError, UnsupportedError
-from amssim.lm.backend import backend
+from amssim.lm.backends import backend
 from amssim.lm.load import load_model
 
 

@@ -6,10 +6,10 @@ from scipy.special import log_softmax
 
 import tiny_llama
 from amssim.errors import FormatError, InputError
-from amssim.lm import score as scoring
-from amssim.lm.calibrate import second_moments
+from amssim.lm import scoring
 from amssim.lm.load import load_model
-from amssim.lm.score import score
+from amssim.lm.moments import second_moments
+from amssim.lm.scoring import score
 from amssim.lm.windows import all_windows, between_windows, read_tokens, spread_windows
 
 TOKENS = np.random.default_rng(5).integers(0, 50, 400)

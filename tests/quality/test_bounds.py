@@ -7,16 +7,16 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from amssim.errors import InputError
-from amssim.quality.bounds import (
-    curves,
+from amssim.quality.theory.bounds import (
+    bound_curves,
     entropy_coded,
     entropy_coded_at,
     lloyd_max,
     shannon_lower_bound,
 )
-from amssim.quality.density import DENSITIES, density
-from amssim.quality.optimum import best_clip, best_schemes
-from amssim.quality.theory import expected_mse
+from amssim.quality.theory.density import DENSITIES, density
+from amssim.quality.theory.expected_error import expected_mse
+from amssim.quality.theory.optimum import best_clip, best_schemes
 from amssim.scheme import FP4_25, FP5_33
 
 
@@ -111,7 +111,7 @@ def test_numbers_that_make_no_sense():
 
 
 def test_curves_are_the_bounds_in_decibels():
-    found = curves(density("normal"))
+    found = bound_curves(density("normal"))
     bits, db = found["rate-distortion"][2]
     assert db == pytest.approx(20 * bits * math.log10(2))
     assert all(later[1] - first[1] > 4 for first, later in

@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate, stats
 
 from amssim.errors import InputError
-from amssim.quality.density import DENSITIES, density
+from amssim.quality.theory.density import DENSITIES, density
 
 FROZEN = {
     "normal": stats.norm(),

@@ -15,7 +15,7 @@ from amssim.cli import error, eval, report
 from amssim.errors import AmsError, FormatError, InputError, OutputError, SchemeError
 from amssim.lm.load import load_model
 from amssim.lm.windows import spread_windows
-from amssim.quality.sources import from_file
+from amssim.quality.layers.sources import from_file
 
 TOKENS = np.random.default_rng(8).integers(0, 50, 1200)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from amssim.quality.density import density
+from amssim.figures import svg
 from amssim.quality.figures.formats import (
     divergence_against_error,
     error_against_bits,
@@ -12,14 +12,14 @@ from amssim.quality.figures.formats import (
 )
 from amssim.quality.figures.layers import layer_map, layer_tails
 from amssim.quality.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
-from amssim.quality.figures.style import svg
-from amssim.quality.sources import from_density
-from amssim.quality.sweep import default_choices, sweep
+from amssim.quality.layers.sources import from_density
+from amssim.quality.sharing.study import default_study, sharing_study
+from amssim.quality.theory.density import density
 
 
 @pytest.fixture(scope="module")
 def records():
-    return sweep(from_density(density("normal"), 4096, 128), default_choices())
+    return sharing_study(from_density(density("normal"), 4096, 128), default_study())
 
 
 def lines(ax):

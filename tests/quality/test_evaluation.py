@@ -10,15 +10,15 @@ import pytest
 import tiny_llama
 from amssim import reference, scheme
 from amssim.errors import InputError
-from amssim.formats.ams import Ams
-from amssim.lm.calibrate import second_moments
+from amssim.formats.ams.ams import Ams
 from amssim.lm.load import linear_weights, load_model
+from amssim.lm.moments import second_moments
 from amssim.lm.windows import spread_windows
-from amssim.quality.compare import compare
-from amssim.quality.evaluation import evaluate, layers, restored_model
-from amssim.quality.recipe import Cast, FormatRecipe
-from amssim.quality.sensitivity import sensitivities
-from amssim.quality.tally import Layer
+from amssim.quality.evaluation.compare import compare
+from amssim.quality.evaluation.evaluate import evaluate, model_layers, restored_model
+from amssim.quality.evaluation.sensitivity import sensitivities
+from amssim.quality.layers.layer import LinearLayer
+from amssim.quality.recipes.recipe import Cast, FormatRecipe
 
 TOKENS = np.random.default_rng(7).integers(0, 50, 300)
 WINDOWS = spread_windows(TOKENS, count=6, length=20)
@@ -71,7 +71,7 @@ def test_sensitivity_is_the_divergence_of_one_layer_by_its_noise(model):
     name = list(found)[5]
     only = Only(name)
     record = evaluate(model, [only], WINDOWS, moments)[1]
-    (layer,) = (x for x in layers(model, moments) if x.name == name)
+    (layer,) = (x for x in model_layers(model, moments) if x.name == name)
     noise = (layer.weights - only.restore(layer)[0]).astype(np.float64)
     share = np.trace(noise @ layer.moments @ noise.T)
     share /= np.trace(layer.weights.astype(np.float64) @ layer.moments @ layer.weights.T)
@@ -91,7 +91,7 @@ class Only:
 
 
 def test_float16_saturates():
-    restored, bits = Cast().restore(Layer("w", np.float32([[1e6, -1e6, 0.1]])))
+    restored, bits = Cast().restore(LinearLayer("w", np.float32([[1e6, -1e6, 0.1]])))
     assert restored.tolist() == [[65504, -65504, np.float16(0.1)]] and bits == 16
 
 
@@ -107,7 +107,7 @@ def test_calibrated_recipes_see_the_inputs(model):
 
 
 def test_comparison_counts_bits_exactly_and_names_layers(model):
-    record, _ = compare(layers(model), [FP4_25, FP6])
+    record, _ = compare(model_layers(model), [FP4_25, FP6])
     bits = sum(
         Ams("fp4.25").bits_per_weight(model.weights[n].shape) * model.weights[n].size
         for n in linear_weights(model.config)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from amssim.errors import InputError, SchemeError
-from amssim.quality.recipe import EXTENSIONS, recipe
-from amssim.quality.tally import Layer
+from amssim.quality.layers.layer import LinearLayer
+from amssim.quality.recipes.recipe import EXTENSIONS, recipe
 
 RNG = np.random.default_rng(9)
 X = RNG.standard_normal((300, 48)) @ (np.eye(48) + 0.2 * RNG.standard_normal((48, 48)))
-LAYER = Layer("w", RNG.standard_normal((8, 48)).astype(np.float32), (X.T @ X / 300).astype("f4"))
+LAYER = LinearLayer(
+    "w", RNG.standard_normal((8, 48)).astype(np.float32), (X.T @ X / 300).astype("f4")
+)
 #: What the command line passes where nothing is asked for.
 UNASKED = {"search": "adaptive", "scale": "absmax", "scale_block": None}
 

@@ -5,7 +5,8 @@ import pytest
 
 from amssim import reference, scheme
 from amssim.errors import InputError, SchemeError
-from amssim.quality.sharing import ORDERS, Choice, arrange, restore
+from amssim.quality.sharing.options import WEIGHT_ORDERS, SharingOptions
+from amssim.quality.sharing.restore import reordered, restore
 from amssim.rules import SCALE_RULES, SEARCH_RULES
 from amssim.tensor.packed import PackedTensor
 
@@ -25,15 +26,15 @@ def by_specification(weights, choice, importance=None):
 @pytest.mark.parametrize("rule", SCALE_RULES)
 @pytest.mark.parametrize("block", [None, 16])
 def test_sharing_along_rows_is_the_specification(search, rule, block):
-    choice = Choice(scheme("fp4.25"), search, rule, block)
+    choice = SharingOptions(scheme("fp4.25"), search, rule, block)
     assert (restore(WEIGHTS, choice) == by_specification(WEIGHTS, choice)).all()
 
 
 def test_a_weighted_search_uses_the_importance():
-    choice = Choice(scheme("fp5.33"), weighted=True)
+    choice = SharingOptions(scheme("fp5.33"), weighted=True)
     found = restore(WEIGHTS, choice, IMPORTANCE)
     assert (found == by_specification(WEIGHTS, choice, IMPORTANCE)).all()
-    assert (found != restore(WEIGHTS, Choice(scheme("fp5.33")), IMPORTANCE)).any()
+    assert (found != restore(WEIGHTS, SharingOptions(scheme("fp5.33")), IMPORTANCE)).any()
 
 
 def best_of_column_groups(weights, element, k, scales):
@@ -54,7 +55,7 @@ def best_of_column_groups(weights, element, k, scales):
 @pytest.mark.parametrize("block", [None, 20])
 def test_sharing_across_rows_finds_the_best_bits(block):
     name, k = "ams-e2m2-k3", 3  # 6 rows: whole groups
-    choice = Choice(scheme(name), scale_block=block, share_axis="output")
+    choice = SharingOptions(scheme(name), scale_block=block, share_axis="output")
     restored = restore(WEIGHTS, choice)
     element = scheme(name).minifloat
     scales = reference.find_scales(WEIGHTS, scheme(name), scale_block=block)
@@ -69,18 +70,18 @@ def test_sharing_across_rows_finds_the_best_bits(block):
 
 
 def test_sharing_across_rows_with_a_part_group():
-    choice = Choice(scheme("fp4.25"), share_axis="output")
+    choice = SharingOptions(scheme("fp4.25"), share_axis="output")
     restored = restore(WEIGHTS, choice)
     assert restored.shape == WEIGHTS.shape
     assert np.abs(WEIGHTS - restored).max() < 0.6 * np.abs(WEIGHTS).max()
 
 
 def test_orders_keep_each_row_and_sort_what_they_say():
-    for order in ORDERS:
-        arranged = arrange(WEIGHTS, order)
+    for order in WEIGHT_ORDERS:
+        arranged = reordered(WEIGHTS, order)
         assert (np.sort(arranged, axis=1) == np.sort(WEIGHTS, axis=1)).all()
-    assert (np.diff(np.abs(arrange(WEIGHTS, "magnitude"))) >= 0).all()
-    columns = arrange(WEIGHTS, "columns")
+    assert (np.diff(np.abs(reordered(WEIGHTS, "magnitude"))) >= 0).all()
+    columns = reordered(WEIGHTS, "columns")
     assert (np.diff((columns.astype(float) ** 2).sum(axis=0)) >= 0).all()
     assert {tuple(c) for c in columns.T} == {tuple(c) for c in WEIGHTS.T}
 
@@ -90,18 +91,18 @@ def test_orders_keep_each_row_and_sort_what_they_say():
 def test_effective_bits_are_those_of_the_packed_tensor(name, block):
     words, scales = reference.quantize(WEIGHTS, scheme(name), scale_block=block)
     packed = PackedTensor(scheme(name), WEIGHTS.shape, words, scales, block)
-    choice = Choice(scheme(name), scale_block=block)
+    choice = SharingOptions(scheme(name), scale_block=block)
     assert choice.effective_bits(WEIGHTS.shape) == packed.effective_bits
 
 
 def test_choices_that_make_no_sense():
     with pytest.raises(SchemeError, match="unknown share axis 'both': choose one of input, output"):
-        Choice(scheme("fp4.25"), share_axis="both")
+        SharingOptions(scheme("fp4.25"), share_axis="both")
     with pytest.raises(SchemeError, match="scale_block must be a positive whole number, found 0"):
-        Choice("fp4.25", scale_block=0)
+        SharingOptions("fp4.25", scale_block=0)
     with pytest.raises(SchemeError, match="unknown order 'random'"):
-        Choice(scheme("fp4.25"), order="random")
+        SharingOptions(scheme("fp4.25"), order="random")
     with pytest.raises(InputError, match="weighted search needs share_axis='input'"):
-        Choice(scheme("fp4.25"), share_axis="output", weighted=True)
+        SharingOptions(scheme("fp4.25"), share_axis="output", weighted=True)
     with pytest.raises(InputError, match="weighted search needs activations"):
-        restore(WEIGHTS, Choice(scheme("fp4.25"), weighted=True))
+        restore(WEIGHTS, SharingOptions(scheme("fp4.25"), weighted=True))

@@ -9,21 +9,23 @@ from safetensors.numpy import save_file
 import tiny_llama
 from amssim import scheme
 from amssim.errors import FormatError, InputError
+from amssim.lm.moments import activation_moments
 from amssim.metrics import Metrics
-from amssim.quality.density import density
-from amssim.quality.output import OutputError, second_moments_of
-from amssim.quality.sharing import Choice, restore
-from amssim.quality.sources import from_array, from_density, from_file
-from amssim.quality.sweep import default_choices, sweep
-from amssim.quality.tally import Layer
+from amssim.quality.layers.layer import LinearLayer
+from amssim.quality.layers.sources import from_array, from_density, from_file
+from amssim.quality.output_noise import OutputNoise
+from amssim.quality.sharing.options import SharingOptions
+from amssim.quality.sharing.restore import restore
+from amssim.quality.sharing.study import default_study, sharing_study
+from amssim.quality.theory.density import density
 
 RNG = np.random.default_rng(6)
 A, B = (RNG.standard_normal(shape).astype(np.float32) for shape in ((8, 64), (4, 96)))
 
 
 def test_records_add_up_over_matrices():
-    choice = Choice(scheme("fp4.25"))
-    (record,) = sweep([Layer("a", A), Layer("b", B)], [choice])
+    choice = SharingOptions(scheme("fp4.25"))
+    (record,) = sharing_study([LinearLayer("a", A), LinearLayer("b", B)], [choice])
     expected = Metrics.of(A, restore(A, choice)) + Metrics.of(B, restore(B, choice))
     assert record["mse"] == expected.mse and record["count"] == A.size + B.size
     bits = [float(choice.effective_bits(m.shape)) * m.size for m in (A, B)]
@@ -32,7 +34,7 @@ def test_records_add_up_over_matrices():
 
 
 def test_the_default_study_covers_every_dimension():
-    records = sweep([Layer("a", A)], default_choices())
+    records = sharing_study([LinearLayer("a", A)], default_study())
     for name, least in (
         ("k", 8),
         ("element", 4),
@@ -47,7 +49,7 @@ def test_the_default_study_covers_every_dimension():
 
 
 def test_adaptive_is_never_worse_than_another_rule():
-    rules = {r["search"]: r["mse"] for r in sweep([Layer("a", A)], default_choices())
+    rules = {r["search"]: r["mse"] for r in sharing_study([LinearLayer("a", A)], default_study())
              if (r["scheme"], r["scale"], r["share_axis"], r["order"], r["scale_block"])
              == ("fp4.25-e2m2", "absmax", "input", "stored", None)}  # fmt: skip
     assert len(rules) == 5
@@ -56,8 +58,8 @@ def test_adaptive_is_never_worse_than_another_rule():
 
 def test_output_error_is_that_of_the_products():
     x = RNG.standard_normal((200, 64)).astype(np.float32) * np.linspace(0.1, 3, 64, dtype="f4")
-    choice = Choice(scheme("fp4.25"))
-    (record,) = sweep([Layer("a", A, second_moments_of(x))], [choice])
+    choice = SharingOptions(scheme("fp4.25"))
+    (record,) = sharing_study([LinearLayer("a", A, activation_moments(x))], [choice])
     y = x.astype(float) @ A.T
     noise = x.astype(float) @ (A - restore(A, choice)).astype(float).T
     expected = 10 * np.log10((y**2).sum() / (noise**2).sum())
@@ -65,28 +67,28 @@ def test_output_error_is_that_of_the_products():
 
 
 def test_a_weighted_search_lowers_the_output_error_of_independent_inputs():
-    choices = [Choice(scheme("fp4.25")), Choice(scheme("fp4.25"), weighted=True)]
+    choices = [SharingOptions(scheme("fp4.25")), SharingOptions(scheme("fp4.25"), weighted=True)]
     moments = np.diag(np.linspace(0.1, 3, 64, dtype=np.float32) ** 2)
-    plain, weighted = sweep([Layer("a", A, moments)], choices)
+    plain, weighted = sharing_study([LinearLayer("a", A, moments)], choices)
     assert weighted["output_sqnr_db"] > plain["output_sqnr_db"]
     assert weighted["sqnr_db"] < plain["sqnr_db"]
 
 
 def test_moments_of_another_size():
     with pytest.raises(InputError, match=r"have 3 columns: expected 64 for weights \[8, 64\]"):
-        OutputError.of(A, A, np.eye(3))
+        OutputNoise.of(A, A, np.eye(3))
     with pytest.raises(InputError, match="activations must be finite floats"):
-        second_moments_of(np.full((3, 4), np.nan))
+        activation_moments(np.full((3, 4), np.nan))
     with pytest.raises(InputError, match="activations have squares beyond float32"):
-        second_moments_of(np.full((3, 4), 1e30))
+        activation_moments(np.full((3, 4), 1e30))
 
 
 def test_outputs_without_error_or_without_signal():
-    assert OutputError.of(A, A, np.eye(64)).as_dict() == {"output_sqnr_db": None}
+    assert OutputNoise.of(A, A, np.eye(64)).as_dict() == {"output_sqnr_db": None}
     blind = np.diag(np.float32([1] + 63 * [0]))
     zero = A * np.float32([0] + 63 * [1])
-    assert OutputError.of(zero, zero + 1, blind).as_dict() == {"output_sqnr_db": None}
-    assert OutputError.of(zero, zero, blind).as_dict() == {}
+    assert OutputNoise.of(zero, zero + 1, blind).as_dict() == {"output_sqnr_db": None}
+    assert OutputNoise.of(zero, zero, blind).as_dict() == {}
 
 
 def test_random_weights_are_reproducible_and_counted():
@@ -124,18 +126,20 @@ def test_arrays_become_matrices(tmp_path):
 )
 def test_bad_weights(weights, message):
     with pytest.raises(InputError, match=message):
-        sweep([Layer("bad", weights)], [Choice(scheme("fp4.25"))])
+        sharing_study([LinearLayer("bad", weights)], [SharingOptions(scheme("fp4.25"))])
 
 
 def test_constant_rows_have_an_error_like_any_other():
-    (record,) = sweep([Layer("flat", np.full((3, 8), 0.7, np.float32))], [Choice(scheme("fp4.25"))])
+    (record,) = sharing_study(
+        [LinearLayer("flat", np.full((3, 8), 0.7, np.float32))], [SharingOptions(scheme("fp4.25"))]
+    )
     assert record["sqnr_db"] is None or record["sqnr_db"] > 100  # the maximum is exact
 
 
 @pytest.mark.parametrize("factor", [1e-44, 1e-38, 1e38])
 def test_magnitudes_near_the_limits_are_measured(factor):
     w = (RNG.uniform(-3, 3, (4, 24)) * factor).astype(np.float32)
-    records = sweep([Layer("w", w)], default_choices())
+    records = sharing_study([LinearLayer("w", w)], default_study())
     plain = next(r for r in records if r["scheme"] == "fp6-e2m3")
     assert factor < 1e-40 or plain["sqnr_db"] > 25
 
@@ -144,7 +148,7 @@ def test_no_weights_at_all():
     with pytest.raises(InputError, match="cannot draw 0 weights in rows of 4"):
         list(from_density(density("normal"), 0, 4))
     with pytest.raises(InputError, match="no weights to measure"):
-        sweep([], [Choice(scheme("fp4.25"))])
+        sharing_study([], [SharingOptions(scheme("fp4.25"))])
 
 
 def test_bad_sources(tmp_path):

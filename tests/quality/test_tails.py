@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from amssim import scheme
-from amssim.quality.density import density
-from amssim.quality.tails import LEAST, MOST, expected_curve, shape_of
-from amssim.quality.theory import expected_mse_absmax
+from amssim.quality.theory.density import density
+from amssim.quality.theory.expected_error import expected_mse_absmax
+from amssim.quality.theory.tails import LEAST, MOST, expected_curve, shape_of
 
 
 @pytest.mark.parametrize("shape", [0.5, 1.0, 2.0, 4.0])

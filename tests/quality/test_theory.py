@@ -7,10 +7,10 @@ from scipy import integrate, stats
 from amssim import quantize, reference, scheme
 from amssim.errors import InputError, SchemeError
 from amssim.minifloat import Minifloat
-from amssim.quality.density import density
-from amssim.quality.lattice import Lattice
-from amssim.quality.pieces import pieces
-from amssim.quality.theory import expected_mse, expected_mse_absmax
+from amssim.quality.theory.density import density
+from amssim.quality.theory.expected_error import expected_mse, expected_mse_absmax
+from amssim.quality.theory.lattice import Lattice
+from amssim.quality.theory.pieces import pieces
 from amssim.rules import SEARCH_RULES
 
 # 1 % in every comparison with samples; the samples' own error is below a third of that: 2^20 or

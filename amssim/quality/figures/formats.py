@@ -8,10 +8,10 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from amssim.quality.figures.style import BLUE, CYCLE, GREY, MARKERS, figure, styled
+from amssim.figures import BLUE, CYCLE, GREY, MARKERS, figure, styled
 
 #: Line styles of the theoretical curves, by their names in recorded results.
-BOUNDS = {"rate-distortion": "-", "entropy-coded": "--", "Lloyd-Max": ":"}
+BOUND_LINES = {"rate-distortion": "-", "entropy-coded": "--", "Lloyd-Max": ":"}
 # Bits between two named formats, so that their names do not lie on each other.
 _APART = 0.15
 
@@ -22,7 +22,7 @@ def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
 
     Args:
         panels: by title, ``records`` with family, name, effective_bits and sqnr_db, and
-            ``bounds``, points [bits, dB] by the names of `BOUNDS`, which may be empty.
+            ``bounds``, points [bits, dB] by the names of `BOUND_LINES`, which may be empty.
     """
     drawn, axes = figure(len(panels), height=4.8)
     families = list(dict.fromkeys(r["family"] for p in panels.values() for r in p["records"]))
@@ -31,7 +31,7 @@ def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
         _name(ax, panel["records"], "sqnr_db", highest=True)
         for name, points in panel["bounds"].items():
             xs, ys = zip(*points, strict=True)
-            ax.plot(xs, ys, BOUNDS[name], color=GREY, linewidth=1, label=name)
+            ax.plot(xs, ys, BOUND_LINES[name], color=GREY, linewidth=1, label=name)
         ax.set(xlabel="effective bits per weight", ylabel="SQNR, dB", title=title)
         _limit(ax, panel["records"], "sqnr_db")
     drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)

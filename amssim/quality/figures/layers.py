@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from amssim.quality.figures.style import CYCLE, GREY, MARKERS, figure, styled
+from amssim.figures import CYCLE, GREY, MARKERS, figure, styled
 
 _SHAPES = (0.25, 0.35, 0.5, 0.7, 1, 1.2, 1.4, 1.7, 2, 2.4, 2.8, 4, 5.6, 8, 16)
 _PLACE = re.compile(r"^(?P<before>.*?)(?P<index>\d+)\.(?P<part>.*?)(\.weight)?$")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from amssim.quality.figures.style import CYCLE, GREY, MARKERS, figure, styled
-from amssim.quality.sharing import plain
+from amssim.figures import CYCLE, GREY, MARKERS, figure, styled
+from amssim.quality.sharing.options import matching
 from amssim.rules import SEARCH_RULES
 
 
@@ -15,7 +15,7 @@ from amssim.rules import SEARCH_RULES
 def cost_of_k(records: Sequence[dict], title: str = "") -> Figure:
     """SQNR against k for each element; ``theory_db``, where recorded, as a dashed line."""
     drawn, (ax,) = figure()
-    chosen = sorted(plain(records), key=lambda r: r["k"])
+    chosen = sorted(matching(records), key=lambda r: r["k"])
     for i, element in enumerate(dict.fromkeys(r["element"] for r in chosen)):
         own = [r for r in chosen if r["element"] == element]
         ks = [r["k"] for r in own]
@@ -33,7 +33,7 @@ def cost_of_k(records: Sequence[dict], title: str = "") -> Figure:
 @styled
 def cost_of_search(records: Sequence[dict], title: str = "") -> Figure:
     """SQNR of each search rule against k, one panel per element."""
-    chosen = sorted(plain(records, search=None), key=lambda r: r["k"])
+    chosen = sorted(matching(records, search=None), key=lambda r: r["k"])
     compared = [r for r in chosen if r["search"] == "replace"]
     elements = list(dict.fromkeys(r["element"] for r in compared))
     drawn, panels = figure(max(len(elements), 1))
@@ -55,7 +55,7 @@ def cost_of_search(records: Sequence[dict], title: str = "") -> Figure:
 def cost_of_scales(records: Sequence[dict], title: str = "") -> Figure:
     """SQNR against effective bits as scale blocks shrink, for both scale rules."""
     drawn, (ax,) = figure()
-    chosen = plain(records, scale=None, scale_block=None)
+    chosen = matching(records, scale=None, scale_block=None)
     by_scheme = {r["scheme"] for r in chosen if r["scale_block"]}
     for i, scheme in enumerate(sorted(by_scheme)):
         for rule, line in (("absmax", "--"), ("mse", "-")):

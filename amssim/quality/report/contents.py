@@ -7,19 +7,18 @@ from statistics import median, mode
 
 import numpy as np
 
-from amssim.quality.bounds import curves
-from amssim.quality.compare import compare
-from amssim.quality.density import density
+from amssim.quality.evaluation.compare import compare
 from amssim.quality.figures.formats import error_against_bits, perplexity_against_bits
 from amssim.quality.figures.layers import layer_map, layer_tails
 from amssim.quality.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
-from amssim.quality.gist import gist
-from amssim.quality.recipe import Recipe
+from amssim.quality.layers.layer import Layers, LinearLayer
+from amssim.quality.recipes.recipe import Recipe
 from amssim.quality.report.page import Page
-from amssim.quality.sources import Layers
-from amssim.quality.sweep import default_choices, sweep
-from amssim.quality.tails import expected_curve, shape_of
-from amssim.quality.tally import Layer
+from amssim.quality.sharing.study import default_study, sharing_study
+from amssim.quality.sharing.summary import summarize
+from amssim.quality.theory.bounds import bound_curves
+from amssim.quality.theory.density import density
+from amssim.quality.theory.tails import expected_curve, shape_of
 from amssim.scheme import scheme
 
 _FIGURES = (("sqnr_db", ".2f"), ("relative_frobenius", ".4f"), ("cosine", ".6f"),
@@ -36,14 +35,14 @@ def sampled(layers: Layers, weights: int, most: int) -> Layers:
         height = len(layer.weights)
         rows = min(height, max(8, round(share * height)))
         kept = np.linspace(0, height - 1, rows).astype(np.int64)
-        yield Layer(layer.name, layer.weights[kept]) if rows < height else layer
+        yield LinearLayer(layer.name, layer.weights[kept]) if rows < height else layer
 
 
 def add_sharing(page: Page, layers: Layers) -> None:
     """Run the sharing study and add its figures."""
-    records = sweep(layers, default_choices())
+    records = sharing_study(layers, default_study())
     page.heading("What sharing a bit costs")
-    for cost, gain in gist(records):
+    for cost, gain in summarize(records):
         page.text(f"{cost}, {gain}.")
     page.figure(cost_of_k(records))
     page.heading("What the search rule gains")
@@ -62,7 +61,7 @@ def add_formats(page: Page, layers: Layers, recipes: Sequence[Recipe]) -> None:
     columns: list[int] = []
     records = compare(_watched(layers, shapes, columns), recipes)
     middle = median(shapes.values())
-    panel = {"records": records, "bounds": curves(density(f"gennorm:{middle:.3f}"))}
+    panel = {"records": records, "bounds": bound_curves(density(f"gennorm:{middle:.3f}"))}
     page.heading("Formats at their effective bits")
     page.figure(error_against_bits({"": panel}))
     page.text(
@@ -108,7 +107,7 @@ def _tails(records: Sequence[dict], shapes: dict[str, float], columns: int):
 
 
 def add_perplexity(page: Page, records: Sequence[dict]) -> None:
-    """Add the records of `amssim.quality.evaluation.evaluate`."""
+    """Add the records of `amssim.quality.evaluation.evaluate.evaluate`."""
     stored, *others = records
     page.heading("Language model")
     page.figure(perplexity_against_bits(others, stored["perplexity"]))

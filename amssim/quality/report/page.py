@@ -9,7 +9,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-from amssim.quality.figures.style import svg
+from amssim.figures import svg
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; color: #222;

@@ -1,0 +1,11 @@
+from .ams.ams import Ams as Ams
+from .ams.gptq import GptqAms as GptqAms
+from .ams.joint import JointAms as JointAms
+from .ams.joint import JointGptq as JointGptq
+from .ams.negative_zero import NegativeZero as NegativeZero
+from .ams.permutation import Permuted as Permuted
+from .base import Format as Format
+from .base import QuantizedMatrix as QuantizedMatrix
+from .base import StoredPart as StoredPart
+from .registry import find_format as find_format
+from .registry import format_names as format_names

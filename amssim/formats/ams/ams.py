@@ -1,0 +1,90 @@
+"""The AMS formats and the plain minifloats, behind the protocol of the comparison formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from amssim.errors import SchemeError
+from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
+from amssim.formats.input_moments import InputMoments
+from amssim.formats.rounding.blocks import block_count
+from amssim.layout import layout
+from amssim.rules import check_scale, check_search
+from amssim.scheme import Scheme, scheme
+from amssim.tensor.packed import PackedTensor
+from amssim.tensor.quantize import dequantize, quantize
+
+
+@dataclass(frozen=True)
+class Ams(Format):
+    """``scheme`` as `amssim.quantize` stores it, a float32 scale per row or ``scale_block``.
+
+    ``weighted`` lets the search and an ``mse`` scale weigh errors by the inputs' second moments.
+
+    >>> Ams("fp5.33").name, Ams("fp4.25", scale="mse", scale_block=256).name
+    ('fp5.33-e2m3', 'fp4.25-e2m2 mse g256')
+    """
+
+    formula: ClassVar[str] = "x + y + 1/k + 32/g, g the row by default"
+    source: ClassVar[str] = "AMS-Quant, arXiv 2510.16045; choices of docs/FORMAT.md"
+    simplified: ClassVar[str] = ""
+    checked: ClassVar[str] = "amssim.reference, gfloat, ml_dtypes"
+    uses: ClassVar[str] = "diagonal"
+    #: Options that a subclass decides itself and therefore refuses.
+    decides: ClassVar[tuple[str, ...]] = ()
+
+    scheme: Scheme | str
+    search: str = "adaptive"
+    scale: str = "absmax"
+    scale_block: int | None = None
+    weighted: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "scheme", scheme(self.scheme))
+        check_search(self.search)
+        check_scale(self.scale)
+        for option in self.decides:
+            if getattr(self, option) != getattr(Ams, option):
+                raise SchemeError(f"{self.name} decides {option!r} itself: leave it out")
+
+    @property
+    def name(self) -> str:
+        """The scheme's name and what differs from the defaults."""
+        parts = [self.scheme.name, self.search, self.scale]
+        parts = [part for part in parts if part not in ("adaptive", "absmax")]
+        parts += [f"g{self.scale_block}"] if self.scale_block else []
+        return " ".join(parts + ["weighted"] * self.weighted)
+
+    @property
+    def family(self) -> str:
+        """Whether a bit is shared, and whether by the published rules."""
+        if self.scheme.k == 1:
+            return "minifloat"
+        return "AMS" if self == Ams(self.scheme) else "AMS, other options"
+
+    def layout(self, shape: MatrixShape) -> dict[str, StoredPart]:
+        """Return the packed half-words and the float32 scales."""
+        rows, cols = shape
+        blocks = block_count(cols, self.scale_block or cols)
+        words = layout(self.scheme).row_words(cols)
+        return {"words": StoredPart((rows, words), 16), "scales": StoredPart((rows, blocks), 32)}
+
+    def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
+        """Search, round and pack."""
+        packed = quantize(
+            weights,
+            self.scheme,
+            search=self.search,
+            scale=self.scale,
+            scale_block=self.scale_block,
+            importance=moments.importance if self.weighted and moments.known else None,
+        )
+        return {"words": packed.words, "scales": packed.scales}
+
+    def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
+        """Unpack."""
+        words, scales = parts["words"], parts["scales"]
+        return dequantize(PackedTensor(self.scheme, shape, words, scales, self.scale_block))

@@ -1,0 +1,1 @@
+"""The published formats that AMS is compared with, one file each."""

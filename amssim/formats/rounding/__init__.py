@@ -1,0 +1,1 @@
+"""What formats round with: tables of values, blocks of columns that share a scale, feedback."""

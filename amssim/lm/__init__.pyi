@@ -1,0 +1,14 @@
+from .backends import BACKENDS as BACKENDS
+from .backends import Backend as Backend
+from .backends import backend as backend
+from .config import LlamaConfig as LlamaConfig
+from .llama import Llama as Llama
+from .load import linear_weights as linear_weights
+from .load import load_model as load_model
+from .moments import second_moments as second_moments
+from .scoring import Score as Score
+from .scoring import score as score
+from .windows import all_windows as all_windows
+from .windows import between_windows as between_windows
+from .windows import read_tokens as read_tokens
+from .windows import spread_windows as spread_windows

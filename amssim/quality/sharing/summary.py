@@ -1,0 +1,40 @@
+"""The sharing study in a sentence for each published format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amssim.quality.sharing.options import matching
+from amssim.scheme import PUBLISHED
+
+
+def summarize(records: Sequence[dict]) -> list[tuple[str, str]]:
+    """Say what sharing costs the published formats, and what adaptive gains, in two clauses each.
+
+    Args:
+        records: of the default study, see `amssim.quality.sharing.study`.
+    """
+    found = []
+    for scheme in PUBLISHED:
+        element = scheme.minifloat.name
+        (own,) = matching(records, element=element, k=scheme.k)
+        (whole,) = matching(records, element=element, k=1)
+        rules = [r for r in matching(records, search=None, scheme=scheme.name) if r != own]
+        best = max(rules, key=decibels)
+        cost = f"{decibels(own):.2f} dB at {own['effective_bits']:.2f} bits, "
+        cost += f"{gap(whole, own)} less than {whole['scheme']}"
+        gain = f"{gap(own, best)} more than with the next best search rule, {best['search']}"
+        found.append((f"{scheme.name}: {cost}", gain))
+    return found
+
+
+def decibels(record: dict) -> float:
+    """SQNR of a record, infinite where nothing is lost."""
+    found = record["sqnr_db"]
+    return float("inf") if found is None else found
+
+
+def gap(a: dict, b: dict, form: str = ".2f") -> str:
+    """How many dB the first is above the second; without an error both are infinite."""
+    low, high = decibels(b), decibels(a)
+    return f"{high - low:{form}}" if max(low, high) < float("inf") else "n/a"

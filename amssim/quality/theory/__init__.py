@@ -1,0 +1,1 @@
+"""What quantisation must cost: weight densities, expected errors in closed form, bounds."""
