@@ -15,7 +15,7 @@ from amssim.errors import InputError, ResourceError
 if TYPE_CHECKING:
     from amssim.tensor.packed import PackedTensor
 
-OLDEST = (8, 0)
+OLDEST = 80  # compute capability, times ten
 
 
 class GpuTensor:
@@ -38,18 +38,34 @@ class GpuTensor:
         """Bytes on the GPU."""
         return self._matrix.nbytes
 
-    def gemv(self, x: Any, out: Any = None, stream: Any = None, dtype: str | None = None) -> Any:
+    def gemv(self, x: Any, out: Any = None, *, stream: Any = None, dtype: str | None = None) -> Any:
         """Multiply; see `amssim.gpu.gemv`."""
         return self._matrix.gemv(x, out, stream, dtype)
 
     def __matmul__(self, x: Any) -> Any:
-        """Return the product with x[columns]; a batch goes to `gemv`, as x[batch, columns]."""
+        """Return the product w @ x with x[columns], as NumPy and PyTorch define it.
+
+        A batch x[batch, columns] stands on the other side: x @ w.T.
+
+        Raises:
+            InputError: x has not one dimension.
+        """
         if len(x.shape) != 1:
             raise InputError("w @ x takes x[columns]; for x[batch, columns] call amssim.gpu.gemv")
         return self._matrix.gemv(x)
 
+    @property
+    def T(self) -> Transposed:
+        """The transposed weights, which stand on the right: x @ w.T is ``gemv(w, x)``."""
+        return Transposed(self)
+
     def dequantize(
-        self, dtype: str = "float16", out: Any = None, stream: Any = None, library: str = "numba"
+        self,
+        dtype: str = "float16",
+        out: Any = None,
+        *,
+        stream: Any = None,
+        library: str = "numba",
     ) -> Any:
         """Return the weights dtype[rows, columns], each rounded to float32 and then to ``dtype``.
 
@@ -77,6 +93,25 @@ class GpuTensor:
         return f"GpuTensor({self.scheme.name}, {rows}x{columns})"
 
 
+class Transposed:
+    """A `GpuTensor` seen as [columns, rows], to be multiplied from the left.
+
+    Attributes:
+        T: the tensor itself.
+        shape: (columns, rows).
+    """
+
+    __array_ufunc__ = None  # CuPy and NumPy then leave x @ w.T to this class, as PyTorch does
+
+    def __init__(self, tensor: GpuTensor):
+        self.T = tensor
+        self.shape = tensor.shape[::-1]
+
+    def __rmatmul__(self, x: Any) -> Any:
+        """Return out[batch, rows] of x[batch, columns], or out[rows] of x[columns]."""
+        return self.T.gemv(x)
+
+
 def to_gpu(packed: PackedTensor, bias: np.ndarray | None = None) -> GpuTensor:
     """Copy packed weights to the current GPU and bring them to the kernels' word order there.
 
@@ -92,8 +127,12 @@ def to_gpu(packed: PackedTensor, bias: np.ndarray | None = None) -> GpuTensor:
     return GpuTensor(packed, bias)
 
 
-def gemv(w: GpuTensor, x: Any, out: Any = None, stream: Any = None, dtype: str | None = None):
+def gemv(
+    w: GpuTensor, x: Any, out: Any = None, *, stream: Any = None, dtype: str | None = None
+) -> Any:
     """Multiply activations on the GPU by packed weights: out[n] = W x[n] (+ bias).
+
+    ``gemv(w, x)`` is also ``w @ x`` for x[columns] and ``x @ w.T`` for x[batch, columns].
 
     Up to 64 rows of x take one launch of the tensor-core kernels; more take one launch per 64.
     From 257 rows on, where dense weights win, PyTorch and CuPy arrays take another road by
@@ -102,6 +141,11 @@ def gemv(w: GpuTensor, x: Any, out: Any = None, stream: Any = None, dtype: str |
     be captured in a CUDA graph; run each batch size once before, since a kernel is compiled when
     it is first needed. Scales per block of a multiple of 64 columns (FP4.25) or 48 (FP5.33) take
     one launch per 8 rows of x. Other schemes and blocks take plain kernels that allocate.
+
+    bfloat16 activations, and float16 ones whose rows are no whole 16 bytes, are brought to a
+    workspace first, one for each device and stream, which all weights share and which grows to the
+    largest batch. A captured graph uses the workspace of the stream that it was captured on: it
+    stays valid, and must not run at the same time as other such products of that stream.
 
     Args:
         w: weights from `to_gpu`.
@@ -118,7 +162,7 @@ def gemv(w: GpuTensor, x: Any, out: Any = None, stream: Any = None, dtype: str |
     Raises:
         InputError: an argument with the wrong type, shape, place or order.
     """
-    return w.gemv(x, out, stream, dtype)
+    return w.gemv(x, out, stream=stream, dtype=dtype)
 
 
 def check_available() -> None:
@@ -132,23 +176,22 @@ def check_available() -> None:
             "GPU kernels need numba-cuda, found only Numba's built-in CUDA target: "
             "pip install 'amssim[cuda]'"
         )
-    from cuda_kernels.driver import current_device
-    from cuda_kernels.driver import gpu as properties
+    from cuda_kernels.driver import current_device, gpu_of
 
-    found = properties(current_device()).capability
-    if found < OLDEST:
+    capability = gpu_of(current_device()).capability
+    if capability < OLDEST:
         raise ResourceError(
-            f"GPU kernels need compute capability 8.0 or later, found {found[0]}.{found[1]}"
+            f"GPU kernels need compute capability 8.0 or later, found {capability / 10}"
         )
 
 
-def _check_bias(bias, packed: PackedTensor) -> np.ndarray | None:
+def _check_bias(bias: Any, packed: PackedTensor) -> np.ndarray | None:
     if bias is None:
         return None
-    found = np.asarray(bias)
+    values = np.asarray(bias)
     rows = packed.shape[0]
-    if found.dtype != np.float32 or found.shape != (rows,):
+    if values.dtype != np.float32 or values.shape != (rows,):
         raise InputError(
-            f"bias must be float32[{rows}], found {found.dtype.name}{list(found.shape)}"
+            f"bias must be float32[{rows}], found {values.dtype.name}{list(values.shape)}"
         )
-    return np.ascontiguousarray(found)
+    return np.ascontiguousarray(values)

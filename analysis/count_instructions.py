@@ -20,18 +20,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from amssim.launch.stream import stream_depth
-from cuda_kernels import kernels
-from cuda_kernels.compile import compile_ptx
-from cuda_kernels.forms.form import FP4_25, FP5_33
-from cuda_kernels.gemm.kernel import make_gemm
-from cuda_kernels.gemv.kernel import make_gemv
-from cuda_kernels.stream.kernel import make_stream
-from cuda_kernels.warpgroup.kernel import make_warpgroup_gemm
+from amssim.launch import Gpu, stream_depth
+from cuda_kernels import FP4_25, FP5_33, kernel_named
 
 OUTPUT = Path(__file__).parent / "results" / "instructions.json"
 DESCRIPTOR = Path(__file__).parents[1] / "amssim" / "simulator" / "kernels" / "ams.json"
-CAPABILITY = (9, 0)
+GPU = Gpu(sms=132, shared_bytes=232_448, capability=90)
 #: A warp's share of one instruction is a 16 x 16 block of weights, 8 for each lane, times 8 columns
 #: of x with mma.m16n8k16, times all of them with wgmma.
 WEIGHTS_PER_MMA = 8
@@ -53,7 +47,7 @@ def disassemble(ptx: str) -> str:
     """Return the SASS of PTX text."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    arch = "sm_{}{}".format(*CAPABILITY) + ("a" if "wgmma" in ptx else "")
+    arch = f"sm_{GPU.capability}" + ("a" if "wgmma" in ptx else "")
     options = LinkerOptions(arch=arch)
     cubin = Linker(ObjectCode.from_ptx(ptx.encode()), options=options).link("cubin").code
     tool = shutil.which("nvdisasm") or _packaged("nvdisasm")
@@ -98,11 +92,11 @@ def pipe_of(opcode: str) -> str:
     return "alu" if name in _ALU else "other"
 
 
-def count(kernel, signature: tuple, bounds: tuple[int, int], column_tiles: int) -> dict:
+def count(ptx: str, x_tiles: int) -> dict:
     """Return instructions per weight by pipe, and what the loop holds."""
-    loop = main_loop(disassemble(compile_ptx(kernel, signature, CAPABILITY, bounds)))
+    loop = main_loop(disassemble(ptx))
     pipes = collections.Counter(map(pipe_of, loop))
-    weights = pipes["mma"] / column_tiles * WEIGHTS_PER_MMA
+    weights = pipes["mma"] / x_tiles * WEIGHTS_PER_MMA
     counts = {pipe: round(pipes[pipe] / weights, 3) for pipe in PIPES[1:]}
     return {
         "issue": round(len(loop) / weights, 3),
@@ -112,21 +106,20 @@ def count(kernel, signature: tuple, bounds: tuple[int, int], column_tiles: int) 
     }
 
 
-def made(form, kernel: str, tiles: int) -> tuple:
-    """Return (kernel, signature, bounds) for column tiles of x."""
+def ptx_of(form, kernel: str, x_tiles: int) -> str:
+    """Return the PTX of a kernel for so many column tiles of x."""
+    options, bounds = {"x_tiles": x_tiles, "split": kernel == "stream"}, (32 * WARPS, 1)
     if kernel == "gemv":
-        gemv = make_gemv(form, "float16", early=True, split=False, team=1, columns=tiles)
-        return gemv, kernels.GEMV, GEMV_BOUNDS
-    options = {"columns": tiles, "warps": WARPS, "split": kernel == "stream"}
+        options, bounds = options | {"early": True, "team": 1}, GEMV_BOUNDS
+    else:
+        options["warps"] = WARPS
     if kernel == "stream":
-        options["depth"] = stream_depth(form.group, 8 * tiles)
-        stream = make_stream(form, "float16", team=STREAM_TEAM, **options)
-        return stream, kernels.STREAM, (32 * WARPS, 1)
-    if kernel == "gemm":
-        gemm = make_gemm(form, "float16", early=True, **options)
-        return gemm, kernels.GEMM, (32 * WARPS, 1)
-    gemm = make_warpgroup_gemm(form, "float16", groups=1, **options)
-    return gemm, kernels.WARPGROUP, (32 * WARPS, 1)
+        options |= {"depth": stream_depth(form.group, 8 * x_tiles), "team": STREAM_TEAM}
+    elif kernel == "gemm":
+        options["early"] = True
+    elif kernel == "warpgroup":
+        options["groups"] = 1
+    return kernel_named(kernel).ptx(GPU, bounds, form, "float16", **options)
 
 
 def counts_of(form) -> dict[str, dict]:
@@ -135,7 +128,7 @@ def counts_of(form) -> dict[str, dict]:
     for kernel, several in TILES.items():
         for tiles in several:  # one wgmma serves all column tiles
             each = 1 if kernel == "warpgroup" else tiles
-            found[f"{kernel}{8 * tiles}"] = count(*made(form, kernel, tiles), each)
+            found[f"{kernel}{8 * tiles}"] = count(ptx_of(form, kernel, tiles), each)
     return found
 
 

@@ -6,11 +6,13 @@ than 48 KiB of shared memory.
 
 import ctypes
 import threading
+from collections.abc import Mapping
 from functools import lru_cache, partial
 
 from amssim.errors import ResourceError
+from amssim.launch.geometry import Gpu
 from cuda_kernels.compile import entry_name
-from cuda_kernels.launches import Gpu
+from cuda_kernels.signature import in_order
 
 CLUSTER, EARLY = 4, 6  # CUlaunchAttributeID
 MAX_SHARED = 8  # CUfunction_attribute
@@ -71,22 +73,22 @@ def current_device() -> int:
 
 
 @lru_cache
-def gpu(device: int) -> Gpu:
+def gpu_of(device: int) -> Gpu:
     """Read the properties of a device."""
 
     def attribute(number: int) -> int:
-        found = ctypes.c_int()
-        check(library().cuDeviceGetAttribute(ctypes.byref(found), number, device), "read the GPU")
-        return found.value
+        value = ctypes.c_int()
+        check(library().cuDeviceGetAttribute(ctypes.byref(value), number, device), "read the GPU")
+        return value.value
 
-    capability = (attribute(MAJOR), attribute(MINOR))
+    capability = 10 * attribute(MAJOR) + attribute(MINOR)
     return Gpu(attribute(MULTIPROCESSORS), attribute(SHARED), capability)
 
 
 class Function:
     """A kernel of PTX text, loaded on the current device."""
 
-    def __init__(self, text: str, signature: tuple, *, shared_bytes: int = 0):
+    def __init__(self, text: str, signature: Mapping[str, str], *, shared_bytes: int = 0):
         cuda, self.signature = library(), signature
         self._module, self.handle = ctypes.c_void_p(), ctypes.c_void_p()
         image = ctypes.c_char_p(text.encode())
@@ -100,14 +102,34 @@ class Function:
 
 
 class Launch:
-    """One launch configuration with its argument block, to be called many times."""
+    """One launch configuration with its argument block, to be called many times.
 
-    def __init__(self, function: Function, grid: tuple[int, int], threads: int, *, shared_bytes=0,
-                 cluster=1, early=False):  # fmt: skip
-        count = len(function.signature)
-        self._values = (ctypes.c_uint64 * count)()  # a uint32 is the low half of its slot
+    A call changes the arguments that ``changing`` names, and no others. The block holds these side
+    by side, so that they are set at once: the driver is given the address of each argument in the
+    order of the kernel's signature.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        grid: tuple[int, int],
+        threads: int,
+        *,
+        arguments: Mapping[str, int],
+        changing: tuple[str, ...],
+        shared_bytes: int = 0,
+        cluster: int = 1,
+        early: bool = False,
+    ):
+        values = in_order(function.signature, arguments, unset=changing)
+        by_name = dict(zip(function.signature, values, strict=True))
+        order = [*changing, *(name for name in by_name if name not in changing)]
+        # a uint32 is the low half of its slot
+        self._values = (ctypes.c_uint64 * len(order))(*(by_name[name] for name in order))
+        self._changing = (ctypes.c_uint64 * len(changing)).from_buffer(self._values)
         start = ctypes.addressof(self._values)
-        self._parameters = (ctypes.c_void_p * count)(*(start + 8 * i for i in range(count)))
+        places = [start + 8 * order.index(name) for name in by_name]
+        self._parameters = (ctypes.c_void_p * len(places))(*places)
         wanted = [(CLUSTER, (cluster, 1, 1))] if cluster > 1 else []
         wanted += [(EARLY, (1,))] if early else []
         self._attributes = (_Attribute * max(1, len(wanted)))()
@@ -118,20 +140,15 @@ class Launch:
             (*grid, 1), (threads, 1, 1), shared_bytes, None, self._attributes, len(wanted)
         )
         self._function = function  # keeps the module loaded
-        arguments = (ctypes.byref(self._config), function.handle, self._parameters, None)
+        block = (ctypes.byref(self._config), function.handle, self._parameters, None)
         #: the driver's launch, with the arguments and the stream that were set last
-        self.driver_call = partial(library().cuLaunchKernelEx, *arguments)
+        self.driver_call = partial(library().cuLaunchKernelEx, *block)
         self._lock = threading.Lock()
 
-    def set(self, *values: int) -> None:
-        """Set all arguments."""
-        self._values[:] = values
-
-    def __call__(self, stream: int, changed: dict[int, int]) -> None:
-        """Launch on a stream with some arguments, by number, changed."""
+    def __call__(self, stream: int, *changed: int) -> None:
+        """Launch on a stream with the arguments that change, in the order of their names."""
         with self._lock:
-            for number, value in changed.items():
-                self._values[number] = value
+            self._changing[:] = changed
             self._config.stream = stream
             code = self.driver_call()
         if code:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 #: What `LaunchPlan.kernel` may be; 0 is no launch at all.
 GEMV, GEMM, WARPGROUP, STREAM = 1, 2, 3, 4
-#: Their names, by number.
+#: Their names, by number: of files here, and of folders of `cuda_kernels`.
 KERNEL_NAMES = ("none", "gemv", "gemm", "warpgroup", "stream")
 #: Most rows of x of the GEMV and the stream, and of all kernels.
 GEMV_BATCH, GEMM_BATCH = 16, 64

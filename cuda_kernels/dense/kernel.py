@@ -7,8 +7,9 @@ from there, 512 bytes (FP4.25) or 384 (FP5.33) of float16.
 from numba import cuda
 
 from amssim.launch.geometry import BURST, UNIT_BYTES
-from cuda_kernels.forms.form import Form
+from cuda_kernels.forms import Form
 from cuda_kernels.gemv.feed import turned
+from cuda_kernels.kernel import Kernel
 from cuda_kernels.parts.add_up import OUT_BYTES
 from cuda_kernels.ptx import (
     DECODE,
@@ -24,6 +25,9 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_previous_grid,
 )
+from cuda_kernels.signature import address, count
+
+WARPS, RESIDENT = 8, 2  # of a block; blocks for which a multiprocessor has room
 
 
 def run_bytes(form: Form, dtype: str) -> int:
@@ -125,7 +129,10 @@ def make_dequantize(form: Form, dtype: str, *, early: bool):
     fetch, put, write = make_fetch(form), make_put(form, dtype), make_write(form, dtype)
     pitch = run_bytes(form, dtype)
 
-    def dequantize(weights, tails, scales, out, rows, columns, units, row_tiles):
+    def dequantize(
+        weights: address, tails: address, scales: address, out: address,
+        rows: count, columns: count, units: count, row_tiles: count,
+    ):  # fmt: skip
         """out[m, k] = value[m, k] scale[m]; 16 bytes divide a row of out.
 
         weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
@@ -147,3 +154,6 @@ def make_dequantize(form: Form, dtype: str, *, early: bool):
             write(burst[3], buffer, (out, rows, columns))
 
     return dequantize
+
+
+KERNEL = Kernel(make_dequantize)

@@ -1,18 +1,29 @@
 """GEMM: out[n, m] = scale[m] * sum_k W[m, k] x[n, k] + bias[m] for a batch of 9 to 64.
 
-A warp owns two row tiles and all columns, so that each fragment of the activations that it reads
-serves two tensor-core instructions. A block of up to 16 warps shares the activations, which pass
-through shared memory one step of K at a time in two buffers: while one is multiplied, the next is
-filled. The blocks of a cluster share K; their sums are added in a fixed order at the end.
+A warp owns two row tiles and all columns of the product, so that each fragment of the activations
+that it reads serves two tensor-core instructions. A block of up to 16 warps shares the activations,
+which pass through shared memory one step of K at a time in two buffers: while one is multiplied,
+the next is filled. The blocks of a cluster share K; their sums are added in a fixed order at the
+end.
 """
 
 from numba import cuda
 
 from amssim.launch.gemm import buffer_bytes
-from amssim.launch.geometry import SLOT_BYTES, STEP, UNIT_BYTES, WARP_TILES, row_stride
-from cuda_kernels.forms.form import Form
+from amssim.launch.geometry import (
+    CLUSTERS,
+    SLOT_BYTES,
+    STEP,
+    UNIT_BYTES,
+    WARP_TILES,
+    Gpu,
+    LaunchPlan,
+    row_stride,
+)
+from cuda_kernels.forms import Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.gemv.stage import make_stage_rows
+from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_groups, make_meeting
 from cuda_kernels.parts.pairs import make_pairs
 from cuda_kernels.ptx import (
@@ -30,9 +41,10 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_previous_grid,
 )
+from cuda_kernels.signature import address, count
 
 
-def make_supply(form: Form, columns: int, warps: int):
+def make_step_copies(form: Form, x_tiles: int, warps: int):
     """Make the device functions that bring activations to a buffer, a step of K at a time.
 
     A thread brings one *piece* of the step after each of the first units that it multiplies, and
@@ -40,7 +52,7 @@ def make_supply(form: Form, columns: int, warps: int):
     """
     load_piece, store_piece = LOAD_PIECE[form], STORE_PIECE[form]
     piece_weights, piece_bytes = form.piece_weights, 4 * form.pairs
-    stride, threads, pieces = row_stride(form.group, STEP), 32 * warps, 8 * columns * STEP * 4
+    stride, threads, pieces = row_stride(form.group, STEP), 32 * warps, 8 * x_tiles * STEP * 4
     turns = -(-pieces // threads)  # pieces per thread and step
     lag = STEP - turns  # a piece is stored that many units after its load started
     unit_weights = form.unit_weights
@@ -48,12 +60,12 @@ def make_supply(form: Form, columns: int, warps: int):
     @cuda.jit(device=True, inline="always")
     def piece_of(u, source, unit):
         """(global address, valid columns, place in the buffer, wanted) of a thread's piece."""
-        x, x_columns, batch = source
+        x, k_columns, batch = source
         i = u32(u32(cuda.threadIdx.x) + u32(u * threads))
         row, part = u32(i >> u32(4)), u32(i & u32(15))
         k = u32(unit * u32(unit_weights) + part * u32(piece_weights))
-        valid = u32(u32(x_columns - k) * u32(row < batch))
-        address = u64(x + u64(2) * (u64(row) * u64(x_columns) + u64(k)))
+        valid = u32(u32(k_columns - k) * u32(row < batch))
+        address = u64(x + u64(2) * (u64(row) * u64(k_columns) + u64(k)))
         place = u32(row * u32(stride) + part * u32(piece_bytes))
         return address, valid, place, u32(i < u32(pieces))
 
@@ -90,11 +102,11 @@ def make_supply(form: Form, columns: int, warps: int):
     return fetch, put_due, bring
 
 
-def make_step(form: Form, columns: int, warps: int):
+def make_step(form: Form, x_tiles: int, warps: int):
     """Make the device functions that bring the first step, and multiply one and bring the next."""
     decode, (fetch_units, fetch_tails) = DECODE[form], make_pairs(form)
-    multiply = contract(form.pairs, WARP_TILES, columns, 8 * row_stride(form.group, STEP))
-    fetch, put_due, bring = make_supply(form, columns, warps)
+    multiply = contract(form.pairs, WARP_TILES, x_tiles, 8 * row_stride(form.group, STEP))
+    fetch, put_due, bring = make_step_copies(form, x_tiles, warps)
     unit_bytes = 16 * form.pairs
 
     @cuda.jit(device=True, inline="always")
@@ -132,31 +144,33 @@ def make_step(form: Form, columns: int, warps: int):
     return step, bring, fetch_units, fetch_tails
 
 
-def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, split: bool):
+def make_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, early: bool, split: bool):
     """Make the kernel of one form, output dtype and block shape.
 
     Args:
-        columns: column tiles of 8; the batch is at most 8 * columns.
+        x_tiles: column tiles of 8; the batch is at most 8 * x_tiles.
         warps: warps of a block.
         early: it may start before the grid ahead of it ends (compute capability 9).
         split: the blocks of a cluster share K (compute capability 9).
     """
-    step, bring, fetch_units, fetch_tails = make_step(form, columns, warps)
-    store_sums, stage_rows = store_fragments(WARP_TILES * columns), make_stage_rows()
+    step, bring, fetch_units, fetch_tails = make_step(form, x_tiles, warps)
+    store_sums, stage_rows = store_fragments(WARP_TILES * x_tiles), make_stage_rows()
     meet, part = make_meeting(split)
-    add_blocks = make_add_groups(dtype, columns, 1, (columns * SLOT_BYTES, 0), split)
+    add_blocks = make_add_groups(dtype, x_tiles, 1, (x_tiles * SLOT_BYTES, 0), split)
     stride, piece_bytes = row_stride(form.group, STEP), 4 * form.pairs
-    buffer, block_tiles = buffer_bytes(form.group, columns), WARP_TILES * warps
-    zeros = (f32(0),) * (4 * WARP_TILES * columns)
+    buffer, block_tiles = buffer_bytes(form.group, x_tiles), WARP_TILES * warps
+    zeros = (f32(0),) * (4 * WARP_TILES * x_tiles)
 
     def gemm(
-        weights, tails, scales, bias, x, x_scales, out,
-        rows, x_columns, batch, units, row_tiles, slice_units,
+        weights: address, tails: address, scales: address, bias: address,
+        x: address, x_scales: address, out: address,
+        rows: count, k_columns: count, batch: count, units: count, row_tiles: count,
+        slice_units: count,
     ):  # fmt: skip
         """out[n, m] = scale[m] sum_k W[m, k] x[n, k] + bias[m].
 
         weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
-        scales, bias: float32[rows], bias 0 for none; x: float16[batch, x_columns]
+        scales, bias: float32[rows], bias 0 for none; x: float16[batch, k_columns]
         x_scales: float32[batch] or 0; out: dtype[batch, rows]
         slice_units: units of a block's slice of K, whole steps
         """
@@ -182,7 +196,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
         slots, after = now, u32(now + u32(buffer))
         if early:
             wait_for_previous_grid()
-        source = (x, x_columns, batch)
+        source = (x, k_columns, batch)
         bring(source, unit, now)
         cuda.syncthreads()
 
@@ -199,7 +213,7 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
             unit = u32(unit + u32(STEP))
             cuda.syncthreads()
 
-        mine = u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16))
+        mine = u32(slots + warp * u32(WARP_TILES * x_tiles * SLOT_BYTES) + lane * u32(16))
         store_sums(mine, sums)
         target = (rows, batch, x_scales, out)
         meet()
@@ -207,3 +221,17 @@ def make_gemm(form: Form, dtype: str, *, columns: int, warps: int, early: bool, 
         part()
 
     return gemm
+
+
+def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+    """What `make_gemm` makes for a plan."""
+    early, split = gpu.capability >= CLUSTERS, plan.splits > 1
+    return {"x_tiles": plan.columns // 8, "warps": plan.warps, "early": early, "split": split}
+
+
+def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+    """The arguments that a plan gives."""
+    return {"slice_units": plan.slice_units}
+
+
+KERNEL = Kernel(make_gemm, options_of, arguments_of)

@@ -6,13 +6,13 @@ tile, so that they lie at a fixed fraction of the offset of the weights and are 
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from amssim.launch.gemv import ONE
-from amssim.launch.geometry import TILE_ROWS
-from cuda_kernels.forms.form import Form
-from cuda_kernels.launches import GemvLaunch, Gpu, try_gemv
+from amssim.launch.gemv import ONE, try_gemv
+from amssim.launch.geometry import CLUSTERS, NO_PLAN, TILE_ROWS, Gpu, LaunchPlan
+from cuda_kernels.forms import Form
 
 MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leave no more registers
 #: block shapes in the order of preference: the scales in flight take 12 to 16 registers more
@@ -22,7 +22,7 @@ SHAPES = (ONE._replace(threads=768), ONE)
 def scale_units(form: Form | None, scale_block: int | None) -> int:
     """Units that share stored scales, 1, 2 or 4; 0 for a block that is no whole units.
 
-    >>> from cuda_kernels.forms.form import FP4_25, FP5_33
+    >>> from cuda_kernels.forms import FP4_25, FP5_33
     >>> [scale_units(FP4_25, b) for b in (None, 32, 64, 128, 256, 320)]
     [0, 0, 1, 2, 4, 1]
     >>> [scale_units(FP5_33, b) for b in (48, 96, 128, 192)]
@@ -34,7 +34,7 @@ def scale_units(form: Form | None, scale_block: int | None) -> int:
     return next(n for n in (4, 2, 1) if units % n == 0)
 
 
-def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> np.ndarray:
+def in_kernel_order(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> np.ndarray:
     """float32[rows, blocks] -> float32: a 1 per row, then [row tiles, stored, 8, 2].
 
     The ones stand where other matrices have the scales of rows; the pairs are rows g and g + 8.
@@ -49,18 +49,27 @@ def arrange(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> n
     return np.concatenate([np.ones(tiles * TILE_ROWS, np.float32), tiled.ravel()])
 
 
-def launch(form: Form, rows: int, columns: int, batch: int, gpu: Gpu) -> GemvLaunch | None:
-    """The launch of a product with 1 to 8 rows of activations; None where they do not fit."""
-    for splits in (1, 2) if gpu.hopper else (1,):
+def on_gpu(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> Any:
+    """The same on the current GPU."""
+    from numba import cuda
+
+    return cuda.to_device(in_kernel_order(scales, form, columns, scale_block))
+
+
+def plan_block_scales(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:
+    """The launch of a product with 1 to 8 rows of x; `NO_PLAN` where they do not fit."""
+    for splits in (1, 2) if gpu.capability >= CLUSTERS else (1,):
         for shape in SHAPES:
-            found = try_gemv(form, rows, columns, batch, gpu, shape, splits)
-            if found:
-                return found
-    return None
+            plan = try_gemv(gpu, group, rows, columns, batch, shape, splits)
+            if plan.kernel:
+                return plan
+    return NO_PLAN
 
 
 @lru_cache
-def widest(form: Form, rows: int, columns: int, gpu: Gpu) -> int:
-    """The most rows of activations that one launch takes, 8 or fewer; 0 for none."""
-    batches = range(MOST_ROWS, 0, -1)
-    return next((b for b in batches if launch(form, rows, columns, b, gpu)), 0)
+def most_batch(form: Form, rows: int, columns: int, gpu: Gpu) -> int:
+    """The most rows of x that one launch takes, 8 or fewer; 0 for none."""
+    for batch in range(MOST_ROWS, 0, -1):
+        if plan_block_scales(gpu, form.group, rows, columns, batch).kernel:
+            return batch
+    return 0

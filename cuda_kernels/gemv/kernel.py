@@ -9,11 +9,23 @@ deterministic.
 
 from numba import cuda
 
-from amssim.launch.geometry import BURST, SLOT_BYTES, burst_bytes
-from cuda_kernels.forms.form import Form
+from amssim.launch.geometry import (
+    BURST,
+    CLUSTERS,
+    SLOT_BYTES,
+    Gpu,
+    LaunchPlan,
+    burst_bytes,
+    ceil_div,
+    even_parts,
+    row_stride,
+    run_columns,
+)
+from cuda_kernels.forms import Form
 from cuda_kernels.gemv.feed import make_register_feed, make_ring_feed, turned
 from cuda_kernels.gemv.stage import make_stage, make_stage_rows
 from cuda_kernels.gemv.walk import make_partition
+from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_up, make_meeting
 from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
@@ -25,6 +37,7 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_previous_grid,
 )
+from cuda_kernels.signature import address, count, wide_count
 
 
 def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
@@ -70,22 +83,22 @@ def make_bring(form: Form, early: bool):
     def bring(row_values, activations, block, places):
         """Scales and bias, and when the grid ahead has ended the activations."""
         scales, bias, rows = row_values
-        x, columns, batch, shift, stride = activations
+        x, k_columns, batch, shift, stride = activations
         first_tile, tiles, first, n = block
         x_at, row_data = places
         stage_rows(scales, bias, u32(first_tile * u32(16)), rows, u32(tiles * u32(16)), row_data)
         if early:
             wait_for_previous_grid()
-        source = (x, columns, batch, u32(first * unit_weights))
+        source = (x, k_columns, batch, u32(first * unit_weights))
         stage(source, u32(n * unit_weights), shift, x_at, stride)
         cuda.syncthreads()
 
     return bring
 
 
-def make_lane_x(form: Form, columns: int):
+def make_lane_x(form: Form, x_tiles: int):
     """Make the device function that finds a lane's activations in shared memory."""
-    lane_bytes, wide = u32(4 * form.pairs), columns == 2
+    lane_bytes, wide = u32(4 * form.pairs), x_tiles == 2
 
     @cuda.jit(device=True, inline="always")
     def lane_x(x_at, batch, stride):
@@ -103,7 +116,7 @@ def make_lane_x(form: Form, columns: int):
     return lane_x
 
 
-def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, columns=1, depth=0,
+def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, x_tiles=1, depth=0,
               scale_units=0, whole=False):  # fmt: skip
     """Make the kernel of one form and output dtype.
 
@@ -111,7 +124,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         early: it may start before the grid ahead of it ends (compute capability 9).
         split: the blocks of a cluster share K (compute capability 9).
         team: warps that take turns.
-        columns: column tiles of 8: 1 for a batch of 1 to 8, 2 for 9 to 16.
+        x_tiles: column tiles of 8: 1 for a batch of 1 to 8, 2 for 9 to 16.
         depth: bursts in a warp's ring in shared memory, 0 for a burst in registers.
         scale_units: units that share stored scales, 0 for rows (`cuda_kernels.gemv.block_scales`).
             They come with a burst in registers.
@@ -122,26 +135,28 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         feed = make_ring_feed(form, split, team, depth, early, whole)
     else:
         feed = make_register_feed(form, split, team, scale_units)
-    in_turns = columns == 1 and depth > 0  # units add to two sums
-    sums_of_tile = make_sums(team, columns, in_turns)
-    add_unit = make_add_unit(form, columns, scale_units, in_turns)
+    in_turns = x_tiles == 1 and depth > 0  # units add to two sums
+    sums_of_tile = make_sums(team, x_tiles, in_turns)
+    add_unit = make_add_unit(form, x_tiles, scale_units, in_turns)
     multiply_range = make_loop(form, feed, sums_of_tile, add_unit, team, depth)
     start, (_, leave) = feed[0], sums_of_tile
-    bring, lane_x = make_bring(form, early), make_lane_x(form, columns)
-    find, add_up = make_add_up(dtype, split, team, columns)
+    bring, lane_x = make_bring(form, early), make_lane_x(form, x_tiles)
+    find, add_up = make_add_up(dtype, split, team, x_tiles)
     meet, part = make_meeting(split)
-    slot_bytes, ring_bytes = columns * SLOT_BYTES, u32(depth * burst_bytes(form.group))
+    slot_bytes, ring_bytes = x_tiles * SLOT_BYTES, u32(depth * burst_bytes(form.group))
 
     def gemv(
-        weights, tails, scales, bias, x, x_scales, out,
-        per_tile, per_share, per_less,
-        rows, columns, batch, units, row_tiles,
-        cluster_tiles, full, slice_units, share, ample, stride, shift,
+        weights: address, tails: address, scales: address, bias: address,
+        x: address, x_scales: address, out: address,
+        per_tile: wide_count, per_share: wide_count, per_less: wide_count,
+        rows: count, k_columns: count, batch: count, units: count, row_tiles: count,
+        cluster_tiles: count, full: count, slice_units: count, share: count, ample: count,
+        stride: count, shift: count,
     ):  # fmt: skip
         """out[n, m] = scale[m] sum_k W[m, k] x[n, k] + bias[m].
 
         weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
-        scales, bias: float32[rows], bias 0 for none; x: float16[batch, columns]
+        scales, bias: float32[rows], bias 0 for none; x: float16[batch, k_columns]
         x_scales: float32[batch] or 0; out: dtype[batch, rows]
         cluster_tiles, full: row tiles of each of the first ``full`` clusters; others have one less
         slice_units: units of a block's slice of K
@@ -173,7 +188,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         teams = (u32(ample * u32(BURST)), per_share, per_less)
         work = (first_tile, tiles, units, slice_units, teams, row_data, slots)
         found = find(work)  # what is long to find and depends on nothing
-        bring((scales, bias, rows), (x, columns, batch, shift, stride), block, (x_at, row_data))
+        bring((scales, bias, rows), (x, k_columns, batch, shift, stride), block, (x_at, row_data))
         x_places = lane_x(x_at, batch, stride)
         mine = u32(slots + slot * u32(slot_bytes) + lane * u32(16))
         span = (i, unit, end)
@@ -187,3 +202,47 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, co
         part()
 
     return gemv
+
+
+def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+    """What `make_gemv` makes for a plan."""
+    share, _ = shares_of(plan)
+    return {
+        "early": gpu.capability >= CLUSTERS,
+        "split": plan.splits > 1,
+        "team": plan.team,
+        "x_tiles": plan.columns // 8,
+        "depth": plan.depth,
+        "scale_units": problem.scale_units,
+        "whole": share <= BURST * plan.team * plan.depth,
+    }
+
+
+def shares_of(plan: LaunchPlan) -> tuple[int, int]:
+    """(units of the larger ranges of a block's teams, how many of these there are)."""
+    most, ample = even_parts(plan.units // BURST, plan.warps // plan.team)
+    return most * BURST, ample
+
+
+def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+    """The arguments that a plan gives.
+
+    The kernel divides by multiplying with 2^32 / n, rounded up; 0 stands for a division by 0.
+    """
+    group, n = problem.form.group, plan.slice_units
+    share, ample = shares_of(plan)
+    _, full = even_parts(problem.form.tiles(problem.rows), plan.blocks)
+    names = {"per_tile": n, "per_share": share, "per_less": share - BURST}
+    runs = ceil_div(n * problem.form.unit_weights, run_columns(group))
+    return {name: ceil_div(2**32, d) if d else 0 for name, d in names.items()} | {
+        "cluster_tiles": plan.block_tiles,
+        "full": full,
+        "slice_units": n,
+        "share": share,
+        "ample": ample,
+        "stride": row_stride(group, n),
+        "shift": (runs - 1).bit_length(),
+    }
+
+
+KERNEL = Kernel(make_gemv, options_of, arguments_of)

@@ -3,7 +3,7 @@
 from numba import cuda
 
 from amssim.launch.geometry import run_columns
-from cuda_kernels.forms.form import Form
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx import (
     ORDER_PIECE,
     f32,
@@ -37,14 +37,14 @@ def make_stage(form: Form):
     @cuda.jit(device=True, inline="always")
     def copy_run(run, source, length):
         """Start to copy a run as it is in memory, zeros past the last column."""
-        (x, columns, _, first_column), (row, first, to) = source, run
+        (x, k_columns, _, first_column), (row, first, to) = source, run
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         for i in range(copies):
             k = u32(first + lane * u32(8) + u32(256 * i))
             column = u32(first_column + k)
-            here = u64(x + u64(2) * (u64(row) * u64(columns) + u64(column)))
+            here = u64(x + u64(2) * (u64(row) * u64(k_columns) + u64(column)))
             there = u32(to + lane * u32(16) + u32(512 * i))
-            start_copy(there, here, u32(column < columns), u32(k < length))
+            start_copy(there, here, u32(column < k_columns), u32(k < length))
 
     @cuda.jit(device=True, inline="always")
     def order_run(run, length):
@@ -60,7 +60,7 @@ def make_stage(form: Form):
     def stage(source, length, shift, at, stride):
         """shared[n] = x[n, first_column:][:length] in pair order, zero past the last column.
 
-        source: (x, columns, batch, first_column); a row is counted as 2^shift runs to spare a
+        source: (x, k_columns, batch, first_column); a row is counted as 2^shift runs to spare a
         division. All copies that this warp has started, of weights too, have then ended.
         """
         warps, total = u32(u32(cuda.blockDim.x) >> u32(5)), u32(source[2] << shift)

@@ -8,6 +8,7 @@ sum. float16 rows that are not aligned to 16 bytes are copied to rows that are.
 
 from numba import cuda
 
+from cuda_kernels.kernel import Kernel
 from cuda_kernels.ptx import (
     STORE,
     as_f32,
@@ -22,6 +23,7 @@ from cuda_kernels.ptx import (
     u64,
     wait_for_previous_grid,
 )
+from cuda_kernels.signature import address, count
 
 THREADS = 256
 SMALLEST = 2.0**-111  # a smaller row maximum would need a factor beyond float32
@@ -31,7 +33,7 @@ def make_normalize(dtype: str, early: bool):
     """Make the kernel for one input dtype, float16 or bfloat16; a block takes one row."""
     store_f16, store_f32, wide = STORE["float16"], STORE["float32"], dtype == "bfloat16"
 
-    def normalize(x, out, scales, columns, padded):
+    def normalize(x: address, out: address, scales: address, columns: count, padded: count):
         """out[n] = x[n] / scales[n] for scales[n] a power of two, zero past the end of a row.
 
         x: dtype[batch, columns]; out: float16[batch, padded]; scales: float32[batch]
@@ -74,3 +76,6 @@ def make_normalize(dtype: str, early: bool):
         store_f32(u64(scales + u64(row) * u64(4)), f32(f32(1) / factor), u32(tid == u32(0)))
 
     return normalize
+
+
+KERNEL = Kernel(make_normalize)

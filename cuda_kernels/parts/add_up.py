@@ -3,7 +3,7 @@
 from numba import cuda
 
 from amssim.launch.geometry import SLOT_BYTES
-from cuda_kernels.forms.form import VALUE_SCALE
+from cuda_kernels.forms import VALUE_SCALE
 from cuda_kernels.ptx import (
     STORE,
     cluster_barrier,
@@ -76,10 +76,10 @@ def make_finish(dtype: str):
     return finish
 
 
-def make_add_up(dtype: str, split: bool, team: int, columns: int):
+def make_add_up(dtype: str, split: bool, team: int, x_tiles: int):
     """Make the device functions that find this warp's first slots, before there are sums, and that
     add the partial sums of each row tile and store them."""
-    finish, slot_bytes = make_finish(dtype), columns * SLOT_BYTES
+    finish, slot_bytes = make_finish(dtype), x_tiles * SLOT_BYTES
 
     @cuda.jit(device=True, inline="always")
     def team_of(i, teams):
@@ -97,7 +97,7 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
     def slots_of(fragment, r, work):
         """(first slot, slot after the last) of a fragment in the block that has slice r of K."""
         _, _, units, slice_units, teams, _, _ = work
-        j = u32(fragment // u32(columns))
+        j = u32(fragment // u32(x_tiles))
         n = u32(min(slice_units, u32(units - r * slice_units)))
         begin = u32(j * n)
         last = team_of(u32(begin + n - u32(1)), teams)
@@ -123,9 +123,9 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         blocks = u32(cuda.gridDim.x) if split else u32(1)
         step = u32(blocks * (u32(cuda.blockDim.x) >> u32(5)))
-        while fragment < u32(tiles * u32(columns)):
-            j = u32(fragment // u32(columns))
-            column = u32(fragment - j * u32(columns))
+        while fragment < u32(tiles * u32(x_tiles)):
+            j = u32(fragment // u32(x_tiles))
+            column = u32(fragment - j * u32(x_tiles))
             first_slot = u32(slots + column * u32(SLOT_BYTES) + lane * u32(16))
             s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
             r = u32(0)
@@ -145,17 +145,17 @@ def make_add_up(dtype: str, split: bool, team: int, columns: int):
             row, first_column = u32(u32(first_tile + j) * u32(16)), u32(column * u32(8))
             finish((s0, s1, s2, s3), row, u32(row_data + j * u32(128)), first_column, target)
             fragment = u32(fragment + step)
-            if fragment < u32(tiles * u32(columns)):
+            if fragment < u32(tiles * u32(x_tiles)):
                 slot, stop = slots_of(fragment, u32(0), work)
 
     return find, add_up
 
 
-def make_add_groups(dtype: str, columns: int, groups: int, strides: tuple[int, int], split: bool):
+def make_add_groups(dtype: str, x_tiles: int, groups: int, strides: tuple[int, int], split: bool):
     """Make the device function that adds the fragments of groups and blocks and stores them.
 
     Args:
-        columns: column tiles, whose fragments follow each other.
+        x_tiles: column tiles, whose fragments follow each other.
         groups: parts of a block that share K.
         strides: bytes from the fragments of a row tile to the next one's, and from a group's to
             the next one's.
@@ -170,9 +170,9 @@ def make_add_groups(dtype: str, columns: int, groups: int, strides: tuple[int, i
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         blocks = u32(cuda.gridDim.x)
         fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
-        while fragment < u32(tiles * u32(columns)):
-            tile = u32(fragment // u32(columns))
-            column = u32(fragment - tile * u32(columns))
+        while fragment < u32(tiles * u32(x_tiles)):
+            tile = u32(fragment // u32(x_tiles))
+            column = u32(fragment - tile * u32(x_tiles))
             at = u32(slots + tile * u32(tile_bytes) + column * u32(SLOT_BYTES) + lane * u32(16))
             s0, s1, s2, s3 = f32(0), f32(0), f32(0), f32(0)
             r = u32(0)

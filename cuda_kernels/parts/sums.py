@@ -6,19 +6,19 @@ Of each column tile of 8 a lane has four sums, the fragment of ``mma.m16n8k16``.
 from numba import cuda
 
 from amssim.launch.geometry import SLOT_BYTES
-from cuda_kernels.forms.form import Form
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx import contract, f32, store_shared, u32
 
 ZEROS = (f32(0), f32(0), f32(0), f32(0))
 
 
-def make_add_unit(form: Form, columns: int, scale_units: int, in_turns: bool = False):
+def make_add_unit(form: Form, x_tiles: int, scale_units: int, in_turns: bool = False):
     """Make the device function that multiplies a unit and adds it to the sums.
 
     ``in_turns``: of two sums of the row tile it adds to the first, which becomes the second. So
     half as many products wait for each other; with two column tiles it is so anyway.
     """
-    multiply, wide = contract(form.pairs), columns == 2
+    multiply, wide = contract(form.pairs), x_tiles == 2
 
     @cuda.jit(device=True, inline="always")
     def add_tile(sums, fragments, x_at, scales):
@@ -47,11 +47,11 @@ def make_add_unit(form: Form, columns: int, scale_units: int, in_turns: bool = F
     return add_unit
 
 
-def make_sums(team: int, columns: int, in_turns: bool):
+def make_sums(team: int, x_tiles: int, in_turns: bool):
     """Make the zero sums of a row tile, and the device function that leaves them."""
-    wide = columns == 2
+    wide = x_tiles == 2
     zeros = (ZEROS, ZEROS) if in_turns or wide else (ZEROS,)
-    stride = u32(team * columns * SLOT_BYTES)
+    stride = u32(team * x_tiles * SLOT_BYTES)
 
     @cuda.jit(device=True, inline="always")
     def leave(mine, sums):

@@ -2,8 +2,10 @@
 
 from numba import cuda
 
+from cuda_kernels.kernel import Kernel
 from cuda_kernels.parts.add_up import OUT_BYTES
 from cuda_kernels.ptx import STORE, f32, load_f32, u32, u64
+from cuda_kernels.signature import address, count
 
 THREADS = 256
 
@@ -12,7 +14,7 @@ def make_narrow(dtype: str):
     """Make the kernel for one output dtype."""
     store, size = STORE[dtype], OUT_BYTES[dtype]
 
-    def narrow(source, bias, out, columns):
+    def narrow(source: address, bias: address, out: address, columns: count):
         """out[n, k] = source[n, k] + bias[k], rounded; bias 0 for none."""
         k = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
         wanted = u32(k < columns)
@@ -25,3 +27,6 @@ def make_narrow(dtype: str):
         store(u64(out + at * u64(size)), f32(value + offset), wanted)
 
     return narrow
+
+
+KERNEL = Kernel(make_narrow)

@@ -3,12 +3,10 @@
 import numpy as np
 
 from amssim.scheme import Scheme
-from cuda_kernels import kernels
 from cuda_kernels.arrays import Adopted, address
 from cuda_kernels.driver import Launch
 from cuda_kernels.forms import repack
-from cuda_kernels.plain import generic
-from cuda_kernels.plain.narrow import THREADS
+from cuda_kernels.plain import generic, narrow
 
 LARGEST_GRID_Y = 65535
 
@@ -34,9 +32,9 @@ class Plain:
         queue = cuda.external_stream(stream)
         wide = cuda.device_array((batch, columns), np.float32, stream=queue)
         sums = cuda.device_array((batch, rows), np.float32, stream=queue)
-        grid = (-(-columns // THREADS), batch)
+        grid = (-(-columns // narrow.THREADS), batch)
         bits, table = view(x, "<u2"), self._table(x.dtype)
-        generic.launch(generic.widen, grid, THREADS, queue, bits, table, wide)
+        generic.launch(generic.widen, grid, narrow.THREADS, queue, bits, table, wide)
         arguments = (wide, sums, np.uint32(columns), self.scale_block, self.form)
         weights = (self.words, self.scales, self.values)
         blocks = (rows, batch)
@@ -52,18 +50,18 @@ class Plain:
         for first in range(0, rows, LARGEST_GRID_Y):
             count = min(LARGEST_GRID_Y, rows - first)
             dense = cuda.device_array((count, columns), np.float32, stream=queue)
-            part, grid = slice(first, first + count), (-(-columns // THREADS), count)
+            part, grid = slice(first, first + count), (-(-columns // narrow.THREADS), count)
             weights = (self.words[part], self.scales[part], self.values)
             sizes = (np.uint32(columns), self.scale_block, self.form)
-            generic.launch(generic.dequantize, grid, THREADS, queue, *weights, dense, *sizes)
+            generic.launch(generic.dequantize, grid, narrow.THREADS, queue, *weights, dense, *sizes)
             panel = Adopted(out.address + first * columns * size, out.dtype, (), out.library)
             self._narrow(dense, 0, panel, (count, columns), stream)
 
     def _narrow(self, source, bias: int, out: Adopted, shape, stream: int) -> None:
-        function = kernels.narrow(self.device, out.dtype)
-        launch = Launch(function, (-(-shape[1] // THREADS), shape[0]), THREADS)
-        launch.set(address(source), bias, out.address, shape[1])
-        launch(stream, {})
+        function = narrow.KERNEL.function(self.device, (narrow.THREADS, 1), out.dtype)
+        grid = (-(-shape[1] // narrow.THREADS), shape[0])
+        given = {"source": address(source), "bias": bias, "out": out.address, "columns": shape[1]}
+        Launch(function, grid, narrow.THREADS, arguments=given, changing=())(stream)
 
     def _table(self, dtype: str):
         """float32 of every 16-bit pattern, on the GPU."""

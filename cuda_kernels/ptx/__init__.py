@@ -45,7 +45,7 @@ from cuda_kernels.ptx.memory import (
 )
 from cuda_kernels.ptx.pieces import LOAD_PIECE, ORDER_PIECE, STORE_PIECE
 from cuda_kernels.ptx.tensor import contract, store_fragments
-from cuda_kernels.ptx.warpgroup import arrange, contract_by_warpgroup, unit_bytes
+from cuda_kernels.ptx.warpgroup import contract_by_warpgroup, store_core_matrices, unit_bytes
 
 __all__ = [
     "COPY_OWN",
@@ -55,7 +55,6 @@ __all__ = [
     "SCATTER",
     "STORE",
     "STORE_PIECE",
-    "arrange",
     "arrive",
     "as_f32",
     "cluster_barrier",
@@ -82,6 +81,7 @@ __all__ = [
     "shared_address",
     "start_copy",
     "start_next_grid",
+    "store_core_matrices",
     "store_fragments",
     "store_half_if",
     "store_shared",

@@ -11,7 +11,7 @@ another.
 import numpy as np
 
 from cuda_kernels.emulator.lanes import lanes
-from cuda_kernels.forms.form import FP4_25, FP5_33
+from cuda_kernels.forms import FP4_25, FP5_33
 from cuda_kernels.ptx.inline import Vector, ptx, u32
 
 MASK_425 = 0x8E008E00

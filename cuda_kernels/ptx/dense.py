@@ -3,7 +3,7 @@
 import numpy as np
 
 from cuda_kernels.emulator.lanes import WARP, lanes
-from cuda_kernels.forms.form import FORMS, VALUE_SCALE, Form
+from cuda_kernels.forms import FORMS, VALUE_SCALE, Form
 from cuda_kernels.ptx.inline import Vector, f32, ptx, u16, u32, u64
 from cuda_kernels.ptx.memory import rounded
 from cuda_kernels.ptx.pieces import pair_order

@@ -7,7 +7,7 @@ order once, when they are stored: one byte permutation per pair.
 import numpy as np
 
 from cuda_kernels.emulator.lanes import WARP, lanes
-from cuda_kernels.forms.form import FP4_25, FP5_33, Form
+from cuda_kernels.forms import FP4_25, FP5_33, Form
 from cuda_kernels.ptx.inline import Vector, ptx, u32, u64
 
 # byte selectors of prmt by the halves that they take: 0 low, 1 high

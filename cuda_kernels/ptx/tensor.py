@@ -6,8 +6,8 @@ from cuda_kernels.emulator.lanes import WARP, lanes
 from cuda_kernels.ptx.inline import Vector, f32, ptx, u32
 
 
-def contract(pairs: int, tiles: int = 1, columns: int = 1, column_stride: int = 0):
-    """Make the function that adds one unit of K to ``tiles`` x ``columns`` fragments.
+def contract(pairs: int, tiles: int = 1, x_tiles: int = 1, column_stride: int = 0):
+    """Make the function that adds one unit of K to ``tiles`` x ``x_tiles`` fragments.
 
     out[m, n] += W[m] X[n] with W[m] 16 rows x 8 * pairs weights as decoded, X[n] 8 columns of
     activations in shared memory; products exact, sums float32.
@@ -15,19 +15,19 @@ def contract(pairs: int, tiles: int = 1, columns: int = 1, column_stride: int = 
     Args:
         pairs: half2 registers per lane and row, 8 or 6; one mma.m16n8k16 takes two.
         tiles: row tiles, 1 or 2.
-        columns: column tiles of 8.
+        x_tiles: column tiles of 8.
         column_stride: bytes from one column tile to the next in shared memory.
     """
-    weights, sums = Vector(u32, 2 * pairs), Vector(f32, 4 * tiles * columns)
-    text = _contract_text(pairs, tiles, columns, column_stride)
+    weights, sums = Vector(u32, 2 * pairs), Vector(f32, 4 * tiles * x_tiles)
+    text = _contract_text(pairs, tiles, x_tiles, column_stride)
     options = {"ordered": True, "collective": True, "update": "sums"}
 
     def accumulate(sums, fragments, activations):
         out = list(sums)
-        for n in range(columns):
+        for n in range(x_tiles):
             x = _load_pairs(activations + np.uint32(n * column_stride), pairs)
             for m, w in enumerate(fragments):
-                at = 4 * (m * columns + n)
+                at = 4 * (m * x_tiles + n)
                 for j in range(pairs // 2):
                     a, b = w[4 * j : 4 * j + 4], x[2 * j : 2 * j + 2]
                     out[at : at + 4] = mma(a, b, out[at : at + 4])
@@ -50,13 +50,13 @@ def contract(pairs: int, tiles: int = 1, columns: int = 1, column_stride: int = 
     return contract_unit
 
 
-def _contract_text(pairs, tiles, columns, stride) -> str:
+def _contract_text(pairs, tiles, x_tiles, stride) -> str:
     """K outermost, so that consecutive instructions add to different sums."""
     width = 4 if pairs % 4 == 0 else 2
-    together = min(columns, 4)  # column tiles whose activations are in registers at a time
+    together = min(x_tiles, 4)  # column tiles whose activations are in registers at a time
     names = ", ".join(f"x{n}_{i}" for n in range(together) for i in range(width))
     lines = [f"{{ .reg .b32 {names};"]
-    for first in range(0, columns, together):
+    for first in range(0, x_tiles, together):
         for q in range(0, pairs, width):
             for n in range(together):
                 block = ", ".join(f"x{n}_{i}" for i in range(width))
@@ -65,12 +65,12 @@ def _contract_text(pairs, tiles, columns, stride) -> str:
             for j in range(q // 2, (q + width) // 2):
                 for n in range(together):
                     b = f"{{x{n}_{2 * j - q}, x{n}_{2 * j + 1 - q}}}"
-                    lines += [_mma_text(m, first + n, columns, j, b) for m in range(tiles)]
+                    lines += [_mma_text(m, first + n, x_tiles, j, b) for m in range(tiles)]
     return "\n\t".join(lines) + " }"
 
 
-def _mma_text(m, n, columns, j, b) -> str:
-    at = 4 * (m * columns + n)
+def _mma_text(m, n, x_tiles, j, b) -> str:
+    at = 4 * (m * x_tiles + n)
     c = "{" + ", ".join(f"$out.{at + i}" for i in range(4)) + "}"
     a = "{" + ", ".join(f"$w{m}.{4 * j + i}" for i in range(4)) + "}"
     return f"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {c}, {a}, {b}, {c};"

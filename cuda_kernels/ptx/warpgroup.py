@@ -9,7 +9,7 @@ holds half2 register q of the four lanes of each column of column tile n.
 import numpy as np
 
 from cuda_kernels.emulator.lanes import WARP, lanes
-from cuda_kernels.forms.form import Form
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx.inline import Vector, f32, ptx, u32
 from cuda_kernels.ptx.pieces import in_pair_order, order_text
 from cuda_kernels.ptx.tensor import mma
@@ -17,33 +17,33 @@ from cuda_kernels.ptx.tensor import mma
 CORE_BYTES = 128
 
 
-def unit_bytes(form: Form, columns: int) -> int:
-    """Bytes of the activations of one unit for ``columns`` column tiles."""
-    return form.pairs * columns * CORE_BYTES
+def unit_bytes(form: Form, x_tiles: int) -> int:
+    """Bytes of the activations of one unit for ``x_tiles`` column tiles."""
+    return form.pairs * x_tiles * CORE_BYTES
 
 
-def contract_by_warpgroup(form: Form, columns: int, tiles: int = 1):
-    """Make the function that adds one unit of K to ``tiles`` x ``columns`` fragments.
+def contract_by_warpgroup(form: Form, x_tiles: int, tiles: int = 1):
+    """Make the function that adds one unit of K to ``tiles`` x ``x_tiles`` fragments.
 
     The products have ended when it returns: what hides their latency is another warpgroup.
 
     Args:
         form: of the weights.
-        columns: column tiles of 8.
+        x_tiles: column tiles of 8.
         tiles: row tiles, 1 or 2; the fragments of the second follow those of the first.
     """
     pairs = form.pairs
-    weights, sums = Vector(u32, 2 * pairs), Vector(f32, 4 * columns * tiles)
-    row = columns * CORE_BYTES
+    weights, sums = Vector(u32, 2 * pairs), Vector(f32, 4 * x_tiles * tiles)
+    row = x_tiles * CORE_BYTES
     options = {"ordered": True, "collective": True, "update": "sums"}
 
     def accumulate(sums, fragments, activations):
         out = list(sums)
-        for n in range(columns):
+        for n in range(x_tiles):
             place = activations + np.uint32(n * CORE_BYTES) + np.arange(32, dtype=np.uint32) * 4
             x = [WARP.shared.load(place + np.uint32(q * row), 1)[0] for q in range(pairs)]
             for m, w in enumerate(fragments):
-                at = 4 * (m * columns + n)
+                at = 4 * (m * x_tiles + n)
                 for j in range(pairs // 2):
                     b = x[2 * j : 2 * j + 2]
                     out[at : at + 4] = mma(w[4 * j : 4 * j + 4], b, out[at : at + 4])
@@ -51,14 +51,14 @@ def contract_by_warpgroup(form: Form, columns: int, tiles: int = 1):
 
     if tiles == 1:
 
-        @ptx(_text(pairs, columns, 1), **options)
+        @ptx(_text(pairs, x_tiles, 1), **options)
         def contract_unit(sums: sums, w0: weights, activations: u32) -> sums:
             """sums += W X over one unit; ``activations`` is the address of its core matrices."""
             return accumulate(sums, (w0,), activations)
 
     else:
 
-        @ptx(_text(pairs, columns, 2), **options)
+        @ptx(_text(pairs, x_tiles, 2), **options)
         def contract_unit(sums: sums, w0: weights, w1: weights, activations: u32) -> sums:
             """sums += W X over one unit, two row tiles."""
             return accumulate(sums, (w0, w1), activations)
@@ -66,13 +66,13 @@ def contract_by_warpgroup(form: Form, columns: int, tiles: int = 1):
     return contract_unit
 
 
-def _text(pairs: int, columns: int, tiles: int) -> str:
+def _text(pairs: int, x_tiles: int, tiles: int) -> str:
     """The descriptor: address, bytes along K and along the columns, each / 16; no swizzle.
 
     Of the address 18 bits count; above them a block of a cluster finds its rank.
     """
-    along_k, along_columns = columns * CORE_BYTES // 16, CORE_BYTES // 16
-    shape = f"m64n{8 * columns}k16"
+    along_k, along_columns = x_tiles * CORE_BYTES // 16, CORE_BYTES // 16
+    shape = f"m64n{8 * x_tiles}k16"
     lines = [
         "{ .reg .b32 at; .reg .b64 x; .reg .pred add; setp.eq.u32 add, 0, 0;",
         f"bfe.u32 at, $activations, 4, 14; add.u32 at, at, {along_k << 16};",
@@ -81,8 +81,8 @@ def _text(pairs: int, columns: int, tiles: int) -> str:
     for j in range(pairs // 2):
         lines.append(f"mov.b64 x, {{at, {along_columns}}};")
         for m in range(tiles):
-            first = 4 * m * columns
-            sums = "{" + ", ".join(f"$out.{first + i}" for i in range(4 * columns)) + "}"
+            first = 4 * m * x_tiles
+            sums = "{" + ", ".join(f"$out.{first + i}" for i in range(4 * x_tiles)) + "}"
             w = "{" + ", ".join(f"$w{m}.{4 * j + i}" for i in range(4)) + "}"
             lines.append(
                 f"wgmma.mma_async.sync.aligned.{shape}.f32.f16.f16 {sums}, {w}, x, add, 1, 1, 0;"
@@ -92,10 +92,10 @@ def _text(pairs: int, columns: int, tiles: int) -> str:
     return "\n\t".join(lines)
 
 
-def arrange(form: Form, columns: int):
+def store_core_matrices(form: Form, x_tiles: int):
     """Make the function that brings a lane's piece of activations into core matrices."""
     pairs = form.pairs
-    row = columns * CORE_BYTES
+    row = x_tiles * CORE_BYTES
     width = 4 if form.group == 4 else 2
     lines = [f"{{ .reg .b32 {', '.join(f'p{q}' for q in range(pairs))}, p;"]
     for q in range(0, pairs, width):

@@ -7,11 +7,11 @@ place of its own, and when it has come puts it in pair order into the buffer tha
 from numba import cuda
 
 from amssim.launch.geometry import BURST, raw_stride, row_stride, tasks_of
-from cuda_kernels.forms.form import Form
+from cuda_kernels.forms import Form
 from cuda_kernels.ptx import ORDER_PIECE, arrive, start_copy, u32, u64
 
 
-def make_supply(form: Form, team: int, columns: int, warps: int):
+def make_chunk_copies(form: Form, team: int, x_tiles: int, warps: int):
     """Make the device functions that copy a warp's part of a chunk, four rows at a time, and hand
     it over in order."""
     order_piece = ORDER_PIECE[form]
@@ -25,13 +25,13 @@ def make_supply(form: Form, team: int, columns: int, warps: int):
 
         A lane without a part has a row past the last.
         """
-        x, x_columns, _ = source
+        x, k_columns, _ = source
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         row = u32(lane // u32(pieces))
         part = u32(lane - row * u32(pieces))
         k = u32(u32(first + warp) * u32(unit_weights) + part * u32(8))
-        at = u64(x + u64(2) * (u64(row) * u64(x_columns) + u64(k)))
+        at = u64(x + u64(2) * (u64(row) * u64(k_columns) + u64(k)))
         to = u32(place + row * u32(raw) + part * u32(16))
         if pieces < 8:
             row = u32(row + u32(64) * u32(row > u32(3)))
@@ -41,17 +41,17 @@ def make_supply(form: Form, team: int, columns: int, warps: int):
     def copy_chunk(source, now, lane_part, possible, place):
         """Start to copy this warp's part of a chunk where ``possible``, to ``place`` bytes on."""
         (at, k), (row, to) = now, lane_part
-        _, x_columns, batch = source
+        _, k_columns, batch = source
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
-        four_rows = u64(u64(8) * u64(x_columns))
+        four_rows = u64(u64(8) * u64(k_columns))
         for i in range(turns):
             here = u64(at + u64(2 * i * warps * unit_weights))
             column = u32(k + u32(i * warps * unit_weights))
             mine = u32(possible * u32(u32(warp + u32(i * warps)) < u32(units)))
-            for j in range(2 * columns):
-                there = u32(to + place + u32((i * columns * 8 + 4 * j) * raw))
+            for j in range(2 * x_tiles):
+                there = u32(to + place + u32((i * x_tiles * 8 + 4 * j) * raw))
                 needed = u32(mine * u32(u32(row + u32(4 * j)) < batch))
-                start_copy(there, here, u32(column < x_columns), needed)
+                start_copy(there, here, u32(column < k_columns), needed)
                 here = u64(here + four_rows)
         return u64(at + u64(2 * units * unit_weights)), u32(k + u32(units * unit_weights))
 
@@ -65,9 +65,9 @@ def make_supply(form: Form, team: int, columns: int, warps: int):
         to = u32(buffer + g * u32(stride) + u32(warp * u32(4) + t) * u32(piece_bytes))
         for i in range(turns):
             if u32(warp + u32(i * warps)) < u32(units):
-                for column in range(columns):
+                for column in range(x_tiles):
                     order_piece(
-                        u32(mine + u32(8 * raw * (columns * i + column))),
+                        u32(mine + u32(8 * raw * (x_tiles * i + column))),
                         u32(to + u32(4 * i * warps * piece_bytes + 8 * stride * column)),
                         u32(1),
                     )

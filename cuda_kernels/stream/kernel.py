@@ -13,7 +13,7 @@ share K, in a fixed order.
 
 from numba import cuda
 
-from amssim.launch.geometry import BURST, burst_bytes, row_stride
+from amssim.launch.geometry import BURST, Gpu, LaunchPlan, burst_bytes, even_parts, row_stride
 from amssim.launch.stream import (
     BARRIER_BYTES,
     STREAM_BUFFERS,
@@ -21,11 +21,12 @@ from amssim.launch.stream import (
     raw_bytes_of_warp,
     stream_places,
 )
-from cuda_kernels.forms.form import Form
+from cuda_kernels.forms import Form
 from cuda_kernels.gemv.feed import make_burst_copies, turned
 from cuda_kernels.gemv.kernel import make_lane_x
 from cuda_kernels.gemv.stage import make_stage_rows
 from cuda_kernels.gemv.walk import block_of
+from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_groups, make_meeting
 from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
@@ -43,7 +44,8 @@ from cuda_kernels.ptx import (
     wait_for_phase,
     wait_for_previous_grid,
 )
-from cuda_kernels.stream.chunks import make_supply
+from cuda_kernels.signature import address, count
+from cuda_kernels.stream.chunks import make_chunk_copies
 
 
 def make_turns(form: Form, team: int):
@@ -106,16 +108,16 @@ def make_start(form: Form, supply: tuple, team: int, depth: int, raw_bytes: int)
     return start_weights, start_activations
 
 
-def make_rounds(form: Form, supply: tuple, zeros: tuple, team: int, columns: int, depth: int,
+def make_rounds(form: Form, supply: tuple, zeros: tuple, team: int, x_tiles: int, depth: int,
                 raw_bytes: int):  # fmt: skip
     """Make the device function that multiplies all rounds."""
     _, copy_chunk, hand_over = supply
     fetch_turn, tail_at, words_at = make_turns(form, team)
-    decode, add_unit = DECODE[form], make_add_unit(form, columns, 0)
+    decode, add_unit = DECODE[form], make_add_unit(form, x_tiles, 0)
     wait, one = wait_for_all_but(depth - 1), (f32(1), f32(1))
     unit_bytes, units = u32(16 * form.pairs), BURST * team
     slot_bytes = burst_bytes(form.group)
-    buffer_bytes = u32(chunk_bytes(form.group, team, columns))
+    buffer_bytes = u32(chunk_bytes(form.group, team, x_tiles))
 
     @cuda.jit(device=True, inline="always")
     def following(place, size):
@@ -169,37 +171,39 @@ def make_rounds(form: Form, supply: tuple, zeros: tuple, team: int, columns: int
     return multiply_rounds
 
 
-def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, depth: int,
+def make_stream(form: Form, dtype: str, *, warps: int, team: int, x_tiles: int, depth: int,
                 split: bool):  # fmt: skip
     """Make the kernel of one form, output dtype and block shape.
 
     Args:
         warps: of a block, a team for each row tile.
         team: warps that take turns along K.
-        columns: column tiles of 8: 1 for a batch of 1 to 8, 2 for 9 to 16.
+        x_tiles: column tiles of 8: 1 for a batch of 1 to 8, 2 for 9 to 16.
         depth: bursts of weights, and parts of chunks, that a warp keeps on their way.
         split: the blocks of a cluster share K.
     """
-    zeros, leave = make_sums(team, columns, in_turns=False)
-    supply = make_supply(form, team, columns, warps)
-    raw_bytes = raw_bytes_of_warp(form.group, columns, warps, team)
+    zeros, leave = make_sums(team, x_tiles, in_turns=False)
+    supply = make_chunk_copies(form, team, x_tiles, warps)
+    raw_bytes = raw_bytes_of_warp(form.group, x_tiles, warps, team)
     start_weights, start_activations = make_start(form, supply, team, depth, raw_bytes)
-    multiply_rounds = make_rounds(form, supply, zeros, team, columns, depth, raw_bytes)
-    lane_x, stage_rows = make_lane_x(form, columns), make_stage_rows()
+    multiply_rounds = make_rounds(form, supply, zeros, team, x_tiles, depth, raw_bytes)
+    lane_x, stage_rows = make_lane_x(form, x_tiles), make_stage_rows()
     ring_bytes, most_tiles = depth * burst_bytes(form.group), warps // team
     meet, part = make_meeting(split)
-    add_groups = make_add_groups(dtype, columns, team, (team * ring_bytes, ring_bytes), split)
-    places = stream_places(form.group, columns, warps, team, depth)
+    add_groups = make_add_groups(dtype, x_tiles, team, (team * ring_bytes, ring_bytes), split)
+    places = stream_places(form.group, x_tiles, warps, team, depth)
     stride, mate_bytes = row_stride(form.group, BURST * team), BURST * 16 * form.pairs
 
     def stream(
-        weights, tails, scales, bias, x, x_scales, out,
-        rows, x_columns, batch, units, row_tiles, full, slice_units,
+        weights: address, tails: address, scales: address, bias: address,
+        x: address, x_scales: address, out: address,
+        rows: count, k_columns: count, batch: count, units: count, row_tiles: count,
+        full: count, slice_units: count,
     ):  # fmt: skip
         """out[n, m] = scale[m] sum_k W[m, k] x[n, k] + bias[m].
 
         weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
-        scales, bias: float32[rows], bias 0 for none; x: float16[batch, x_columns]
+        scales, bias: float32[rows], bias 0 for none; x: float16[batch, k_columns]
         x_scales: float32[batch] or 0; out: dtype[batch, rows]
         full: clusters with a row tile for each team; others have one less
         slice_units: units of a block's slice of K
@@ -228,7 +232,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         stage_rows(scales, bias, first_row, rows, u32(tiles * u32(16)), row_data)
         cuda.syncthreads()
         wait_for_previous_grid()
-        source, turns, rings = (x, x_columns, batch), (unit, end, n), (ring, raw, buffers, barriers)
+        source, turns, rings = (x, k_columns, batch), (unit, end, n), (ring, raw, buffers, barriers)
         burst, ready = start_activations(sources, burst, turns, source, first, rings)
         lane_at, beside = lane_x(buffers, batch, u32(stride))
         x_places = (u32(lane_at + mate * u32(mate_bytes)), beside)
@@ -241,3 +245,18 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, columns: int, 
         part()
 
     return stream
+
+
+def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+    """What `make_stream` makes for a plan."""
+    shape = {"warps": plan.warps, "team": plan.team, "depth": plan.depth}
+    return shape | {"x_tiles": plan.columns // 8, "split": plan.splits > 1}
+
+
+def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+    """The arguments that a plan gives."""
+    _, full = even_parts(problem.form.tiles(problem.rows), plan.blocks)
+    return {"full": full, "slice_units": plan.slice_units}
+
+
+KERNEL = Kernel(make_stream, options_of, arguments_of)

@@ -12,16 +12,25 @@ place of its own one round ahead, then brings it into the order in which tensor 
 
 from numba import cuda
 
-from amssim.launch.geometry import SLOT_BYTES, STEP, UNIT_BYTES, WARP_TILES, raw_stride, tasks_of
+from amssim.launch.geometry import (
+    SLOT_BYTES,
+    STEP,
+    UNIT_BYTES,
+    WARP_TILES,
+    Gpu,
+    LaunchPlan,
+    raw_stride,
+    tasks_of,
+)
 from amssim.launch.warpgroup import round_bytes
-from cuda_kernels.forms.form import Form
+from cuda_kernels.forms import Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.gemv.stage import make_stage_rows
+from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_groups, make_meeting
 from cuda_kernels.parts.pairs import make_pairs
 from cuda_kernels.ptx import (
     DECODE,
-    arrange,
     contract_by_warpgroup,
     f32,
     finish_copies,
@@ -31,25 +40,27 @@ from cuda_kernels.ptx import (
     shared_address,
     start_copy,
     start_next_grid,
+    store_core_matrices,
     store_fragments,
     u32,
     u64,
     unit_bytes,
     wait_for_previous_grid,
 )
+from cuda_kernels.signature import address, count
 
 TOGETHER = 4  # column tiles up to which registers hold both row tiles of a unit at a time
 
 
-def make_supply(form: Form, columns: int, warps: int, groups: int):
+def make_round_copies(form: Form, x_tiles: int, warps: int, groups: int):
     """Make the device functions that copy a round of activations, and arrange it.
 
     A *task* is one unit of eight rows.
     """
-    put, per_unit = arrange(form, columns), unit_bytes(form, columns)
+    put, per_unit = store_core_matrices(form, x_tiles), unit_bytes(form, x_tiles)
     unit_weights, units = form.unit_weights, STEP * groups
     stride, parts = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
-    turns, exact = tasks_of(columns, warps, groups), columns * units % warps == 0
+    turns, exact = tasks_of(x_tiles, warps, groups), x_tiles * units % warps == 0
     piece_bytes = 4 * form.pairs
 
     @cuda.jit(device=True, inline="always")
@@ -57,28 +68,28 @@ def make_supply(form: Form, columns: int, warps: int, groups: int):
         """(whether this warp has task i, column tile, unit)."""
         task = u32((u32(cuda.threadIdx.x) >> u32(5)) + u32(i * warps))
         return (
-            u32(exact or task < u32(columns * units)),
-            u32(task % u32(columns)),
-            u32(task // u32(columns)),
+            u32(exact or task < u32(x_tiles * units)),
+            u32(task % u32(x_tiles)),
+            u32(task // u32(x_tiles)),
         )
 
     @cuda.jit(device=True, inline="always")
     def copy_round(source, unit, raw):
         """Start to copy this warp's part of the round that begins at ``unit``, four rows at a time;
         zeros past the last row and column."""
-        x, x_columns, batch = source
+        x, k_columns, batch = source
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         row = u32(lane // u32(parts))
         part = u32(lane - row * u32(parts))
         here = u32(raw + row * u32(stride) + part * u32(16))
-        four_rows = u64(u64(8) * u64(x_columns))
+        four_rows = u64(u64(8) * u64(k_columns))
         for i in range(turns):
             mine, n, u = task_of(i)
             first = u32(n * u32(8) + row)
             k = u32(u32(unit + u) * u32(unit_weights) + part * u32(8))
-            at = u64(x + u64(2) * (u64(first) * u64(x_columns) + u64(k)))
+            at = u64(x + u64(2) * (u64(first) * u64(k_columns) + u64(k)))
             for j in range(2):
-                wanted = u32(k < x_columns) * u32(u32(first + u32(4 * j)) < batch)
+                wanted = u32(k < k_columns) * u32(u32(first + u32(4 * j)) < batch)
                 to = u32(here + u32((8 * i + 4 * j) * stride))
                 start_copy(to, at, wanted, u32(row < u32(4)) * mine)
                 at = u64(at + four_rows)
@@ -100,13 +111,13 @@ def make_supply(form: Form, columns: int, warps: int, groups: int):
     return copy_round, arrange_round
 
 
-def make_round(form: Form, columns: int, groups: int):
+def make_round(form: Form, x_tiles: int, groups: int):
     """Make the device functions that multiply a round of a warpgroup, and leave its sums."""
-    together = columns <= TOGETHER  # the row tiles are multiplied at once
+    together = x_tiles <= TOGETHER  # the row tiles are multiplied at once
     decode = DECODE[form]
-    multiply = contract_by_warpgroup(form, columns, WARP_TILES if together else 1)
-    store = store_fragments(columns * (WARP_TILES if together else 1))
-    per_unit = unit_bytes(form, columns)
+    multiply = contract_by_warpgroup(form, x_tiles, WARP_TILES if together else 1)
+    store = store_fragments(x_tiles * (WARP_TILES if together else 1))
+    per_unit = unit_bytes(form, x_tiles)
 
     @cuda.jit(device=True, inline="always")
     def turn(u, sums, words, tails, place, x_at):
@@ -144,47 +155,49 @@ def make_round(form: Form, columns: int, groups: int):
         """Put a warp's sums into its slots."""
         warp = u32(u32(cuda.threadIdx.x) >> u32(5))
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
-        mine = u32(slots + warp * u32(WARP_TILES * columns * SLOT_BYTES) + lane * u32(16))
+        mine = u32(slots + warp * u32(WARP_TILES * x_tiles * SLOT_BYTES) + lane * u32(16))
         if together:
             store(mine, sums)
         else:
             store(mine, sums[0])
-            store(u32(mine + u32(columns * SLOT_BYTES)), sums[1])
+            store(u32(mine + u32(x_tiles * SLOT_BYTES)), sums[1])
 
-    zeros = (f32(0),) * (4 * columns * (WARP_TILES if together else 1))
+    zeros = (f32(0),) * (4 * x_tiles * (WARP_TILES if together else 1))
     return multiply_round, leave, zeros if together else (zeros, zeros)
 
 
-def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, groups: int,
+def make_warpgroup_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, groups: int,
                         split: bool):  # fmt: skip
     """Make the kernel of one form, output dtype and block shape.
 
     Args:
-        columns: column tiles of 8; the batch is at most 8 * columns.
+        x_tiles: column tiles of 8; the batch is at most 8 * x_tiles.
         warps: warps of a block, whole warpgroups of 4 per group.
         groups: how many parts of the block share K.
         split: the blocks of a cluster share K.
     """
-    copy_round, arrange_round = make_supply(form, columns, warps, groups)
-    multiply_round, leave, zeros = make_round(form, columns, groups)
+    copy_round, arrange_round = make_round_copies(form, x_tiles, warps, groups)
+    multiply_round, leave, zeros = make_round(form, x_tiles, groups)
     fetch_units, fetch_tails = make_pairs(form)
     stage_rows, mates = make_stage_rows(), warps // groups
-    tile_bytes = columns * SLOT_BYTES
+    tile_bytes = x_tiles * SLOT_BYTES
     strides = tile_bytes, WARP_TILES * mates * tile_bytes
     meet, part = make_meeting(split)
-    add_groups = make_add_groups(dtype, columns, groups, strides, split)
-    round_units, buffer = STEP * groups, round_bytes(form.group, columns, groups)
-    group_bytes = STEP * unit_bytes(form, columns)
-    raw_of_warp = 8 * raw_stride(form.group) * tasks_of(columns, warps, groups)
+    add_groups = make_add_groups(dtype, x_tiles, groups, strides, split)
+    round_units, buffer = STEP * groups, round_bytes(form.group, x_tiles, groups)
+    group_bytes = STEP * unit_bytes(form, x_tiles)
+    raw_of_warp = 8 * raw_stride(form.group) * tasks_of(x_tiles, warps, groups)
 
     def gemm(
-        weights, tails, scales, bias, x, x_scales, out,
-        rows, x_columns, batch, units, row_tiles, slice_units, block_tiles,
+        weights: address, tails: address, scales: address, bias: address,
+        x: address, x_scales: address, out: address,
+        rows: count, k_columns: count, batch: count, units: count, row_tiles: count,
+        slice_units: count, block_tiles: count,
     ):  # fmt: skip
         """out[n, m] = scale[m] sum_k W[m, k] x[n, k] + bias[m].
 
         weights: uint32[row_tiles, units, 32, 4] words; tails: uint32[row_tiles, units / 4, 32]
-        scales, bias: float32[rows], bias 0 for none; x: float16[batch, x_columns]
+        scales, bias: float32[rows], bias 0 for none; x: float16[batch, k_columns]
         x_scales: float32[batch] or 0; out: dtype[batch, rows]
         slice_units: units of a block's slice of K, whole rounds
         block_tiles: row tiles of a block, at most twice the warps of a group
@@ -214,7 +227,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         slots, after = now, u32(now + u32(buffer))
         raw = u32(now + u32(2 * buffer) + warp * u32(raw_of_warp))
         wait_for_previous_grid()
-        source = (x, x_columns, batch)
+        source = (x, k_columns, batch)
         copy_round(source, begin, raw)
         arrange_round(raw, now)
         copy_round(source, u32(begin + u32(round_units)), raw)
@@ -243,3 +256,17 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, columns: int, warps: int, gro
         part()
 
     return gemm
+
+
+def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+    """What `make_warpgroup_gemm` makes for a plan."""
+    shape = {"x_tiles": plan.columns // 8, "warps": plan.warps, "groups": plan.groups}
+    return shape | {"split": plan.splits > 1}
+
+
+def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+    """The arguments that a plan gives."""
+    return {"slice_units": plan.slice_units, "block_tiles": plan.block_tiles}
+
+
+KERNEL = Kernel(make_warpgroup_gemm, options_of, arguments_of)

@@ -2,15 +2,25 @@
 
 import numpy as np
 
+from amssim.launch.geometry import Gpu
 from cuda_kernels.emulator.run import Device, run
 from cuda_kernels.forms import host as words
-from cuda_kernels.gemm.kernel import make_gemm
-from cuda_kernels.gemv.kernel import make_gemv
-from cuda_kernels.launches import GemmLaunch, GemvLaunch, Gpu, StreamLaunch
-from cuda_kernels.stream.kernel import make_stream
-from cuda_kernels.warpgroup.kernel import make_warpgroup_gemm
+from cuda_kernels.kernel import Problem, kernel_of
+from cuda_kernels.signature import in_order, signature
 
-SMALL_GPU = Gpu(multiprocessors=4, shared_bytes=120_000, capability=(9, 0))
+SMALL_GPU = Gpu(sms=4, shared_bytes=120_000, capability=90)
+
+
+def emulated(device, plan, problem, addresses, dtype="float32", **changed):
+    """Run the kernel of a plan on the emulator, with some of its options changed."""
+    kernel = kernel_of(plan)
+    options = kernel.options_of(plan, problem, SMALL_GPU)
+    made = kernel.make(problem.form, dtype, **options | changed)
+    types = signature(made)
+    arguments = addresses | problem.sizes | kernel.arguments_of(plan, problem)
+    values = zip(types.values(), in_order(types, arguments), strict=True)
+    grid, threads = (plan.splits, plan.blocks), 32 * plan.warps
+    run(made, device, grid, threads, [np.dtype(t).type(v) for t, v in values], plan.shared_bytes)
 
 
 def random_codes(form, rows, columns, rng):
@@ -33,37 +43,32 @@ class Case:
         weights = form.element.decode(self.codes).astype(np.float64) * self.scales[:, None]
         self.expected = self.x.astype(np.float64) @ weights.T + (self.bias if bias else 0)
 
-    def emulate(self, plan, dtype="float32", numpy_type=np.float32, early=True):
-        """Run the kernel that ``plan`` names on the CPU and return its result."""
+    @property
+    def problem(self):
+        """What a plan is made for."""
+        return Problem(self.form, *self.shape, self.batch)
+
+    def emulate(self, plan, dtype="float32", numpy_type=np.float32, **changed):
+        """Run the kernel that ``plan`` names on the CPU and return its result.
+
+        The product needs no workspace: rows of x are padded to whole 16 bytes here.
+        """
         rows, columns = self.shape
         device = Device()
-        packed = [device.put(a) for a in words.pack(self.codes, self.form)]
-        bias = 0 if self.bias is None else device.put(self.bias)
+        packed, tails = (device.put(a) for a in words.pack(self.codes, self.form))
+        x = np.zeros((self.batch, -(-columns // 8) * 8), np.float16)
+        x[:, :columns] = self.x
         out = device.put(np.full((self.batch, rows), np.nan, numpy_type))
-        pointers = [*packed, device.put(self.scales), bias, device.put(self.x), 0, out]
-        sizes = [rows, columns, self.batch, self.form.units(columns), self.form.tiles(rows)]
-        split = plan.grid[0] > 1
-        if isinstance(plan, GemvLaunch):
-            kernel = make_gemv(self.form, dtype, early=early, **plan.options)
-            pointers += plan.reciprocals
-            sizes += plan.sizes
-            threads = plan.threads
-        elif isinstance(plan, StreamLaunch):
-            kernel = make_stream(self.form, dtype, **plan.options)
-            sizes += [plan.full, plan.slice_units]
-            threads = 32 * plan.warps
-        elif isinstance(plan, GemmLaunch):
-            options = {"columns": plan.columns, "warps": plan.warps, "early": early}
-            kernel = make_gemm(self.form, dtype, split=split, **options)
-            sizes.append(plan.slice_units)
-            threads = 32 * plan.warps
-        else:
-            options = {"columns": plan.columns, "warps": plan.warps, "groups": plan.groups}
-            kernel = make_warpgroup_gemm(self.form, dtype, split=split, **options)
-            sizes += [plan.slice_units, plan.block_tiles]
-            threads = 32 * plan.warps
-        arguments = [np.uint64(p) for p in pointers] + [np.uint32(s) for s in sizes]
-        run(kernel, device, plan.grid, threads, arguments, plan.shared_bytes)
+        addresses = {
+            "weights": packed,
+            "tails": tails,
+            "scales": device.put(self.scales),
+            "bias": 0 if self.bias is None else device.put(self.bias),
+            "x": device.put(x),
+            "x_scales": 0,
+            "out": out,
+        }
+        emulated(device, plan, self.problem, addresses, dtype, **changed)
         return device.get(out, (self.batch, rows), numpy_type)
 
     def error(self, plan, **options):

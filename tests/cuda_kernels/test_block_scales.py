@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-from gpu_cases import SMALL_GPU, random_codes
+from gpu_cases import SMALL_GPU, emulated, random_codes
 
-from amssim.launch.gemv import ONE
-from cuda_kernels.emulator.run import Device, run
+from amssim.launch.gemv import ONE, try_gemv
+from cuda_kernels.emulator.run import Device
+from cuda_kernels.forms import FORMS, FP4_25, FP5_33
 from cuda_kernels.forms import host as words
-from cuda_kernels.forms.form import FORMS, FP4_25, FP5_33
 from cuda_kernels.gemv import block_scales
-from cuda_kernels.gemv.kernel import make_gemv
-from cuda_kernels.launches import try_gemv
+from cuda_kernels.kernel import Problem
 
 CASES = [(FP4_25, block) for block in (64, 128, 192, 256)]
 CASES += [(FP5_33, block) for block in (48, 96, 144, 192)]
@@ -28,15 +27,21 @@ def product_error(form, block, rows, columns, batch, plan):
     dense = form.element.decode(codes) * np.repeat(scales, block, axis=1)[:, :columns].astype(float)
     expected = x.astype(float) @ dense.T + bias
     device = Device()
-    arranged = block_scales.arrange(scales, form, columns, block)
-    arrays = [*words.pack(codes, form), arranged, bias, x]
+    packed, tails = (device.put(a) for a in words.pack(codes, form))
+    padded = np.zeros((batch, -(-columns // 8) * 8), np.float16)
+    padded[:, :columns] = x
     out = device.put(np.full((batch, rows), np.nan, np.float32))
-    pointers = [*(device.put(a) for a in arrays), 0, out, *plan.reciprocals]
-    sizes = [rows, columns, batch, form.units(columns), form.tiles(rows), *plan.sizes]
-    together = block_scales.scale_units(form, block)
-    kernel = make_gemv(form, "float32", early=True, **plan.options, scale_units=together)
-    arguments = [np.uint64(p) for p in pointers] + [np.uint32(s) for s in sizes]
-    run(kernel, device, plan.grid, plan.threads, arguments, plan.shared_bytes)
+    addresses = {
+        "weights": packed,
+        "tails": tails,
+        "scales": device.put(block_scales.in_kernel_order(scales, form, columns, block)),
+        "bias": device.put(bias),
+        "x": device.put(padded),
+        "x_scales": 0,
+        "out": out,
+    }
+    problem = Problem(form, rows, columns, batch, block_scales.scale_units(form, block))
+    emulated(device, plan, problem, addresses)
     found = device.get(out, (batch, rows), np.float32)
     return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
@@ -44,7 +49,7 @@ def product_error(form, block, rows, columns, batch, plan):
 @each_block
 def test_products_with_scales_per_block(form, block):
     rows, columns, batch = 37, 776, 3
-    plan = block_scales.launch(form, rows, columns, batch, SMALL_GPU)
+    plan = block_scales.plan_block_scales(SMALL_GPU, form.group, rows, columns, batch)
     assert product_error(form, block, rows, columns, batch, plan) < 5e-7
 
 
@@ -53,11 +58,11 @@ def test_products_with_scales_per_block(form, block):
 def test_products_in_slices_and_of_eight_columns(form, batch, splits):
     rows, columns, block = 20, 1032, 2 * form.unit_weights
     shape = ONE._replace(threads=128)
-    plan = try_gemv(form, rows, columns, batch, SMALL_GPU, shape, splits)
+    plan = try_gemv(SMALL_GPU, form.group, rows, columns, batch, shape, splits)
     assert product_error(form, block, rows, columns, batch, plan) < 5e-7
 
 
 def test_what_does_not_fit_is_said():
-    assert block_scales.launch(FP4_25, 64, 200_000, 8, SMALL_GPU) is None
-    assert block_scales.widest(FP4_25, 64, 4096, SMALL_GPU) == 8
-    assert 0 < block_scales.widest(FP4_25, 64, 16384, SMALL_GPU) < 8
+    assert not block_scales.plan_block_scales(SMALL_GPU, FP4_25.group, 64, 200_000, 8).kernel
+    assert block_scales.most_batch(FP4_25, 64, 4096, SMALL_GPU) == 8
+    assert 0 < block_scales.most_batch(FP4_25, 64, 16384, SMALL_GPU) < 8

@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
-from amssim.launch.gemv import ONE
+from amssim.launch.choose import plan_launch
+from amssim.launch.gemm import try_gemm
+from amssim.launch.gemv import ONE, try_gemv
+from amssim.launch.stream import try_stream
+from amssim.launch.warpgroup import try_warpgroup
 from cuda_kernels.dense.kernel import blocks_of, make_dequantize, run_bytes
 from cuda_kernels.emulator.run import Device, run
+from cuda_kernels.forms import FORMS
 from cuda_kernels.forms import host as words
-from cuda_kernels.forms.form import FORMS
-from cuda_kernels.launches import launch, try_gemm, try_gemv, try_stream, try_warpgroup
+from cuda_kernels.kernel import kernel_of
 from cuda_kernels.normalize.kernel import THREADS, make_normalize
 
 EXACT_ENOUGH = 5e-7
@@ -19,7 +23,7 @@ each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 
 def gemv_launch(case, splits=1, **choices):
     shape = ONE._replace(**({"threads": 128} | choices))
-    return try_gemv(case.form, *case.shape, case.batch, SMALL_GPU, shape, splits)
+    return try_gemv(SMALL_GPU, case.form.group, *case.shape, case.batch, shape, splits)
 
 
 @each_form
@@ -34,7 +38,7 @@ def test_gemv_of_every_batch(form, batch):
 def test_gemv_whose_ring_may_hold_all(form, columns, whole):
     case = Case(form, 70, columns, 2)
     found = gemv_launch(case, depth=2 if whole else 3)
-    assert found.whole == whole
+    assert kernel_of(found).options_of(found, case.problem, SMALL_GPU)["whole"] == whole
     assert case.error(found) < EXACT_ENOUGH
 
 
@@ -43,8 +47,9 @@ def test_gemv_whose_ring_may_hold_all(form, columns, whole):
 def test_gemv_whose_rows_are_several_runs_of_activations(form, splits):
     case = Case(form, 16, 1672, 3)
     shape = ONE._replace(threads=64, depth=2)
-    launched = try_gemv(form, 16, 1672, 3, SMALL_GPU, shape, splits)
-    assert launched.shift == (2 if splits == 1 else 1)
+    launched = try_gemv(SMALL_GPU, form.group, 16, 1672, 3, shape, splits)
+    shift = kernel_of(launched).arguments_of(launched, case.problem)["shift"]
+    assert shift == (2 if splits == 1 else 1)
     assert case.error(launched) < EXACT_ENOUGH
 
 
@@ -89,8 +94,8 @@ def test_an_infinity_stays_one(form):
 @pytest.mark.parametrize(("batch", "splits"), [(5, 2), (9, 1), (16, 2), (25, 1), (64, 1)])
 def test_gemm_of_every_width(form, batch, splits):
     case = Case(form, 20, 392, batch)
-    found = try_gemm(form, *case.shape, batch, SMALL_GPU, warps=8 if batch > 32 else 4,
-                     splits=splits)  # fmt: skip
+    warps = 8 if batch > 32 else 4
+    found = try_gemm(SMALL_GPU, form.group, *case.shape, batch, warps, splits)
     assert case.error(found) < EXACT_ENOUGH
 
 
@@ -106,8 +111,8 @@ def test_gemm_of_every_width(form, batch, splits):
 )
 def test_warpgroups_of_every_width(form, rows, columns, batch, warps, groups, splits):
     case = Case(form, rows, columns, batch)
-    options = {"warps": warps, "groups": groups, "splits": splits}
-    found = try_warpgroup(form, rows, columns, batch, SMALL_GPU, **options)
+    shape = (rows, columns, batch)
+    found = try_warpgroup(SMALL_GPU, form.group, *shape, warps, groups, splits)
     assert case.error(found) < EXACT_ENOUGH
 
 
@@ -119,8 +124,7 @@ def test_warpgroups_of_every_width(form, rows, columns, batch, warps, groups, sp
 )
 def test_streams_of_every_shape(form, rows, columns, warps, depth, splits, batch):
     case = Case(form, rows, columns, batch)
-    options = {"warps": warps, "depth": depth, "splits": splits}
-    found = try_stream(form, rows, columns, batch, SMALL_GPU, **options)
+    found = try_stream(SMALL_GPU, form.group, rows, columns, batch, warps, depth, splits)
     assert case.error(found) < EXACT_ENOUGH
 
 
@@ -186,6 +190,6 @@ def test_bfloat16_rows_keep_their_values(power):
 def test_the_emulator_sees_a_missing_word(form):
     """A launch with too few row tiles leaves outputs unwritten: the test above can fail."""
     case = Case(form, 40, 520, 1)
-    good = launch(form, *case.shape, 1, SMALL_GPU)
-    short = type(good)(**(good.__dict__ | {"grid": (1, good.grid[1] - 1)}))
+    good = plan_launch(SMALL_GPU, form.group, *case.shape, 1)
+    short = good._replace(blocks=good.blocks - 1)
     assert not case.error(short) < EXACT_ENOUGH

@@ -13,18 +13,15 @@ from typing import NamedTuple
 import pytest
 
 from amssim.launch.stream import stream_depth
-from cuda_kernels.forms.form import FP4_25, FP5_33, Form
+from cuda_kernels.forms import FP4_25, FP5_33, Form
 
 cuda = pytest.importorskip("numba.cuda")
 if cuda.implementation != "NVIDIA":
     pytest.skip("numba-cuda is not installed: pip install '.[cuda]'", allow_module_level=True)
 
-from cuda_kernels import kernels  # noqa: E402
 from cuda_kernels.compile import compile_ptx  # noqa: E402
-from cuda_kernels.dense.kernel import make_dequantize  # noqa: E402
-from cuda_kernels.gemm.kernel import make_gemm  # noqa: E402
-from cuda_kernels.gemv.kernel import make_gemv  # noqa: E402
-from cuda_kernels.stream.kernel import make_stream  # noqa: E402
+from cuda_kernels.kernel import kernel_named  # noqa: E402
+from cuda_kernels.signature import signature  # noqa: E402
 
 TOOLS = Path(sysconfig.get_paths()["purelib"]) / "nvidia" / "cu13" / "bin"
 #: instructions per weight of the main loop, decode included; docs/KERNELS.md
@@ -53,22 +50,26 @@ class Kernel(NamedTuple):
 
     def ptx(self) -> str:
         """Compile it, which takes 2 to 6 s."""
-        form, early = self.form, self.capability >= (9, 0)
-        options = {"form": form, "dtype": "float16", "early": early, "split": False}
+        name = self.name.split()[0].replace("block", "gemv").replace("dequantize", "dense")
+        options, bounds = self.options()
+        made = kernel_named(name).make(self.form, "float16", **options)
+        return compile_ptx(made, tuple(signature(made).values()), self.capability, bounds)
+
+    def options(self) -> tuple[dict, tuple[int, int]]:
+        """What it is made for, and (threads, blocks per multiprocessor)."""
         if self.name == "stream":
-            options = {"warps": 16, "team": 2, "columns": 1, "depth": stream_depth(form.group, 8)}
-            kernel = make_stream(form, "float16", **options, split=True)
-            return compile_ptx(kernel, kernels.STREAM, self.capability, (512, 1))
+            depth = stream_depth(self.form.group, 8)
+            sizes = {"warps": 16, "team": 2, "x_tiles": 1, "depth": depth}
+            return sizes | {"split": True}, (512, 1)
+        early = {"early": self.capability >= (9, 0)}
         if self.name == "gemm":
-            kernel = make_gemm(**options, columns=2, warps=16)
-            return compile_ptx(kernel, kernels.GEMM, self.capability, (512, 1))
+            return early | {"x_tiles": 2, "warps": 16, "split": False}, (512, 1)
         if self.name == "dequantize":
-            kernel = make_dequantize(form, "float16", early=early)
-            return compile_ptx(kernel, kernels.DEQUANTIZE, self.capability, (256, 2))
-        depth, together = 2 * self.name.endswith("ring"), 2 * (self.name == "block scales")
-        options |= {"depth": depth, "whole": "whole" in self.name, "scale_units": together}
-        bounds = (768, 1) if together else (512, 2)
-        return compile_ptx(make_gemv(**options, team=1), kernels.GEMV, self.capability, bounds)
+            return early, (256, 2)
+        together = 2 * (self.name == "block scales")
+        ring = {"depth": 2 * self.name.endswith("ring"), "whole": "whole" in self.name}
+        options = early | ring | {"team": 1, "split": False, "scale_units": together}
+        return options, (768, 1) if together else (512, 2)
 
 
 ON_HOPPER = [Kernel("gemv", FP4_25, 64), Kernel("gemv", FP5_33, 64), Kernel("gemm", FP5_33)]

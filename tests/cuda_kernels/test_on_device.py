@@ -125,7 +125,7 @@ def test_scales_per_block(torch, scheme):
 def test_scales_per_block_on_tensor_cores(torch, scheme, block, shape):
     packed = adversarial(*shape, scheme, scale_block=block)
     weights = packed.to_gpu()
-    assert weights._matrix._together
+    assert weights._matrix.weights.scale_units
     for batch in (1, 2, 8, 9, 70):
         assert product_error(torch, packed, batch, out_dtype="float32") < TOLERANCE["float32"]
     expected = torch.from_numpy(packed.dequantize(np.float32)).half()
@@ -144,16 +144,16 @@ def test_dequantize_equals_the_cpu(torch, scheme, dtype, columns):
 
 @pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp4-e2m1", "fp4.5-e2m2"])
 def test_words_packed_on_the_gpu_equal_the_cpus(scheme):
+    from cuda_kernels.forms import form_of, widen
     from cuda_kernels.forms import host as words
-    from cuda_kernels.forms.form import form_of, widen
 
     packed = adversarial(50, 700, scheme)
     form = form_of(packed.scheme)
     expected, tails = words.pack(widen(packed.codes(), packed.scheme, form), form)
     matrix = packed.to_gpu()._matrix
-    assert (matrix._words.copy_to_host() == expected).all()
+    assert (matrix.weights.words.copy_to_host() == expected).all()
     if form.has_tails:
-        assert (matrix._tails.copy_to_host() == tails).all()
+        assert (matrix.weights.tails.copy_to_host() == tails).all()
 
 
 @pytest.mark.parametrize("scheme", [s.name for s in amssim.schemes()])

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, Case
 
-from amssim.launch.gemv import ONE
+from amssim.launch.gemm import try_gemm
+from amssim.launch.gemv import ONE, try_gemv
+from amssim.launch.stream import try_stream
 from cuda_kernels import ptx
 from cuda_kernels.emulator.lanes import POISON, WARP, lanes
 from cuda_kernels.emulator.races import Clocks, PhaseBarrier, SharedMemory
-from cuda_kernels.forms.form import FORMS, FP4_25
-from cuda_kernels.launches import try_gemm, try_gemv, try_stream
+from cuda_kernels.forms import FORMS, FP4_25
 
 PLACES = lanes(4 * np.arange(32), np.uint32)
 ONES = (lanes(1, np.uint32),)
@@ -94,7 +95,7 @@ def test_two_lanes_that_write_one_word_race(shared, clocks):
 def test_a_stream_whose_lanes_never_meet_is_a_race(form, monkeypatch):
     monkeypatch.setattr(Clocks, "meet", lambda self, warp: None)
     case = Case(form, 16, 2056, 3)
-    found = try_stream(form, *case.shape, 3, SMALL_GPU, warps=4, depth=2, splits=1)
+    found = try_stream(SMALL_GPU, form.group, *case.shape, 3, 4, 2, 1)
     with pytest.raises(AssertionError, match="another of its lanes"):
         case.emulate(found)
 
@@ -127,7 +128,7 @@ def test_a_copy_lands_when_it_is_waited_for(shared, clocks):
 def test_a_stream_that_does_not_wait_for_its_chunks_is_a_race(form, monkeypatch):
     monkeypatch.setattr(ptx.wait_for_phase, "model", lambda address, parity: None)
     case = Case(form, 40, 2056, 3)
-    found = try_stream(form, *case.shape, 3, SMALL_GPU, warps=4, depth=2, splits=1)
+    found = try_stream(SMALL_GPU, form.group, *case.shape, 3, 4, 2, 1)
     with pytest.raises(AssertionError, match="a race"):
         case.emulate(found)
 
@@ -135,7 +136,7 @@ def test_a_stream_that_does_not_wait_for_its_chunks_is_a_race(form, monkeypatch)
 def test_a_cluster_that_does_not_meet_before_it_adds_up_is_a_race(monkeypatch):
     monkeypatch.setattr(ptx.cluster_barrier, "model", lambda: None)
     case = Case(FP4_25, 40, 2056, 5)
-    found = try_gemm(FP4_25, *case.shape, 5, SMALL_GPU, warps=4, splits=2)
+    found = try_gemm(SMALL_GPU, FP4_25.group, *case.shape, 5, 4, 2)
     with pytest.raises(AssertionError, match="a race"):
         case.emulate(found)
 
@@ -144,5 +145,5 @@ def test_a_ring_that_is_read_before_its_copies_have_come_gives_no_result(monkeyp
     monkeypatch.setattr(WARP.__class__, "land_copies", lambda self, groups: None)
     case = Case(FP4_25, 40, 520, 1)
     shape = ONE._replace(threads=128, depth=2)
-    found = try_gemv(FP4_25, *case.shape, 1, SMALL_GPU, shape)
+    found = try_gemv(SMALL_GPU, FP4_25.group, *case.shape, 1, shape, 1)
     assert not case.error(found) < 1e-3

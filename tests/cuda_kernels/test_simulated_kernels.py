@@ -15,7 +15,7 @@ from amssim import reference
 from amssim.layout import layout
 from cuda_kernels.forms import repack, unpack, host as words
 from cuda_kernels.plain import generic
-from cuda_kernels.forms.form import form_of, widen
+from cuda_kernels.forms import form_of, widen
 
 rng = np.random.default_rng(0)
 for name in {names}:

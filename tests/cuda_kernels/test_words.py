@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import amssim
+from cuda_kernels.forms import FORMS, FP4_25, FP5_33, form_of, widen
 from cuda_kernels.forms import host as words
-from cuda_kernels.forms.form import FORMS, FP4_25, FP5_33, form_of, widen
 from cuda_kernels.ptx import decode
 
 forms = st.sampled_from(FORMS)

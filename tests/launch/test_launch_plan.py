@@ -15,8 +15,8 @@ from amssim.launch import geometry
 from amssim.launch.choose import plan_launch, same_plan
 from amssim.simulator.compiled import launches
 from amssim.simulator.descriptor import device
+from cuda_kernels.forms import FORMS
 from cuda_kernels.forms import host as words
-from cuda_kernels.forms.form import FORMS
 
 H200 = geometry.Gpu(132, 232_448, 90)
 OTHERS = [(114, 232_448, 90), (108, 166_912, 80), (128, 101_376, 89), (148, 232_448, 100)]

@@ -6,7 +6,6 @@ the benchmarks that reaches into `cuda_kernels`.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from amssim.bench.gpu.graphs import copies_of, graph_s, torch_or_error
@@ -38,11 +37,11 @@ class Layer:
 
         packed = random_packed(scheme, rows, columns)
         self.scheme, self.shape = packed.scheme, packed.shape
-        first = Matrix(packed.scheme, packed.shape, packed.words, packed.scales, None, None)
-        if first.form is None:
+        first = Matrix(packed.scheme, packed.shape, packed.words, packed.scales)
+        if first.weights is None:
             raise UnsupportedError(f"{packed.scheme.name} has no kernel form to be timed in")
-        self.nbytes: int = first.form.nbytes(rows, columns)
-        others = [_copy(first) for _ in range(copies_of(self.nbytes) - 1)]
+        self.nbytes = first.word_bytes
+        others = [first.elsewhere() for _ in range(copies_of(self.nbytes) - 1)]
         self._copies = [first, *others]
         cuda.synchronize()
 
@@ -75,7 +74,7 @@ class Layer:
         x, out = self._operands(())
         matrix.gemv(x, out)
         timer = Timer(_idle_gpu_s, repeats=50, budget_s=0)
-        driver_call = matrix._launches["float16", "float16", 1].launch.driver_call
+        driver_call = matrix.launch_call(1)
         return timer.least_s(lambda: matrix.gemv(x, out)), timer.least_s(driver_call)
 
     def _operands(self, batch: tuple[int, ...]) -> tuple[Any, Any]:
@@ -109,17 +108,3 @@ def _idle_gpu_s(call: Call) -> float:
             call()
 
     return wall_s(calls) / _HOST_LAUNCHES
-
-
-def _copy(matrix: Matrix) -> Matrix:
-    """The same weights at another place on the GPU, with launches of its own."""
-    from numba import cuda
-
-    other = copy.copy(matrix)
-    other._launches, other._workspace, other._known = {}, {}, {}
-    for name in ("_words", "_tails"):
-        source = getattr(matrix, name)
-        target = cuda.device_array_like(source)
-        target.copy_to_device(source)
-        setattr(other, name, target)
-    return other

@@ -49,9 +49,8 @@ def kernel_key(gpu: Gpu, product: Product, plan: LaunchPlan) -> tuple[Any, ...]:
 
 def load_kernel(product: Product, plan: LaunchPlan) -> str:
     """Compile and load a kernel, so that another process finds it on disk; return any failure."""
-    from cuda_kernels.kernel import kernel_of
-
     from cuda_kernels import driver
+    from cuda_kernels.kernel import kernel_of
 
     nowhere = dict.fromkeys(("weights", "tails", "scales", "bias"), 0)
     try:
@@ -63,9 +62,8 @@ def load_kernel(product: Product, plan: LaunchPlan) -> str:
 
 
 def _problem(product: Product) -> Any:
+    from cuda_kernels.forms import form_of
     from cuda_kernels.kernel import Problem
-
-    from cuda_kernels.forms.form import form_of
 
     name, *sizes = product
     return Problem(form_of(scheme(name)), *sizes)

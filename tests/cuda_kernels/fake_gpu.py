@@ -1,0 +1,196 @@
+"""A GPU without one: a driver whose launches run on the emulator, or are only noted.
+
+What a launch asks of the driver is read as the driver reads it: the configuration and the argument
+block, by their addresses. `Matrix` and `amssim.gpu` run on it as they are.
+"""
+
+import ctypes
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+
+from amssim import reference
+from amssim.launch.geometry import Gpu
+from cuda_kernels import driver, kernel, weights
+from cuda_kernels.emulator.lanes import GLOBAL_BASE, GlobalMemory
+from cuda_kernels.emulator.run import Device, run
+from cuda_kernels.forms import host, widen
+from cuda_kernels.signature import signature
+
+#: With room for small blocks only, so that plans need few warps.
+GPU = Gpu(sms=4, shared_bytes=120_000, capability=90)
+
+
+class Launched(NamedTuple):
+    """A launch as the driver saw it."""
+
+    kernel: str
+    stream: int
+    grid: tuple[int, int]
+    threads: int
+    cluster: int
+    early: bool
+    arguments: dict[str, int]
+
+
+class FakeArray:
+    """As much of a Numba device array as the package uses, in the emulator's memory."""
+
+    def __init__(self, gpu, array):
+        array = np.ascontiguousarray(array)
+        self.shape, self.dtype, self.nbytes = array.shape, array.dtype, array.nbytes
+        self.address = gpu.device.put(array) if array.size else GLOBAL_BASE
+        self.device_ctypes_pointer = ctypes.c_void_p(self.address)
+        self._gpu = gpu
+
+    def is_c_contiguous(self):
+        return True
+
+    def copy_to_host(self):
+        return self._gpu.device.get(self.address, self.shape, self.dtype)
+
+    def copy_to_device(self, source):
+        start, other = self.address - GLOBAL_BASE, source.address - GLOBAL_BASE
+        octets = self._gpu.device.memory.bytes
+        octets[start : start + self.nbytes] = octets[other : other + self.nbytes]
+
+
+class Tensor:
+    """As much of a torch.Tensor as a launch looks at."""
+
+    is_cuda, device = True, "cuda:0"
+
+    def __init__(self, shape, address, dtype="torch.float16", gpu=0, contiguous=True):
+        self.shape, self.dtype = shape, dtype
+        self.data_ptr, self.get_device = lambda: address, lambda: gpu
+        self.is_contiguous = lambda: contiguous
+
+
+class FakeGpu:
+    """Stands for the driver's library.
+
+    Args:
+        gpu: its properties.
+        emulate: run what is launched; else only note it.
+
+    Attributes:
+        launches: what was launched, in order.
+        device: the emulator's memory.
+    """
+
+    def __init__(self, gpu: Gpu = GPU, *, emulate: bool = False, nbytes: int = 1 << 22):
+        self.gpu, self.device, self.launches = gpu, Device(nbytes), []
+        self._emulate, self._nbytes = emulate, nbytes
+        self._made, self._kernels, self._handles = {}, {}, count(1)
+
+    def install(self, monkeypatch) -> None:
+        """Take the place of the driver and of Numba's arrays."""
+        from numba import cuda
+
+        for cached in (driver.gpu_of, kernel._loaded):
+            cached.cache_clear()
+        monkeypatch.setattr(driver, "library", lambda: self)
+        monkeypatch.setattr(
+            kernel.Kernel, "ptx", lambda *given, **options: self._ptx(*given, **options)
+        )
+        monkeypatch.setattr(weights.repack, "pack", self._pack)
+        monkeypatch.setattr(cuda, "to_device", self.put)
+        monkeypatch.setattr(cuda, "device_array", self.empty)
+        monkeypatch.setattr(cuda, "device_array_like", lambda a: self.empty(a.shape, a.dtype))
+        monkeypatch.setattr(cuda, "synchronize", lambda: None)
+
+    def put(self, array) -> FakeArray:
+        return FakeArray(self, array)
+
+    def empty(self, shape, dtype=np.float32, **_) -> FakeArray:
+        size = shape if isinstance(shape, tuple) else (shape,)
+        kind = np.dtype(dtype)
+        return FakeArray(
+            self,
+            np.full(int(np.prod(size)) * kind.itemsize, 0xFF, np.uint8).view(kind).reshape(size),
+        )
+
+    def tensor(self, array, dtype=None, offset=0) -> Tensor:
+        """A PyTorch tensor with these values, ``offset`` bytes past a multiple of 256."""
+        array = np.ascontiguousarray(array)
+        room = self.put(np.concatenate([np.zeros(offset, np.uint8), array.view(np.uint8).ravel()]))
+        return Tensor(array.shape, room.address + offset, f"torch.{dtype or array.dtype.name}")
+
+    def values(self, tensor, dtype=np.float16) -> np.ndarray:
+        return self.device.get(tensor.data_ptr(), tensor.shape, dtype)
+
+    def _pack(self, canonical, scheme, form, shape):
+        codes = reference.unpack(canonical.copy_to_host(), scheme, shape[1])
+        words, tails = host.pack(widen(codes, scheme, form), form)
+        return self.put(words), self.put(tails)
+
+    def _ptx(self, which, gpu, bounds, *first, **options) -> str:
+        made = which.make(*first, **options)
+        number = next(self._handles)
+        self._made[number] = made
+        return f".visible .entry {made.__name__}(\n) // {number}"
+
+    # --- the driver's calls -----------------------------------------------------------------------
+
+    def cuCtxGetCurrent(self, context) -> int:
+        context._obj.value = 1
+        return 0
+
+    def cuCtxGetDevice(self, device) -> int:
+        device._obj.value = 0
+        return 0
+
+    def cuDeviceGetAttribute(self, value, number, device) -> int:
+        major, minor = divmod(self.gpu.capability, 10)
+        value._obj.value = {
+            driver.MULTIPROCESSORS: self.gpu.sms,
+            driver.SHARED: self.gpu.shared_bytes,
+            driver.MAJOR: major,
+            driver.MINOR: minor,
+        }[number]
+        return 0
+
+    def cuModuleLoadData(self, module, image) -> int:
+        module._obj.value = int(image.value.decode().rpartition("// ")[2])
+        return 0
+
+    def cuModuleGetFunction(self, function, module, name) -> int:
+        function._obj.value = module.value
+        return 0
+
+    def cuFuncSetAttribute(self, function, attribute, value) -> int:
+        return 0
+
+    def cuLaunchKernelEx(self, config, function, parameters, extra) -> int:
+        config, made = config._obj, self._made[function.value]
+        attributes = {a.id: tuple(a.value) for a in config.attributes[: config.count]}
+        places = parameters[: len(signature(made))]
+        types = {"uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64}
+        values = [
+            types[kind].from_address(place).value
+            for place, kind in zip(places, signature(made).values(), strict=True)
+        ]
+        self.launches.append(
+            Launched(
+                kernel=made.__name__,
+                stream=config.stream or 0,
+                grid=tuple(config.grid[:2]),
+                threads=config.block[0],
+                cluster=attributes.get(driver.CLUSTER, (1,))[0],
+                early=driver.EARLY in attributes,
+                arguments=dict(zip(signature(made), values, strict=True)),
+            )
+        )
+        if self._emulate:
+            self._run(made, values, config)
+        return 0
+
+    def _run(self, made, values, config) -> None:
+        memory = GlobalMemory(self._nbytes, GLOBAL_BASE)  # where nobody has written yet
+        memory.bytes = self.device.memory.bytes
+        self.device.memory = memory
+        kinds = signature(made).values()
+        arguments = [np.dtype(k).type(v) for k, v in zip(kinds, values, strict=True)]
+        grid, threads = tuple(config.grid[:2]), config.block[0]
+        run(made, self.device, grid, threads, arguments, config.shared_bytes)
