@@ -113,7 +113,7 @@ def check_finite(matrix: np.ndarray, name: str, sentence: str) -> None:
 
 def not_finite(array: np.ndarray) -> np.ndarray:
     """Return where ``array`` is NaN or infinite, bool of its shape."""
-    return np.logical_not(np.isfinite(array))
+    return np.asarray(~np.isfinite(array))
 
 
 def find_wrong(

@@ -17,14 +17,14 @@ HALF_WORD_BITS = 16
 GROUPS_PER_BLOCK = 16
 
 
-class Field(NamedTuple):
+class BitField(NamedTuple):
     """``width`` bits of a block from stream bit ``offset``.
 
     ``kind`` is "top", the top bits of weight ``index``, or "shared", the bit of group ``index``.
     """
 
     kind: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     offset: int
     width: int
 
@@ -80,13 +80,14 @@ class Layout:
         return self.field_bits * self.block_weights if self.scheme.k > 1 else None
 
     @property
-    def fields(self) -> tuple[Field, ...]:
+    def fields(self) -> tuple[BitField, ...]:
         """Every field of a block in stream order."""
         width = self.field_bits
-        tops = [Field("top", j, width * j, width) for j in range(self.block_weights)]
+        tops = [BitField("top", j, width * j, width) for j in range(self.block_weights)]
         if self.shared_offset is None:
             return tuple(tops)
-        shared = [Field("shared", g, self.shared_offset + g, 1) for g in range(self.block_groups)]
+        first = self.shared_offset
+        shared = [BitField("shared", g, first + g, 1) for g in range(self.block_groups)]
         return tuple(tops + shared)
 
     def as_dict(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -72,8 +73,9 @@ class Metrics:
             histograms.append(own)
 
         over_rows(measure, rows, thread_count(threads))
-        totals = sums.sum(axis=0).tolist()
-        return cls(weights.size, *totals, float(largest.max()), sum(histograms))
+        ww, rr, wr, ee = sums.sum(axis=0).tolist()
+        histogram = np.sum(histograms, axis=0)
+        return cls(weights.size, ww, rr, wr, ee, float(largest.max()), histogram)
 
     @classmethod
     def total(cls, by_name: Mapping[str, Metrics]) -> Metrics:
@@ -140,7 +142,13 @@ class Metrics:
 
 
 @jit
-def _measure_rows(weights, restored, sums, largest, histogram):
+def _measure_rows(
+    weights: np.ndarray,
+    restored: np.ndarray,
+    sums: np.ndarray,
+    largest: np.ndarray,
+    histogram: np.ndarray,
+) -> None:
     """sums[i] = (w.w, r.r, w.r, e.e) of row i, with e = w - r.
 
     weights, restored  float32[rows, cols]
@@ -166,6 +174,6 @@ def _measure_rows(weights, restored, sums, largest, histogram):
 
 
 @jit
-def _bin_of(size):
+def _bin_of(size: np.float32) -> Any:
     """Bin of the float32 ``size`` >= 0: its bit pattern without the lowest 14 bits."""
     return np.float32(size).view(np.uint32) >> np.uint32(_BIN_SHIFT)

@@ -46,7 +46,7 @@ class Minifloat:
     exponent_bits: int
     mantissa_bits: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         x, y = self.exponent_bits, self.mantissa_bits
         whole = isinstance(x, Integral) and isinstance(y, Integral)
         if not (whole and x in EXPONENT_BITS and y in MANTISSA_BITS and 1 + x + y <= MAX_BITS):
@@ -68,7 +68,7 @@ class Minifloat:
     @property
     def bias(self) -> int:
         """Amount subtracted from the exponent field, 2^(x-1) - 1."""
-        return 2 ** (self.exponent_bits - 1) - 1
+        return (1 << (self.exponent_bits - 1)) - 1
 
     @property
     def magnitudes(self) -> int:
@@ -83,7 +83,8 @@ class Minifloat:
     @property
     def max_value(self) -> float:
         """Largest value, that of the code with sign 0 and all other bits 1."""
-        return 2.0 ** (2**self.exponent_bits - 1 - self.bias) * (2 - 2.0**-self.mantissa_bits)
+        highest = float(2 ** (2**self.exponent_bits - 1 - self.bias))
+        return highest * (2 - 2.0**-self.mantissa_bits)
 
     @property
     def min_normal(self) -> float:
@@ -105,10 +106,11 @@ class Minifloat:
         e = (code >> self.mantissa_bits) % 2**self.exponent_bits
         fraction = m / 2**self.mantissa_bits + (e > 0)
         magnitude = np.ldexp(fraction, np.maximum(e, 1) - self.bias)
-        table = np.where(code & self.sign_bit, -magnitude, magnitude).astype(np.float32)
+        table: np.ndarray = np.where(code & self.sign_bit, -magnitude, magnitude).astype(np.float32)
         table.flags.writeable = False
         return table
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Return the float32 values of integer ``codes`` of any shape, each below 2^bits."""
-        return self.values[codes]
+        values: np.ndarray = self.values[codes]
+        return values

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Integral, Rational, Real
+from numbers import Integral, Rational
 
 from amssim.errors import SchemeError
 from amssim.minifloat import Minifloat
 
+_Number = float | Rational
 GROUP_SIZES = range(1, 65)
 # A spelled number stands for every payload this near: 5.33 for 16/3, 5.12 and 5.13 for 41/8.
 SPELLING_TOLERANCE = Fraction(5001, 1_000_000)
@@ -37,7 +38,7 @@ class Scheme:
     minifloat: Minifloat
     k: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.k, Integral) or self.k not in GROUP_SIZES:
             raise SchemeError(f"no scheme with k={self.k!r}: a group has 1 to 64 weights")
 
@@ -71,8 +72,8 @@ def _spell(bits: Fraction) -> str:
 def _presets() -> tuple[Scheme, ...]:
     shared = [(e2, k) for e2 in ((2, 3), (2, 2), (2, 1)) for k in (1, 2, 3, 4, 8)]
     shared += [((3, 2), k) for k in (1, 2, 3, 4)]
-    found = [Scheme(Minifloat(*widths), k) for widths, k in shared]
-    return tuple(sorted(found, key=lambda s: (-s.bits, s.minifloat)))
+    presets = [Scheme(Minifloat(*widths), k) for widths, k in shared]
+    return tuple(sorted(presets, key=lambda s: (-s.bits, s.minifloat)))
 
 
 _PRESETS = _presets()
@@ -96,7 +97,7 @@ def schemes() -> tuple[Scheme, ...]:
     return _PRESETS
 
 
-def scheme(spec: str | Scheme | Real | None = None, *, bits: Real | None = None) -> Scheme:
+def scheme(spec: str | Scheme | _Number | None = None, *, bits: _Number | None = None) -> Scheme:
     """Find a scheme by name or by its bits per weight.
 
     Args:
@@ -114,32 +115,32 @@ def scheme(spec: str | Scheme | Real | None = None, *, bits: Real | None = None)
     Traceback (most recent call last):
     amssim.errors.SchemeError: 6 bits is ambiguous: choose one of fp6-e2m3, fp6-e3m2
     """
-    if (spec is None) == (bits is None):
+    if spec is None and bits is not None:
+        return _by_bits(bits)
+    if spec is None or bits is not None:
         raise SchemeError("scheme() takes either a name or bits=..., such as scheme('fp5.33')")
     if isinstance(spec, Scheme):
         return spec
-    if isinstance(spec, str):
-        return _by_name(spec)
-    return _by_bits(bits if spec is None else spec)
+    return _by_name(spec) if isinstance(spec, str) else _by_bits(spec)
 
 
 def _by_name(name: str) -> Scheme:
-    found = _NAME.fullmatch(name.strip().lower())
-    if found is None:
+    parts = _NAME.fullmatch(name.strip().lower())
+    if parts is None:
         raise SchemeError(f"unknown scheme {name!r}: {_choices()}")
-    if found["k"]:
-        return Scheme(Minifloat(int(found["ax"]), int(found["ay"])), int(found["k"]))
-    bits = Fraction(found["bits"])
-    if not found["x"]:
+    if parts["k"]:
+        return Scheme(Minifloat(int(parts["ax"]), int(parts["ay"])), int(parts["k"]))
+    bits = Fraction(parts["bits"])
+    if not parts["x"]:
         return _by_bits(bits)
-    element = Minifloat(int(found["x"]), int(found["y"]))
+    element = Minifloat(int(parts["x"]), int(parts["y"]))
     every_k = [Scheme(element, k) for k in GROUP_SIZES]
     matches = [s for s in every_k if _is_spelling(bits, s)]
     in_presets = [s for s in matches if s in _PRESETS]
     return _single(repr(name), in_presets or matches)
 
 
-def _by_bits(bits: Real) -> Scheme:
+def _by_bits(bits: _Number) -> Scheme:
     try:
         exact = Fraction(bits if isinstance(bits, str | Rational) else float(bits))
     except (TypeError, ValueError, OverflowError):

@@ -13,6 +13,8 @@ Needs Hypothesis (``pip install 'amssim[test]'``), not pytest.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import amssim
@@ -64,7 +66,13 @@ def shapes(*, max_rows: int = 4, max_columns: int = 80) -> st.SearchStrategy[tup
 
 
 @st.composite
-def weights(draw, scheme: amssim.Scheme | None = None, *, shape=None, extremes: bool = True):
+def weights(
+    draw: st.DrawFn,
+    scheme: amssim.Scheme | None = None,
+    *,
+    shape: tuple[int, int] | None = None,
+    extremes: bool = True,
+) -> np.ndarray:
     """Draw float32[rows, columns] finite weights.
 
     The kinds are smooth and heavy-tailed noise, exact values and ties of ``scheme`` at a power-
@@ -75,10 +83,12 @@ def weights(draw, scheme: amssim.Scheme | None = None, *, shape=None, extremes: 
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kinds = ["normal", "heavy", "grid", "ties", "special", "sparse"] + ["extreme"] * extremes
     drawn = _draw_kind(draw(st.sampled_from(kinds)), shape, scheme, rng)
-    return drawn.astype(np.float32)
+    return np.asarray(drawn, np.float32)
 
 
-def _draw_kind(kind: str, shape, scheme, rng) -> np.ndarray:
+def _draw_kind(
+    kind: str, shape: tuple[int, int], scheme: amssim.Scheme, rng: np.random.Generator
+) -> Any:
     grid = np.unique(scheme.minifloat.values.astype(np.float64))
     power = 2.0 ** rng.integers(-20, 20)
     match kind:
@@ -100,7 +110,9 @@ def _draw_kind(kind: str, shape, scheme, rng) -> np.ndarray:
 
 
 @st.composite
-def packed_words(draw, scheme: amssim.Scheme, *, shape=None):
+def packed_words(
+    draw: st.DrawFn, scheme: amssim.Scheme, *, shape: tuple[int, int] | None = None
+) -> np.ndarray:
     """Draw uint16[rows, half-words] with every bit random, padding included."""
     rows, columns = draw(shapes()) if shape is None else shape
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -108,7 +120,12 @@ def packed_words(draw, scheme: amssim.Scheme, *, shape=None):
 
 
 @st.composite
-def packed_tensors(draw, scheme: amssim.Scheme | None = None, *, shape=None):
+def packed_tensors(
+    draw: st.DrawFn,
+    scheme: amssim.Scheme | None = None,
+    *,
+    shape: tuple[int, int] | None = None,
+) -> amssim.PackedTensor:
     """Draw a `PackedTensor` whose codes are any that the scheme can hold, padding zero."""
     scheme = draw(schemes()) if scheme is None else scheme
     rows, columns = draw(shapes()) if shape is None else shape

@@ -107,7 +107,8 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     room = np.empty(size + _CACHE_LINE_BYTES, np.uint8)
     start = -room.ctypes.data % _CACHE_LINE_BYTES
-    return room[start : start + size].view(dtype).reshape(shape)
+    line: np.ndarray = room[start : start + size].view(dtype).reshape(shape)
+    return line
 
 
 def magnitudes_in_steps(element: Minifloat) -> list[int]:
@@ -121,7 +122,13 @@ def magnitudes_in_steps(element: Minifloat) -> list[int]:
 
 
 @jit
-def _quantize(x, largest, smallest_scale, steps, scale):
+def _quantize(
+    x: np.ndarray,
+    largest: np.float32,
+    smallest_scale: np.float32,
+    steps: np.ndarray,
+    scale: np.ndarray,
+) -> None:
     """scale[n] = max_k |x[n, k]| / largest; steps[n, k] = x[n, k] / scale[n], rounded to even.
 
     x, steps  float32[n, columns]
@@ -140,7 +147,7 @@ def _quantize(x, largest, smallest_scale, steps, scale):
 
 
 @jit
-def _arrange_floats(x, order, arranged):
+def _arrange_floats(x: np.ndarray, order: np.ndarray, arranged: np.ndarray) -> None:
     """arranged[n, i] = x[n, order[i]], 0 for padding; the arrays are those of `float_operand`."""
     for n in range(x.shape[0]):
         for i in range(order.shape[0]):
@@ -149,7 +156,9 @@ def _arrange_floats(x, order, arranged):
 
 
 @jit
-def _arrange_integers(steps, order, arranged, sums):
+def _arrange_integers(
+    steps: np.ndarray, order: np.ndarray, arranged: np.ndarray, sums: np.ndarray
+) -> None:
     """arranged[n, i] = steps[n, order[i]], 0 for padding; the arrays are `integer_operand`'s."""
     for n in range(steps.shape[0]):
         total = np.int64(0)

@@ -6,7 +6,12 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim._threads import over_rows
-from amssim.codec.constants import element_numbers, layout_numbers
+from amssim.codec.constants import (
+    ElementNumbers,
+    LayoutNumbers,
+    element_numbers,
+    layout_numbers,
+)
 from amssim.codec.packing import Chunk
 from amssim.codec.rows import dequantize_rows
 from amssim.cpu.operands import LARGEST_STEP, Activations
@@ -61,7 +66,19 @@ def check_exact(scheme: Scheme, columns: int, scale_block: int | None, kind: str
 
 
 @jit
-def _multiply_rows(words, scales, scale_block, codec, one, values, x, factor, y, start, stop):
+def _multiply_rows(
+    words: np.ndarray,
+    scales: np.ndarray,
+    scale_block: int,
+    codec: tuple[ElementNumbers, LayoutNumbers, Chunk],
+    one: np.ndarray,
+    values: np.ndarray,
+    x: np.ndarray,
+    factor: np.ndarray,
+    y: np.ndarray,
+    start: int,
+    stop: int,
+) -> None:
     """y[n, r] = sum_b float32(sum_k w[r, k] x[n, k]) factor[n] scales[r, b], k in block b.
 
     words        uint16[rows, half-words]
@@ -87,7 +104,7 @@ def _multiply_rows(words, scales, scale_block, codec, one, values, x, factor, y,
 
 
 @jit(fastmath={"reassoc", "contract"})  # as many sums side by side as the CPU has lanes
-def _dot(values, x):
+def _dot(values: np.ndarray, x: np.ndarray) -> np.float64:
     """The sum of values[k] x[k] in float64, where every product is exact."""
     total = np.float64(0)
     for k in range(values.shape[0]):

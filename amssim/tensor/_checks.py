@@ -43,12 +43,14 @@ def check_weight_dtype(dtype: Any) -> np.dtype[Any]:
     import ml_dtypes
 
     try:
-        found = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+        chosen: np.dtype[Any] | None = np.dtype(
+            ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+        )
     except TypeError:
-        found = None
-    if dtype is None or found is None or found.name not in FLOATS or not found.isnative:
+        chosen = None
+    if dtype is None or chosen is None or chosen.name not in FLOATS or not chosen.isnative:
         raise InputError(f"dtype must be {_ANY_FLOAT}, found {dtype!r}")
-    return found
+    return chosen
 
 
 def check_scales_finite(weights: np.ndarray, scales: np.ndarray, name: str) -> None:
@@ -201,7 +203,7 @@ def _bands(weights: np.ndarray) -> Iterator[tuple[tuple[int], np.ndarray]]:
         yield (start,), weights[start:stop]
 
 
-def _at(weights: np.ndarray, place: tuple[int, int]) -> str:
+def _at(weights: np.ndarray, place: tuple[int, ...]) -> str:
     return f"the first, {weights[place]}, at row {place[0]}, column {place[1]}"
 
 
