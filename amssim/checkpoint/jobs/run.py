@@ -8,7 +8,7 @@ from pathlib import Path
 from amssim._threads import thread_count
 from amssim.checkpoint.jobs.job import DEFAULT_SCHEME, Job, plan_dequantize, plan_quantize
 from amssim.checkpoint.jobs.shard import make_shard
-from amssim.checkpoint.safetensors.files import read_chunks, stamp
+from amssim.checkpoint.safetensors.files import file_stamp, read_chunks
 from amssim.checkpoint.safetensors.output import (
     Staging,
     check_space,
@@ -111,7 +111,7 @@ def _copy_others(job: Job, staging: Staging) -> list[str]:
     names, _ = job.source.other_files()
     for name in names:
         path = job.source.path / name
-        staging.write(name, read_chunks(path, 0, stamp(path).size))
+        staging.write(name, read_chunks(path, 0, file_stamp(path).size))
     return names
 
 

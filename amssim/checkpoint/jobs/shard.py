@@ -22,7 +22,7 @@ from amssim.checkpoint.packed.stored import (
 )
 from amssim.checkpoint.safetensors.files import read_chunks
 from amssim.checkpoint.safetensors.header import Header
-from amssim.checkpoint.safetensors.reader import TensorReader, row_blocks
+from amssim.checkpoint.safetensors.reader import TensorReader, row_ranges
 from amssim.checkpoint.safetensors.writer import ShardWriter
 from amssim.errors import InputError
 from amssim.progress import Steps
@@ -41,7 +41,7 @@ def make_shard(
     """
     with (
         ShardWriter(path, job.tensors, job.metadata) as writer,
-        TensorReader(job.source, resident_bytes) as reader,
+        TensorReader(job.source, resident_bytes=resident_bytes) as reader,
     ):
         work = _ShardWork(job.source, reader, writer, threads, done)
         for step in job.steps:
@@ -106,7 +106,7 @@ class _ShardWork:
 
     def _blocks(self, tensor: LogicalTensor) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
         """Yield blocks of rows, each with the index of its first row."""
-        for rows in row_blocks(tensor.shape):
+        for rows in row_ranges(tensor.shape):
             yield rows.first, self.reader.rows(tensor.name, rows)
 
     def _check_finite(self, tensor: LogicalTensor) -> None:

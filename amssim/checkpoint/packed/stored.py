@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from amssim._checks import is_positive_whole
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, TensorSpec
-from amssim.checkpoint.safetensors.reader import RowRange, TensorReader, row_blocks
+from amssim.checkpoint.safetensors.reader import RowRange, TensorReader, row_ranges
 from amssim.errors import FormatError, InputError, SchemeError, UnsupportedError
 from amssim.layout import layout
 from amssim.rules import SCALE_RULES, SEARCH_RULES
@@ -160,7 +160,7 @@ def packed_blocks(
     Raises:
         FormatError: scales that are not finite and positive.
     """
-    for rows in row_blocks(tensor.shape):
+    for rows in row_ranges(tensor.shape):
         above = rows.outer[0] * tensor.shape[1] if rows.outer else 0
         yield rows, _packed_rows(reader, tensor, above + rows.start, above + rows.stop)
 

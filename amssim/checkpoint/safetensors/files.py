@@ -33,7 +33,7 @@ class Stamp(NamedTuple):
     mtime_ns: int
 
 
-def stamp(path: Path) -> Stamp:
+def file_stamp(path: Path) -> Stamp:
     """Return the stamp of a regular file; links are followed.
 
     Raises:
@@ -55,7 +55,7 @@ def stamp(path: Path) -> Stamp:
 
 def read_whole(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
     """Return the bytes of a small regular file; `FormatError` if it exceeds ``limit`` bytes."""
-    size = stamp(path).size
+    size = file_stamp(path).size
     if size > limit:
         raise FormatError(f"{path} is too large: {size} bytes, at most {limit} expected")
     return b"".join(read_chunks(path, 0, size))

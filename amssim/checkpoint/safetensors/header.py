@@ -15,9 +15,9 @@ from typing import NamedTuple
 from amssim.checkpoint.safetensors.files import (
     MAX_JSON_BYTES,
     Stamp,
+    file_stamp,
     parse_json,
     read_chunks,
-    stamp,
 )
 from amssim.errors import FormatError, MismatchError, UnsupportedError
 
@@ -93,7 +93,7 @@ class Header:
 
     def check_unchanged(self) -> None:
         """Raise `MismatchError` if the file changed since its header was read."""
-        if stamp(self.path) != self.stamp:
+        if file_stamp(self.path) != self.stamp:
             raise MismatchError(f"{self.path} changed while it was read: run again")
 
 
@@ -104,23 +104,23 @@ def read_header(path: Path) -> Header:
         FormatError: a file that is not well-formed safetensors, to the last byte.
         InputError: a file that cannot be read.
     """
-    seen = stamp(path)
-    if seen.size < 8:
+    stamp = file_stamp(path)
+    if stamp.size < 8:
         raise FormatError(
-            f"{path} is too small for a header: {seen.size} bytes, expected at least 8"
+            f"{path} is too small for a header: {stamp.size} bytes, expected at least 8"
         )
     length = int.from_bytes(b"".join(read_chunks(path, 0, 8)), "little")
-    room = seen.size - 8
+    room = stamp.size - 8
     if not 2 <= length <= min(room, MAX_JSON_BYTES):
         raise FormatError(
             f"{path}: the header claims {length} bytes: expected 2 to {min(room, MAX_JSON_BYTES)}"
             ", so this is no safetensors file or it is cut off"
         )
     raw = b"".join(read_chunks(path, 8, 8 + length))
-    return _check(path, seen, raw)
+    return _check(path, stamp, raw)
 
 
-def _check(path: Path, seen: Stamp, raw: bytes) -> Header:
+def _check(path: Path, stamp: Stamp, raw: bytes) -> Header:
     if not raw.startswith(b"{"):
         raise FormatError(f"{path}: the header does not start with '{{' but with {raw[:1]!r}")
     entries = parse_json(raw, f"{path}: the header")
@@ -129,10 +129,10 @@ def _check(path: Path, seen: Stamp, raw: bytes) -> Header:
         raise FormatError(f"{path} lists {len(entries)} tensors: at most {MAX_TENSORS} expected")
     infos = [_tensor(name, entry, path) for name, entry in entries.items()]
     infos.sort(key=lambda info: (info.start, info.stop))
-    _check_cover(infos, seen.size - 8 - len(raw), path)
+    _check_cover(infos, stamp.size - 8 - len(raw), path)
     tensors = {info.name: info for info in infos}
     unknown = {key for entry in entries.values() for key in entry} - _FIELDS
-    return Header(path, seen, 8 + len(raw), tensors, metadata, tuple(sorted(unknown)))
+    return Header(path, stamp, 8 + len(raw), tensors, metadata, tuple(sorted(unknown)))
 
 
 def _metadata(value: object, path: Path) -> dict[str, str]:

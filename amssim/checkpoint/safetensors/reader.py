@@ -40,7 +40,7 @@ class TensorReader:
     file is closed. It is therefore opened anew before more than ``resident_bytes`` are touched.
     """
 
-    def __init__(self, header: Header, resident_bytes: int = RESIDENT_BYTES):
+    def __init__(self, header: Header, *, resident_bytes: int = RESIDENT_BYTES):
         self.header = header
         self._budget = resident_bytes
         self._touched = 0
@@ -88,12 +88,12 @@ class TensorReader:
         return self._file
 
 
-def row_blocks(shape: tuple[int, ...]) -> Iterator[RowRange]:
+def row_ranges(shape: tuple[int, ...]) -> Iterator[RowRange]:
     """Yield ranges that cover a 2-D or 3-D tensor in row order.
 
     Each has at most `BLOCK_ELEMENTS` elements, or one row.
 
-    >>> [tuple(rows) for rows in row_blocks((2, 3000, 8192))][:3]
+    >>> [tuple(rows) for rows in row_ranges((2, 3000, 8192))][:3]
     [((0,), 0, 2048), ((0,), 2048, 3000), ((1,), 0, 2048)]
     """
     *matrices, rows, columns = shape

@@ -17,9 +17,9 @@ from amssim.checkpoint.safetensors.files import (
     SUFFIX,
     check_distinct,
     check_shard_name,
+    file_stamp,
     parse_json,
     read_whole,
-    stamp,
 )
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, read_header
 from amssim.errors import FormatError, InputError, UnsupportedError
@@ -125,7 +125,7 @@ def encode_config(config: dict[str, Any]) -> bytes:
 
 
 def _file(path: Path) -> Checkpoint:
-    stamp(path)
+    file_stamp(path)
     _refuse_pickle([path])
     if path.suffix != SUFFIX:
         raise UnsupportedError(f"{path}: expected a {SUFFIX} file or a directory of them")

@@ -1,8 +1,9 @@
 """Writes one safetensors file in pieces; its bytes depend on nothing but what is stored.
 
 The safetensors library needs every tensor of a file in memory at once and writes metadata keys in
-random order, so files are written here: tensors placed as the library places them, at positions
-known before any is computed, the header last because its metadata may hold their checksums.
+random order, so files are written here: tensors by falling width of their elements, which keeps
+them aligned and is the library's order too, at positions known before any is computed; the header
+last because its metadata may hold their checksums.
 """
 
 from __future__ import annotations
