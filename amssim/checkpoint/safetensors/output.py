@@ -158,7 +158,6 @@ class Staging:
         taken = [n for n in names + last if os.path.lexists(self.home / n)]
         if taken and not overwrite:
             raise OutputError(f"{self.home / taken[0]} has appeared meanwhile: not replaced")
-        self._made_home = False
         for group in (names, last):
             for name in group:
                 os.replace(self.path(name), self.home / name)  # noqa: PTH105
@@ -181,7 +180,7 @@ class Staging:
         if self._lock >= 0:
             os.close(self._lock)
         if self._made_home:
-            with suppress(OSError):
+            with suppress(OSError):  # it is not empty where something was published
                 self.home.rmdir()
 
 
