@@ -10,8 +10,16 @@ from packaging.requirements import Requirement
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-# Tests that need no CUDA packages. The simulator is arithmetic that no dependency changes.
-WITHOUT_GPU = ["--ignore=tests/cuda_kernels", "--ignore=tests/simulator", "--ignore=tests/bench"]
+# What a dependency's version may change: everything that runs without a GPU and its compilers,
+# but for the simulator's arithmetic and the benchmarks.
+UNCHANGED = ["cuda_kernels", "launch", "hardware", "simulator", "bench"]
+ON_CPU = [f"--ignore=tests/{room}" for room in UNCHANGED]
+
+# Type-checks only if the installed package brings its types.
+TYPED_USE = """
+import amssim, numpy as np
+packed: amssim.PackedTensor = amssim.quantize(np.ones((2, 3)), "fp4.25", scale_block=None)
+"""
 
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
@@ -51,16 +59,17 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """What a user installs: source distribution, a wheel made of it, its commands elsewhere."""
-    session.install("build")
+    """What a user installs, away from the sources: it quantises, and its types are seen."""
+    session.install("build", *EXTRAS["types"])
     with tempfile.TemporaryDirectory() as directory:
-        session.run("python", "-m", "build", "--outdir", directory, ".", silent=True)
+        session.run("python", "-m", "build", "--outdir", directory, silent=True)
         (built,) = Path(directory).glob("*.whl")
         session.install("--force-reinstall", "--no-deps", str(built))
         session.install(str(built))
         with session.chdir(directory):
-            session.run("python", "-m", "amssim", "demo", "--help", silent=True)
             session.run("amssim", "demo", "--output", "demo")
+            session.run("amssim", "verify", "demo/fp4.25-e2m2.safetensors")
+            session.run("mypy", "--strict", "-c", TYPED_USE)
 
 
 @nox.session
@@ -82,11 +91,12 @@ def lowest_versions() -> list[str]:
 def oldest(session: nox.Session) -> None:
     """The oldest versions of the dependencies that pyproject.toml states."""
     session.install("-e", ".[test-cpu]", *lowest_versions())
-    session.run("pytest", *WITHOUT_GPU, *session.posargs)
+    # old releases meet newer ones of what they need themselves, and warn
+    session.run("pytest", "-W", "ignore::DeprecationWarning", *ON_CPU, *session.posargs)
 
 
 @nox.session
 def newest(session: nox.Session) -> None:
-    """The newest versions that there are, beyond what the CUDA packages allow."""
+    """The newest versions that there are for this Python, beyond what the CUDA packages allow."""
     session.install("--upgrade", "--upgrade-strategy=eager", "-e", ".[test-cpu]")
-    session.run("pytest", *WITHOUT_GPU, *session.posargs)
+    session.run("pytest", *ON_CPU, *session.posargs)

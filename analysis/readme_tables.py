@@ -10,6 +10,7 @@ import json
 import bench_gpu_tables
 import markers
 import simulator_readme
+import tested_versions
 
 RESULTS = markers.ROOT / "analysis" / "results"
 
@@ -53,5 +54,6 @@ def gpu() -> str:
 
 
 if __name__ == "__main__":
-    parts = {"cpu": cpu(), "gpu": gpu()} | simulator_readme.parts()
+    parts = {"cpu": cpu(), "gpu": gpu(), "versions": tested_versions.table()}
+    parts |= simulator_readme.parts()
     markers.main("README.md", parts, __doc__)

@@ -41,12 +41,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def at_root(name: str) -> str:
-    """Return a document of the top level, its links as they must be inside docs/."""
-    text = (ROOT / name).read_text()
-    text = text.replace("](README.md)", "](index.md)").replace(
-        "](docs/decisions)", "](decisions/0001-scheme-is-a-function.md)"
-    )
-    return re.sub(r"\]\(docs/", "](", text)
+    """Return a document of the top level."""
+    return linked((ROOT / name).read_text())
+
+
+def linked(text: str) -> str:
+    """Return Markdown of the top level or of examples/ with its links as the site has them."""
+    text = re.sub(r"\]\((\.\./)?docs/", r"](\1", text)
+    return text.replace(".ipynb)", ".md)").replace("](README.md)", "](index.md)")
 
 
 def notebook(content: dict) -> str:
@@ -55,7 +57,7 @@ def notebook(content: dict) -> str:
     for cell in content["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(text.replace(".ipynb)", ".md)").replace("](../docs/", "](../"))
+            parts.append(linked(text))
         else:
             parts += [_fenced(text, "python"), *map(_output, cell["outputs"])]
     return "\n\n".join(parts)
