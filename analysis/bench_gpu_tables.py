@@ -6,135 +6,103 @@ amssim bench gpu --peers --runs 2 --output analysis/results/gpu_h200.json
 
 from __future__ import annotations
 
-import json
-
 import markers
+import recorded
 
-RESULTS = markers.ROOT / "analysis" / "results"
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
+#: Layers of fewer weights are left out where batches are compared.
+LARGE = 2**26
 
 
-def record(gpu: str = "h200") -> dict:
-    return json.loads((RESULTS / f"gpu_{gpu}.json").read_text())
-
-
-def source(found: dict) -> str:
-    machine, driver = found["machine"], found.get("driver_us")
-    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+def source(record: dict) -> str:
+    """Where a record's figures come from, as a sentence under a table."""
+    machine, driver_us = record["machine"], record.get("driver_us")
     return (
-        f"`{found['command']}`, {machine['gpu']}, CUDA {machine['driver_cuda']}, {versions}; "
-        f"device-to-device copy {found['copy_tbps']:.2f} TB/s; "
-        f"host {found['host_us']:.1f} us per launch"
-        + (f", {driver:.1f} of them in the driver" if driver else "")
-        + (f"; {found['note']}." if "note" in found else ".")
+        f"`{record['command']}`, {machine['gpu']}, CUDA {machine['driver_cuda']}, "
+        f"{markers.versions(machine)}; "
+        f"device-to-device copy {record['copy_tbps']:.2f} TB/s; "
+        f"host {record['host_us']:.1f} us per launch"
+        + (f", {driver_us:.1f} of them in the driver" if driver_us else "")
+        + (f"; {record['note']}." if "note" in record else ".")
     )
 
 
-def size(r: dict) -> str:
-    """The rows and columns of what a record tells of."""
-    return "x".join(map(str, r["shape"]))
+def size(result: dict) -> str:
+    """The rows and columns of what a result tells of."""
+    return "x".join(map(str, result["shape"]))
 
 
-def speedups(gpu: str = "h200") -> str:
+def with_source(table: str, record: dict) -> str:
+    return f"{table}\n\n{source(record)}"
+
+
+def by_layer(results: list[dict]) -> dict[tuple[str, str], dict[int, dict]]:
+    """Results by layer and format, and then by batch."""
+    layers: dict[tuple[str, str], dict[int, dict]] = {}
+    for r in results:
+        layers.setdefault((f"{r['layer']} {size(r)}", r["scheme"]), {})[r["batch"]] = r
+    return layers
+
+
+def speedups(record: dict) -> str:
     """Speed-up over the best cuBLAS FP16 product per layer, format and batch."""
-    found = record(gpu)
-    rows = {}
-    for r in found["results"]:
-        name = f"{r['layer']} {size(r)}"
-        rows.setdefault((name, r["scheme"]), {})[r["batch"]] = r["cublas_us"] / r["us"]
     headings = ["layer", "format", *(f"batch {b}" for b in BATCHES)]
-    body = [[*key, *(f"{cells[b]:.2f}" for b in BATCHES)] for key, cells in rows.items()]
-    return markers.table(headings, body) + "\n\n" + source(found)
+    rows = [
+        [*key, *(f"{batches[b]['cublas_us'] / batches[b]['us']:.2f}" for b in BATCHES)]
+        for key, batches in by_layer(record["results"]).items()
+    ]
+    return with_source(markers.table(headings, rows), record)
 
 
-def batches() -> str:
-    """Time of a batch over that of one row of activations, layers of 2^26 weights and more."""
-    found = record()
-    rows = {}
-    for r in found["results"]:
-        if r["shape"][0] * r["shape"][1] >= 2**26:
-            name = f"{r['layer']} {size(r)}"
-            rows.setdefault((name, r["scheme"]), {})[r["batch"]] = r["us"]
+def batches(record: dict) -> str:
+    """Time of a batch over that of one row of activations, in large layers."""
+    large = [r for r in record["results"] if r["shape"][0] * r["shape"][1] >= LARGE]
     headings = ["layer", "format", "batch 1, us", *(f"batch {b}" for b in BATCHES[1:])]
-    body = [
-        [*key, f"{us[1]:.1f}", *(f"{us[b] / us[1]:.2f}" for b in BATCHES[1:])]
-        for key, us in rows.items()
-    ]
-    return markers.table(headings, body) + "\n\n" + source(found)
+    rows = []
+    for key, of in by_layer(large).items():
+        one_us = of[1]["us"]
+        rows.append([*key, f"{one_us:.1f}", *(f"{of[b]['us'] / one_us:.2f}" for b in BATCHES[1:])])
+    return with_source(markers.table(headings, rows), record)
 
 
-def bandwidth() -> str:
+def bandwidth(record: dict) -> str:
     """Time, bandwidth and its share of the copy bandwidth at batch 1, and the dense weights."""
-    found = record()
-    body = []
-    for r in found["results"]:
-        if r["batch"] != 1:
-            continue
-        rows, columns = r["shape"]
-        tbps = r["bytes"] / r["us"] / 1e6
-        moved = (2 * rows * columns + r["bytes"]) / r["dequantize_us"] / 1e6
-        body.append(
-            [size(r), r["scheme"], f"{r['bytes'] / 1e6:.0f}", f"{r['us']:.1f}",
-             f"{tbps:.2f}", f"{tbps / found['copy_tbps']:.0%}", f"{r['cublas_us']:.1f}",
-             f"{r['dequantize_us']:.1f}", f"{moved / found['copy_tbps']:.0%}"]
-        )  # fmt: skip
-    headings = [
-        "layer",
-        "format",
-        "MB",
-        "us",
-        "TB/s",
-        "of copy",
-        "cuBLAS us",
-        "dense us",
-        "of copy",
-    ]
-    return markers.table(headings, body) + "\n\n" + source(found)
+    headings = ["layer", "format", "MB", "us", "TB/s", "of copy"]
+    headings += ["cuBLAS us", "dense us", "of copy"]
+    rows = [_bandwidth(r, record["copy_tbps"]) for r in record["results"] if r["batch"] == 1]
+    return with_source(markers.table(headings, rows), record)
 
 
-def peers() -> str:
+def _bandwidth(result: dict, copy_tbps: float) -> list[str]:
+    nbytes, us, dense_us = result["bytes"], result["us"], result["dequantize_us"]
+    tbps = nbytes / us / 1e6
+    rows, columns = result["shape"]
+    dense_tbps = (2 * rows * columns + nbytes) / dense_us / 1e6
+    cells = [size(result), result["scheme"], f"{nbytes / 1e6:.0f}", f"{us:.1f}", f"{tbps:.2f}"]
+    cells += [f"{tbps / copy_tbps:.0%}", f"{result['cublas_us']:.1f}", f"{dense_us:.1f}"]
+    return [*cells, f"{dense_tbps / copy_tbps:.0%}"]
+
+
+def peers(record: dict) -> str:
     """Times of other libraries' products, and how many times as long as ours they take."""
-    found = record()
-    ours, rows = {}, {}
-    for r in found["results"]:
+    measured = [peer for peer in record["peers"] if peer["results"]]
+    ours: dict[tuple[str, int], dict[str, float]] = {}
+    for r in record["results"]:
         form = r["scheme"].partition("-")[0]
         ours.setdefault((r["layer"], r["batch"]), {})[form] = r["us"]
-    names = [p["peer"] for p in found["peers"] if p["results"]]
-    for peer in found["peers"]:
+    theirs: dict[tuple[str, str, int], dict[str, dict]] = {}
+    for peer in measured:
         for r in peer["results"]:
-            rows.setdefault((r["layer"], *r["shape"], r["batch"]), {})[peer["peer"]] = r
-    body = []
-    for (layer, m, k, batch), times in sorted(rows.items(), key=lambda row: row[0][3]):
+            theirs.setdefault((r["layer"], size(r), r["batch"]), {})[peer["peer"]] = r
+    rows = []
+    for (layer, shape, batch), of in sorted(theirs.items(), key=lambda row: row[0][2]):
         own = ours[layer, batch]
-        cells = [_beside(times.get(name), own) for name in names]
-        body.append(
-            [f"{layer} {m}x{k}", batch, f"{own['fp5.33']:.1f}", f"{own['fp4.25']:.1f}", *cells]
-        )
-    headings = ["layer", "batch", "FP5.33, us", "FP4.25, us", *(f"{n}, us" for n in names)]
-    versions = ", ".join(f"{p['peer']} {p['version']}" for p in found["peers"] if p["results"])
-    note = f"In brackets: times as long as FP5.33 / FP4.25. {versions}; "
-    earlier = [p["peer"] for p in found["peers"] if any("earlier" in r for r in p["results"])]
-    if earlier:
-        note += f"* of {', '.join(earlier)}: an earlier run, on another GPU of the kind; "
-    return markers.table(headings, body) + "\n\n" + note + source(found)
-
-
-def fp6_llm() -> str:
-    """Speed-ups over cuBLAS FP16 of FP6-LLM's kernels, and how many times as fast ours are."""
-    figures = json.loads((RESULTS / "simulator_peers.json").read_text())
-    ours, rows = {}, {}
-    for r in record()["results"]:
-        ours.setdefault((*r["shape"], r["batch"]), []).append(r["cublas_us"] / r["us"])
-    for r in figures["speedups"]:
-        rows.setdefault((*r["shape"], r["batch"]), {})[r["bits"]] = r["speedup"]
-    body = []
-    for (m, k, batch), theirs in rows.items():
-        slower, faster = sorted(ours[m, k, batch])
-        cells = [f"{x:.2f} ({slower / x:.2f} / {faster / x:.2f})" for x in (theirs[6], theirs[5])]
-        body.append([f"{m}x{k}", batch, *cells])
-    note = "In brackets: how many times as fast the slower and the faster of ours are. FP6-LLM: "
-    note += f"{figures['kernels']['fp6_llm']}, {figures['method']}."
-    return markers.table(["layer", "batch", "FP6", "FP5"], body) + "\n\n" + note
+        cells = [_beside(of.get(peer["peer"]), own) for peer in measured]
+        own_us = [f"{own['fp5.33']:.1f}", f"{own['fp4.25']:.1f}"]
+        rows.append([f"{layer} {shape}", batch, *own_us, *cells])
+    headings = ["layer", "batch", "FP5.33, us", "FP4.25, us"]
+    headings += [f"{peer['peer']}, us" for peer in measured]
+    return f"{markers.table(headings, rows)}\n\n{_about(measured)}{source(record)}"
 
 
 def _beside(theirs: dict | None, own: dict[str, float]) -> str:
@@ -144,47 +112,73 @@ def _beside(theirs: dict | None, own: dict[str, float]) -> str:
     return f"{us:.1f}{mark} ({us / own['fp5.33']:.2f} / {us / own['fp4.25']:.2f})"
 
 
-def ladder() -> str:
+def _about(peers: list[dict]) -> str:
+    versions = ", ".join(f"{peer['peer']} {peer['version']}" for peer in peers)
+    note = f"In brackets: times as long as FP5.33 / FP4.25. {versions}; "
+    earlier = [peer["peer"] for peer in peers if any("earlier" in r for r in peer["results"])]
+    if earlier:
+        note += f"* of {', '.join(earlier)}: an earlier run, on another GPU of the kind; "
+    return note
+
+
+def fp6_llm(published: dict, record: dict) -> str:
+    """Speed-ups over cuBLAS FP16 of FP6-LLM's kernels, and how many times as fast ours are."""
+    ours: dict[tuple, list[float]] = {}
+    for r in record["results"]:
+        ours.setdefault((*r["shape"], r["batch"]), []).append(r["cublas_us"] / r["us"])
+    theirs: dict[tuple, dict[int, float]] = {}
+    for r in published["speedups"]:
+        theirs.setdefault((*r["shape"], r["batch"]), {})[r["bits"]] = r["speedup"]
+    rows = []
+    for (m, k, batch), speedup in theirs.items():
+        slower, faster = sorted(ours[m, k, batch])
+        both = (speedup[6], speedup[5])
+        cells = [f"{x:.2f} ({slower / x:.2f} / {faster / x:.2f})" for x in both]
+        rows.append([f"{m}x{k}", batch, *cells])
+    note = "In brackets: how many times as fast the slower and the faster of ours are. FP6-LLM: "
+    note += f"{published['kernels']['fp6_llm']}, {published['method']}."
+    return markers.table(["layer", "batch", "FP6", "FP5"], rows) + "\n\n" + note
+
+
+def ladder(record: dict) -> str:
     """The versions of the GEMV, each with its idea and what it brought."""
-    found = json.loads((RESULTS / "gpu_ladder.json").read_text())
-    shapes = [f"{u['scheme']} {size(u)}" for u in found["ladder"][0]["us"]]
-    body = [
+    shapes = [f"{u['scheme']} {size(u)}" for u in record["ladder"][0]["us"]]
+    headings = ["idea", "instructions per weight", "registers", *(f"{s}, TB/s" for s in shapes)]
+    rows = [
         [
             step["idea"],
             " / ".join(f"{v:.2f}" for v in step["instructions_per_weight"].values()),
             " / ".join(str(v) for v in step["registers"].values()),
             *(f"{u['us']:.1f} us, {u['tbps']:.2f}" for u in step["us"]),
         ]
-        for step in found["ladder"]
+        for step in record["ladder"]
     ]
-    headings = ["idea", "instructions per weight", "registers", *(f"{s}, TB/s" for s in shapes)]
-    return markers.table(headings, body) + "\n\n" + found["note"] + "."
+    return f"{markers.table(headings, rows)}\n\n{record['note']}."
 
 
-def steps(change: str) -> str:
+def steps(record: dict, change: str) -> str:
     """Products before and after a change of the launches, in one process."""
-    found = json.loads((RESULTS / "gpu_steps.json").read_text())
-    body = [
-        [
-            size(r),
-            r["scheme"],
-            r["batch"],
-            r["before"],
-            f"{r['before_us']:.1f}",
-            r["after"] + ("" if r["kept"] else " (left out)"),
-            f"{r['after_us']:.1f}",
-        ]
-        for r in found[change]
-    ]
     headings = ["layer", "format", "batch", "before", "us", "after", "us"]
-    return markers.table(headings, body) + f"\n\n{found['machine']['gpu']}: {found['about']}."
+    rows = []
+    for r in record[change]:
+        after = r["after"] + ("" if r["kept"] else " (left out)")
+        cells = [size(r), r["scheme"], r["batch"], r["before"], f"{r['before_us']:.1f}", after]
+        rows.append([*cells, f"{r['after_us']:.1f}"])
+    return f"{markers.table(headings, rows)}\n\n{record['machine']['gpu']}: {record['about']}."
+
+
+def parts() -> dict[str, str]:
+    """Every generated part of the document by its marker."""
+    record, changes = recorded.load("gpu_h200"), recorded.load("gpu_steps")
+    tables = {"ladder": ladder(recorded.load("gpu_ladder")), "speedups": speedups(record)}
+    tables |= {"bandwidth": bandwidth(record), "batches": batches(record)}
+    tables |= {"shapes": steps(changes, "shapes"), "last-burst": steps(changes, "last burst")}
+    tables["speedups-h100"] = speedups(recorded.load("gpu_h100"))
+    tables["fp6-llm"] = fp6_llm(recorded.load("simulator_peers"), record)
+    if record.get("peers"):
+        tables["peers"] = peers(record)
+    return tables
 
 
 if __name__ == "__main__":
-    parts = {"ladder": ladder(), "speedups": speedups(), "bandwidth": bandwidth()}
-    parts |= {"shapes": steps("shapes"), "last-burst": steps("last burst")}
-    parts |= {"batches": batches(), "speedups-h100": speedups("h100")}
-    parts["fp6-llm"] = fp6_llm()
-    if record().get("peers"):
-        parts["peers"] = peers()
-    markers.main("docs/KERNELS.md", parts, __doc__)
+    markers.main("docs/KERNELS.md", parts(), __doc__)

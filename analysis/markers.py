@@ -28,8 +28,13 @@ def table(headings: list[str], rows: list[list[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def versions(machine: dict) -> str:
+    """The packages of a recorded machine, in words."""
+    return ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+
+
 def main(document: str, parts: dict[str, str], description: str) -> None:
-    """Write ``document``, or with --check only say whether it is up to date."""
+    """Write the ``parts`` of ``document``, or with --check only say whether they are up to date."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="write nothing, fail if out of date")
     check = parser.parse_args().check
