@@ -1,13 +1,16 @@
 """Microbenchmark kernels do the work they are timed for; profiles come out whole."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from bench_cases import quick_calibration
 
 from amssim.bench import calibrate_cpu, calibrate_gpu
+from amssim.bench.calibration import cpu as calibration
 from amssim.bench.calibration import cpu_kernels as kernels
+from amssim.bench.calibration import gpu as gpu_calibration
 from amssim.bench.calibration.cpu import _one_cycle
-from amssim.bench.calibration.curves import latency_s
 from amssim.errors import InputError, ResourceError
 from amssim.hardware import from_json
 from amssim.simulator import predict_speedup
@@ -75,8 +78,49 @@ def test_without_a_gpu_there_is_a_sentence():
         calibrate_gpu("here")
 
 
-def test_little_inverts_the_saturation():
-    peak, latency = 3e12, 5e-7
-    flights = {n: n * 2e5 for n in (1, 2, 4, 8)}
-    rates = {n: peak / (1 + (peak * latency / f) ** 2) ** 0.5 for n, f in flights.items()}
-    assert latency_s(rates, flights, peak) == pytest.approx(latency)
+class FakeTimer:
+    """Makes the call once and says that it took a millisecond."""
+
+    def least_s(self, call):
+        call()
+        return 1e-3
+
+
+def test_figures_follow_from_the_times(monkeypatch):
+    quick_calibration(monkeypatch)
+    monkeypatch.setattr(calibration, "_TIMER", FakeTimer())
+    measured = calibrate_cpu("here", threads=1)
+    steps = calibration._STEPS
+    assert measured.value("dram_bytes_per_s") == pytest.approx(4 * 2**23 / 1e-3)  # four passes
+    assert measured.value("load_latency_s") == pytest.approx(1e-3 / steps)
+    assert measured.value("clock_hz") == pytest.approx(6 * steps / 1e-3)
+    lanes = 2**11 * 200 / (6 * steps)  # elements a clock
+    assert measured.value("alu_lanes") == pytest.approx(24 * lanes)
+    assert measured.value("imad_lanes") == pytest.approx(8 * lanes)
+    assert measured.value("half_lanes") == pytest.approx(16 * lanes)
+    assert measured.value("issue_lanes") == pytest.approx(40 * lanes)
+    assert measured.value("tensor_flops") == pytest.approx(2 * 16 * 2**11 * 200 / 1e-3)
+    assert measured.value("launch_graph_s") == measured.value("launch_stream_s") == 1e-3
+
+
+def test_the_title_names_the_processor(monkeypatch):
+    quick_calibration(monkeypatch)
+    monkeypatch.setattr(calibration, "_TIMER", FakeTimer())
+    monkeypatch.setattr(calibration, "processor_name", lambda: "A fast one")
+    measured = calibrate_cpu("here", threads=1)
+    assert (measured.name, measured.title) == ("here", "A fast one, 1 threads")
+    assert (measured.kind, measured.calibrated) == ("cpu", True)
+
+
+def test_a_gpus_limits_are_attributes_of_the_device():
+    device = SimpleNamespace(
+        MAX_THREADS_PER_MULTIPROCESSOR=2048,
+        WARP_SIZE=32,
+        MAX_REGISTERS_PER_MULTIPROCESSOR=65536,
+        MAX_SHARED_MEMORY_PER_MULTIPROCESSOR=233472,
+    )
+    limits = gpu_calibration._limits(SimpleNamespace(device=device))
+    assert {name: figure.value for name, figure in limits.items()} == {
+        "warps_per_sm": 64, "registers_per_sm": 65536, "shared_bytes_per_sm": 233472
+    }  # fmt: skip
+    assert all(figure.source for figure in limits.values())

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from amssim.bench.calibration.curves import residency
-
 SIMULATED = """
 import collections
 import numpy as np
@@ -89,9 +87,3 @@ def ptx():
 def test_timed_instructions_are_there_and_as_narrow_as_they_are_counted(ptx, kernel, text, wide):
     assert text in ptx[kernel] and wide not in ptx[kernel]
     assert ".local" not in ptx[kernel]  # chains live in registers
-
-
-def test_residency_needs_working_sets_that_are_partly_in_the_cache():
-    rates = {10_000_000: 9e12, 500_000_000: 4.01e12}
-    size, sharpness, doubt = residency(rates, 4e12, 9e12, 50_000_000)
-    assert (size, sharpness) == (50_000_000, 4.0) and "partly resident" in doubt
