@@ -56,15 +56,15 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict what was asked for and print it."""
     answer = _names() if args.list else _prediction(args)
-    if args.json:
-        terminal.print_json("amssim.predict/1", _plain(answer))
-    else:
-        print(_text(answer))
     if args.plot:
         from amssim.simulator.plots import draw_all
 
         for path in draw_all(args.plot, args.gpu):
             print(f"wrote {path}", file=sys.stderr)
+    if args.json:
+        terminal.print_json("amssim.predict/1", _plain(answer))
+    else:
+        print(_text(answer))
     return 0
 
 

@@ -84,12 +84,14 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
         run_raising(KeyError("x"), monkeypatch, capsys)
 
 
-@pytest.mark.parametrize("option", ["", "--json"])
-def test_a_reader_that_leaves_early(option):
+@pytest.mark.parametrize(
+    "line", ["schemes", "schemes --json", "predict --list", "inspect --layout fp4.25"]
+)
+def test_a_reader_that_leaves_early(line):
     """The pipe is closed before anything is written to it."""
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "amssim", "schemes", *option.split()]
+    command = [sys.executable, "-m", "amssim", *line.split()]
     with open(write, "wb") as closed:  # noqa: PTH123  a descriptor
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")

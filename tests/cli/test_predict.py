@@ -1,13 +1,12 @@
-"""The verbs predict and calibrate: text, JSON, figures, and sentences for bad input."""
+"""The verb predict: text, JSON, figures, and sentences for bad input."""
 
 import argparse
 import json
 
 import pytest
 
-from amssim.cli import calibrate, predict
+from amssim.cli import predict
 from amssim.errors import InputError, OutputError
-from bench.bench_cases import quick_calibration
 
 
 @pytest.fixture
@@ -16,7 +15,6 @@ def run(capsys):
         parser = argparse.ArgumentParser()
         verbs = parser.add_subparsers()
         predict.add_parser(verbs)
-        calibrate.add_parser(verbs)
         args = parser.parse_args(words)
         assert args.run(args) == 0
         return capsys.readouterr().out
@@ -84,12 +82,72 @@ def test_text_fits_80_columns(run):
         assert max(map(len, run("predict", *words).splitlines())) <= 80
 
 
-def test_calibrate_writes_what_predict_reads(run, tmp_path, monkeypatch):
-    quick_calibration(monkeypatch)
-    path = tmp_path / "here.json"
-    assert str(path) in run("calibrate", "cpu", "--threads", "1", "--output", str(path))
-    assert "blas_f32" in run("predict", "--gpu", str(path), "--shape", "512x512")
-    with pytest.raises(OutputError, match="exists: give another --output, or --force"):
-        run("calibrate", "cpu", "--output", str(path))
+def test_the_text_says_what_follows_from_the_record(run):
+    words = ["predict", "--bits", "4.25", "--shape", "8192x4096", "--batch", "4"]
+    record, text = json.loads(run(*words, "--json")), run(*words)
+    ours, dense = record["quantized"], record["baseline"]
+    low, high = record["interval"]
+    first, about, *sides = text.splitlines()
+    speedup = dense["seconds"] / ours["seconds"]
+    assert first.startswith(f"{speedup:.2f}x ({low:.2f} to {high:.2f})")
+    assert f"the bits alone would give {16 / 4.25:.2f}x" in first
+    assert low < speedup < high
+    assert "4.25 bits, 8192 x 4096, batch 4" in about
+    for side, line in zip((ours, dense), sides, strict=False):
+        assert f"{side['seconds'] * 1e6:.2f} us, bound by {side['binding']}" in line
+        assert sum(side["breakdown"].values()) == pytest.approx(side["seconds"])
+        # no product is faster than its weights pass through the memory
+        bandwidth = 8192 * 4096 * side["bits"] / 8 / side["seconds"]
+        assert bandwidth < 4.8e12
+
+
+def test_a_decode_step_is_the_sum_of_its_parts(run):
+    words = ["predict", "--model", "llama-3.1-8b", "--bits", "5.33", "--batch", "2"]
+    record, text = json.loads(run(*words, "--json")), run(*words)
+    total = sum(part["seconds"] for part in record["parts"])
+    assert record["seconds"] == pytest.approx(total)
+    assert f"{2 / total:.0f} tokens/s" in text or f"{2 / total:.1f} tokens/s" in text
+
+
+def test_all_gpus_are_ranked_by_their_speedups(run):
+    rows = json.loads(run("predict", "--gpu", "all", "--json"))["rows"]
+    lines = run("predict", "--gpu", "all").splitlines()
+    assert [r["speedup"] for r in rows] == sorted((r["speedup"] for r in rows), reverse=True)
+    for row, line in zip(rows, lines, strict=True):
+        alone = json.loads(run("predict", "--gpu", row["gpu"], "--json"))
+        assert row["speedup"] == pytest.approx(alone["speedup"])
+        name, speedup, microseconds, unit = line.split()
+        assert (name, speedup, unit) == (row["gpu"], f"{alone['speedup']:.2f}x", "us")
+        assert float(microseconds) == pytest.approx(alone["quantized"]["seconds"] * 1e6, abs=0.01)
+
+
+def test_the_bits_of_a_target_reach_it_and_no_more(run):
+    record = json.loads(run("predict", "--target", "2.5", "--json"))
+    assert record["prediction"]["speedup"] == pytest.approx(2.5, rel=1e-3)
+    more = json.loads(run("predict", "--bits", str(record["bits"] + 0.1), "--json"))
+    assert more["speedup"] < 2.5
+
+
+def test_a_list_names_what_the_other_options_take(run):
+    listed = json.loads(run("predict", "--list", "--json"))
+    text = " ".join(run("predict", "--list").split())
+    for kind in ("devices", "kernels", "models"):
+        assert f"{kind}: {', '.join(listed[kind])}" in text
+    for name in listed["devices"]:
+        run("predict", "--gpu", name)
+    for name in listed["models"]:
+        run("predict", "--model", name)
+
+
+@pytest.mark.parametrize("text", ["28672x4096", "28672,4096", " 28672 x 4096 "])
+def test_a_shape_may_be_written_in_several_ways(run, text):
+    record = json.loads(run("predict", "--shape", text, "--json"))
+    assert record["quantized"]["shape"] == [28672, 4096]
+
+
+def test_figures_are_drawn_before_anything_is_said(run, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        run("calibrate", "cpu", "--threads", "1", "--output", str(tmp_path / "no" / "x.json"))
+        run("predict", "--plot", str(blocked))
+    assert capsys.readouterr().out == ""
