@@ -86,7 +86,7 @@ def _prediction(args: argparse.Namespace) -> Prediction | Rows:
     if args.target is not None:
         return simulator.bits_for_speedup(args.target, **common)
     if args.gpu == "all":
-        rows = simulator.sharing_study(bits, **common).rows()
+        rows = simulator.sweep(bits, **common).rows()
         return sorted(rows, key=lambda row: -row["speedup"])
     return simulator.predict_speedup(bits, **common)
 
