@@ -15,7 +15,7 @@ from typing import Any
 from amssim.launch.geometry import CLUSTERS, KERNEL_NAMES, Gpu, LaunchPlan
 from cuda_kernels.compile import compile_ptx
 from cuda_kernels.driver import Function, Launch, gpu_of
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx_cache import cached
 from cuda_kernels.signature import signature
 

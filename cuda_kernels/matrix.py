@@ -12,7 +12,7 @@ from amssim.scheme import Scheme
 from cuda_kernels import driver
 from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
 from cuda_kernels.dense.weights import DenseWeights, multiply_dense
-from cuda_kernels.forms.unpack import unpack
+from cuda_kernels.forms.device import unpack
 from cuda_kernels.plain.product import Plain
 from cuda_kernels.product import NONE, Product, Products
 from cuda_kernels.weights import FormWeights, form_weights

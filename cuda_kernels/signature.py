@@ -23,7 +23,7 @@ def signature(made: Callable[..., None]) -> dict[str, str]:
     >>> signature(store)
     {'out': 'uint64', 'rows': 'uint32'}
     """
-    kinds = inspect.get_annotations(made)
+    kinds = inspect.get_annotations(made, eval_str=True)
     for name in inspect.signature(made).parameters:
         kind = kinds.get(name)
         if kind not in (address, count):

@@ -11,7 +11,8 @@ from amssim.launch.geometry import GEMM_BATCH
 from amssim.scheme import Scheme
 from cuda_kernels.arrays import address
 from cuda_kernels.driver import gpu_of
-from cuda_kernels.forms import Form, form_of, repack
+from cuda_kernels.forms import Form, form_of
+from cuda_kernels.forms import device as device_words
 from cuda_kernels.gemv import block_scales
 from cuda_kernels.kernel import Problem
 
@@ -92,7 +93,7 @@ def form_weights(
         if not most_batch:
             return None
         scales_on_gpu = block_scales.on_gpu(scales, form, shape[1], scale_block)
-    words, tails = repack.pack(canonical, scheme, form, shape)
+    words, tails = device_words.pack(canonical, scheme, form, shape)
     weights = FormWeights(device, form, shape, (words, tails, scales_on_gpu, bias))
     weights.scale_units, weights.most_batch = scale_units, most_batch
     return weights

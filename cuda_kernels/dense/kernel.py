@@ -7,18 +7,17 @@ from there, 512 bytes (FP4.25) or 384 (FP5.33) of float16.
 from numba import cuda
 
 from amssim.launch.geometry import BURST, UNIT_BYTES
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import VALUE_SCALE, Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.kernel import Kernel
 from cuda_kernels.parts.add_up import OUT_BYTES
 from cuda_kernels.ptx import (
-    DECODE,
-    SCATTER,
     copy_out,
     keep,
     load_f32,
     load_word_if,
     load_words_if,
+    scatter_of,
     shared_address,
     start_next_grid,
     u32,
@@ -67,7 +66,8 @@ def make_fetch(form: Form):
 
 def make_put(form: Form, dtype: str):
     """Make the device function that decodes a burst to shared memory."""
-    decode, scatter, size = DECODE[form], SCATTER[form, dtype], OUT_BYTES[dtype]
+    decode, size = form.decode, OUT_BYTES[dtype]
+    scatter = scatter_of(form.group, dtype, VALUE_SCALE)
     pitch, piece = run_bytes(form, dtype), form.piece_weights
 
     @cuda.jit(device=True, inline="always")

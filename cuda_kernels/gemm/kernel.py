@@ -20,23 +20,22 @@ from amssim.launch.geometry import (
     LaunchPlan,
     row_stride,
 )
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.gemv.stage import make_stage_rows
 from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_groups, make_meeting
 from cuda_kernels.parts.pairs import make_pairs
 from cuda_kernels.ptx import (
-    DECODE,
-    LOAD_PIECE,
-    STORE_PIECE,
     contract,
     f32,
     keep,
+    load_piece_of,
     load_words_if,
     shared_address,
     start_next_grid,
     store_fragments,
+    store_piece_of,
     u32,
     u64,
     wait_for_previous_grid,
@@ -50,7 +49,7 @@ def make_step_copies(form: Form, x_tiles: int, warps: int):
     A thread brings one *piece* of the step after each of the first units that it multiplies, and
     stores it as late as can be, when its load has ended.
     """
-    load_piece, store_piece = LOAD_PIECE[form], STORE_PIECE[form]
+    load_piece, store_piece = load_piece_of(form.group), store_piece_of(form.group)
     piece_weights, piece_bytes = form.piece_weights, 4 * form.pairs
     stride, threads, pieces = row_stride(form.group, STEP), 32 * warps, 8 * x_tiles * STEP * 4
     turns = -(-pieces // threads)  # pieces per thread and step
@@ -104,10 +103,10 @@ def make_step_copies(form: Form, x_tiles: int, warps: int):
 
 def make_step(form: Form, x_tiles: int, warps: int):
     """Make the device functions that bring the first step, and multiply one and bring the next."""
-    decode, (fetch_units, fetch_tails) = DECODE[form], make_pairs(form)
+    decode, (fetch_units, fetch_tails) = form.decode, make_pairs(form)
     multiply = contract(form.pairs, WARP_TILES, x_tiles, 8 * row_stride(form.group, STEP))
     fetch, put_due, bring = make_step_copies(form, x_tiles, warps)
-    unit_bytes = 16 * form.pairs
+    x_unit_bytes = 16 * form.pairs
 
     @cuda.jit(device=True, inline="always")
     def turn(u, sums, words, tails, place, x_at):
@@ -117,7 +116,7 @@ def make_step(form: Form, x_tiles: int, warps: int):
         above = load_words_if(u64(at + u64(u * UNIT_BYTES)), u32(more * inside[0]))
         bottom = decode(under, turned(tails[1], u))
         under = load_words_if(u64(at + below + u64(u * UNIT_BYTES)), u32(more * inside[1]))
-        return multiply(sums, top, bottom, u32(x_at + u32(u * unit_bytes))), (above, under)
+        return multiply(sums, top, bottom, u32(x_at + u32(u * x_unit_bytes))), (above, under)
 
     @cuda.jit(device=True, inline="always")
     def step(sums, words, tails, place, unit, x_at, source, after):

@@ -12,7 +12,7 @@ import numpy as np
 
 from amssim.launch.gemv import ONE, try_gemv
 from amssim.launch.geometry import CLUSTERS, NO_PLAN, TILE_ROWS, Gpu, LaunchPlan
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 
 MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leave no more registers
 #: block shapes in the order of preference: the scales in flight take 12 to 16 registers more

@@ -19,7 +19,7 @@ The stream has `make_burst_copies` instead, which fetch and read a burst in a gi
 from numba import cuda
 
 from amssim.launch.geometry import BURST, TAIL_BYTES, UNIT_BYTES, burst_bytes
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.walk import make_steps
 from cuda_kernels.ptx import (
     COPY_OWN,

@@ -21,7 +21,7 @@ from amssim.launch.geometry import (
     row_stride,
     run_columns,
 )
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import make_register_feed, make_ring_feed, turned
 from cuda_kernels.gemv.stage import make_stage, make_stage_rows
 from cuda_kernels.gemv.walk import make_partition
@@ -29,7 +29,6 @@ from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_up, make_meeting
 from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
-    DECODE,
     keep,
     shared_address,
     start_next_grid,
@@ -42,9 +41,9 @@ from cuda_kernels.signature import address, count, wide_count
 
 def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
     """Make the device function that multiplies a warp's range."""
-    decode, (zeros, leave) = DECODE[form], sums_of_tile
+    decode, (zeros, leave) = form.decode, sums_of_tile
     _, open_burst, take, refill, close_burst = feed
-    unit_bytes, step = u32(16 * form.pairs), u32(BURST * team)
+    x_unit_bytes, step = u32(16 * form.pairs), u32(BURST * team)
     ahead = u32(BURST * team * max(1, depth))
 
     @cuda.jit(device=True, inline="always")
@@ -58,14 +57,14 @@ def make_loop(form: Form, feed, sums_of_tile, add_unit, team: int, depth: int):
             if unit >= n:  # the range goes on in the next row tile
                 mine, sums = leave(mine, sums)
                 unit = u32(unit - n)
-            x_now, more = u32(lane_x + unit * unit_bytes), u32(u32(i + ahead) < end)
+            x_now, more = u32(lane_x + unit * x_unit_bytes), u32(u32(i + ahead) < end)
             tail, state = open_burst(state, sources, place, more)
             for u in range(BURST):
                 words, scales = take(u, state)
                 fragments = decode(words, tail)
                 state = refill(u, state, sources, place, more)
                 tail = turned(tail, 1)
-                x_unit = u32(x_now + u32(u) * unit_bytes)
+                x_unit = u32(x_now + u32(u) * x_unit_bytes)
                 sums = add_unit(sums, fragments, x_unit, beside, scales)
             state, place = close_burst(state, place, slice_end)
             i, unit = u32(i + step), u32(unit + step)

@@ -3,12 +3,12 @@
 from numba import cuda
 
 from amssim.launch.geometry import run_columns
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx import (
-    ORDER_PIECE,
     f32,
     finish_copies,
     load_f32,
+    order_piece_of,
     start_copy,
     store_shared_f32,
     u32,
@@ -23,7 +23,7 @@ def make_stage(form: Form):
     when all have come: a lane that loaded its pieces itself would read each sector of memory two
     times (FP4.25) or three.
     """
-    order_piece, piece_weights = ORDER_PIECE[form], form.piece_weights
+    order_piece, piece_weights = order_piece_of(form.group), form.piece_weights
     columns_of_run = run_columns(form.group)
     copies, pieces = columns_of_run // 256, columns_of_run // piece_weights // 32  # per lane
 

@@ -3,7 +3,7 @@
 from numba import cuda
 
 from amssim.launch.geometry import SLOT_BYTES
-from cuda_kernels.forms import VALUE_SCALE
+from cuda_kernels.forms.form import VALUE_SCALE
 from cuda_kernels.ptx import (
     STORE,
     cluster_barrier,

@@ -3,7 +3,7 @@
 from numba import cuda
 
 from amssim.launch.geometry import UNIT_BYTES
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx import load_word_if, load_words_if, u32, u64
 
 

@@ -6,7 +6,7 @@ Of each column tile of 8 a lane has four sums, the fragment of ``mma.m16n8k16``.
 from numba import cuda
 
 from amssim.launch.geometry import SLOT_BYTES
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx import contract, f32, store_shared, u32
 
 ZEROS = (f32(0), f32(0), f32(0), f32(0))

@@ -5,7 +5,7 @@ import numpy as np
 from amssim.scheme import Scheme
 from cuda_kernels.arrays import Adopted, address
 from cuda_kernels.driver import Launch
-from cuda_kernels.forms import repack
+from cuda_kernels.forms.canonical import canonical_numbers, launch_quietly
 from cuda_kernels.plain import generic, narrow
 
 LARGEST_GRID_Y = 65535
@@ -21,7 +21,7 @@ class Plain:
         self.words, self.scales = words, scales
         self.scale_block = np.uint32(scale_block or shape[1])
         self.values = cuda.to_device(np.array(scheme.minifloat.values))
-        self.form = repack.canonical_form(scheme)
+        self._numbers = canonical_numbers(scheme)
         self._tables: dict = {}
 
     def gemv(self, x: Adopted, out: Adopted, batch: int, stream: int) -> None:
@@ -34,11 +34,11 @@ class Plain:
         sums = cuda.device_array((batch, rows), np.float32, stream=queue)
         grid = (-(-columns // narrow.THREADS), batch)
         bits, table = view(x, "<u2"), self._table(x.dtype)
-        generic.launch(generic.widen, grid, narrow.THREADS, queue, bits, table, wide)
-        arguments = (wide, sums, np.uint32(columns), self.scale_block, self.form)
+        launch_quietly(generic.widen, grid, narrow.THREADS, queue, bits, table, wide)
+        arguments = (wide, sums, np.uint32(columns), self.scale_block, self._numbers)
         weights = (self.words, self.scales, self.values)
         blocks = (rows, batch)
-        generic.launch(generic.gemv, blocks, generic.THREADS, queue, *weights, *arguments)
+        launch_quietly(generic.gemv, blocks, generic.THREADS, queue, *weights, *arguments)
         self._narrow(sums, self.bias, out, (batch, rows), stream)
 
     def dequantize(self, out: Adopted, stream: int) -> None:
@@ -52,8 +52,8 @@ class Plain:
             dense = cuda.device_array((count, columns), np.float32, stream=queue)
             part, grid = slice(first, first + count), (-(-columns // narrow.THREADS), count)
             weights = (self.words[part], self.scales[part], self.values)
-            sizes = (np.uint32(columns), self.scale_block, self.form)
-            generic.launch(generic.dequantize, grid, narrow.THREADS, queue, *weights, dense, *sizes)
+            sizes = (np.uint32(columns), self.scale_block, self._numbers)
+            launch_quietly(generic.dequantize, grid, narrow.THREADS, queue, *weights, dense, *sizes)
             panel = Adopted(out.address + first * columns * size, out.dtype, (), out.library)
             self._narrow(dense, 0, panel, (count, columns), stream)
 

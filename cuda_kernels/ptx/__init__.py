@@ -13,12 +13,11 @@ from cuda_kernels.ptx.copies import (
     start_copy,
     wait_for_all_but,
 )
-from cuda_kernels.ptx.decode import DECODE
 from cuda_kernels.ptx.dense import (
-    SCATTER,
     as_f32,
     copy_out,
     load_half_if,
+    scatter_of,
     store_half_if,
 )
 from cuda_kernels.ptx.inline import f32, u32, u64
@@ -43,24 +42,20 @@ from cuda_kernels.ptx.memory import (
     wait_for_cluster,
     wait_for_previous_grid,
 )
-from cuda_kernels.ptx.pieces import LOAD_PIECE, ORDER_PIECE, STORE_PIECE
+from cuda_kernels.ptx.pieces import load_piece_of, order_piece_of, store_piece_of
 from cuda_kernels.ptx.tensor import contract, store_fragments
-from cuda_kernels.ptx.warpgroup import contract_by_warpgroup, store_core_matrices, unit_bytes
+from cuda_kernels.ptx.warpgroup import contract_by_warpgroup, core_matrix_bytes, store_core_matrices
 
 __all__ = [
     "COPY_OWN",
-    "DECODE",
-    "LOAD_PIECE",
-    "ORDER_PIECE",
-    "SCATTER",
     "STORE",
-    "STORE_PIECE",
     "arrive",
     "as_f32",
     "cluster_barrier",
     "contract",
     "contract_by_warpgroup",
     "copy_out",
+    "core_matrix_bytes",
     "end_group",
     "f32",
     "finish_copies",
@@ -70,6 +65,7 @@ __all__ = [
     "load_f32",
     "load_half_if",
     "load_pair_if",
+    "load_piece_of",
     "load_shared",
     "load_shared_f32",
     "load_shared_word",
@@ -77,18 +73,20 @@ __all__ = [
     "load_word_if",
     "load_words_if",
     "make_barrier",
+    "order_piece_of",
     "publish",
+    "scatter_of",
     "shared_address",
     "start_copy",
     "start_next_grid",
     "store_core_matrices",
     "store_fragments",
     "store_half_if",
+    "store_piece_of",
     "store_shared",
     "store_shared_f32",
     "u32",
     "u64",
-    "unit_bytes",
     "wait_for_all_but",
     "wait_for_cluster",
     "wait_for_phase",

@@ -1,33 +1,40 @@
 """Decoded fragments -> rows of float16, bfloat16 or float32, and 16-bit data as it comes."""
 
+from functools import cache
+
 import numpy as np
 
 from cuda_kernels.emulator.lanes import WARP, lanes
-from cuda_kernels.forms import FORMS, VALUE_SCALE, Form
 from cuda_kernels.ptx.inline import Vector, f32, ptx, u16, u32, u64
 from cuda_kernels.ptx.memory import rounded
 from cuda_kernels.ptx.pieces import pair_order
 
 
-def _register_of(form: Form) -> dict[tuple[int, int], tuple[int, int]]:
+def _register_of(group: int) -> dict[tuple[int, int], tuple[int, int]]:
     """(row half, column of the piece) -> (register, half) of a decoded unit."""
     found = {}
-    for j in range(form.pairs // 2):
+    for j in range(group):
         for r in range(4):
-            columns = pair_order(form)[2 * j + (r >> 1)]
+            columns = pair_order(group)[2 * j + (r >> 1)]
             for half in range(2):
                 found[r & 1, columns[half]] = (4 * j + r, half)
     return found
 
 
-def _scatter(form: Form, dtype: str):
-    registers, count = _register_of(form), form.piece_weights
+@cache
+def scatter_of(group: int, dtype: str, factor: float):
+    """Make the function that writes decoded weights to shared memory in column order.
+
+    Args:
+        group: weights of a half-word.
+        dtype: of what is written.
+        factor: that decoded weights are multiplied by, beside their scale.
+    """
+    registers, count = _register_of(group), 4 * group
     size = 4 if dtype == "float32" else 2
     kind = {"float16": "f16x2", "bfloat16": "bf16x2"}.get(dtype)
     lines = ["{ .reg .b16 h; .reg .b16 l; .reg .f32 f0, f1; .reg .b32 w0, w1; .reg .f32 a, b;"]
-    lines += [
-        f"mul.f32 a, $above, 0f{_bits(VALUE_SCALE)}; mul.f32 b, $below, 0f{_bits(VALUE_SCALE)};"
-    ]
+    lines += [f"mul.f32 a, $above, 0f{_bits(factor)}; mul.f32 b, $below, 0f{_bits(factor)};"]
     for half, scale, base in ((0, "a", "$to"), (1, "b", "$to_below")):
         for c in range(0, count, 8 // size):
             for i in range(8 // size):
@@ -43,20 +50,18 @@ def _scatter(form: Form, dtype: str):
             lines.append(f"st.shared.v2.u32 [{base} + {c * size}], {{w0, w1}};")
 
     @ptx("\n\t".join(lines) + " }", ordered=True)
-    def scatter(
-        to: u32, to_below: u32, fragments: Vector(u32, 2 * form.pairs), above: f32, below: f32
-    ):
+    def scatter(to: u32, to_below: u32, fragments: Vector(u32, 4 * group), above: f32, below: f32):
         """A lane's pieces of rows g and g + 8, each times its scale, in column order.
 
-        The scale is taken times 2^14 first; that is exact below 2^114.
+        The scale is taken times the factor first; with 2^14 that is exact below 2^114.
         """
         words = np.stack([np.asarray(f, np.uint32) for f in fragments], axis=1)
         halves = np.ascontiguousarray(words).view(np.float16).reshape(32, -1, 2)
         with np.errstate(over="ignore", invalid="ignore"):
             for half, scale, place in ((0, above, to), (1, below, to_below)):
-                factor = np.asarray(lanes(scale, np.float32)) * np.float32(VALUE_SCALE)
+                whole = np.asarray(lanes(scale, np.float32)) * np.float32(factor)
                 columns = [halves[:, *registers[half, c]].astype(np.float32) for c in range(count)]
-                data = np.stack([rounded(c * factor, dtype) for c in columns], axis=1)
+                data = np.stack([rounded(c * whole, dtype) for c in columns], axis=1)
                 pairs = np.ascontiguousarray(data).view(np.uint32).T
                 for i in range(0, len(pairs), 2):
                     WARP.shared.store(place + np.uint32(4 * i), tuple(pairs[i : i + 2]))
@@ -66,10 +71,6 @@ def _scatter(form: Form, dtype: str):
 
 def _bits(value: float) -> str:
     return f"{int(np.float32(value).view(np.uint32)):08X}"
-
-
-#: (form, dtype name) -> function that writes decoded weights to shared memory in column order
-SCATTER = {(f, d): _scatter(f, d) for f in FORMS for d in ("float16", "bfloat16", "float32")}
 
 
 @ptx(

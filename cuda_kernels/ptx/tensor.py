@@ -4,6 +4,7 @@ import numpy as np
 
 from cuda_kernels.emulator.lanes import WARP, lanes
 from cuda_kernels.ptx.inline import Vector, f32, ptx, u32
+from cuda_kernels.ptx.pieces import vector_words
 
 
 def contract(pairs: int, tiles: int = 1, x_tiles: int = 1, column_stride: int = 0):
@@ -52,7 +53,7 @@ def contract(pairs: int, tiles: int = 1, x_tiles: int = 1, column_stride: int = 
 
 def _contract_text(pairs, tiles, x_tiles, stride) -> str:
     """K outermost, so that consecutive instructions add to different sums."""
-    width = 4 if pairs % 4 == 0 else 2
+    width = vector_words(pairs)
     together = min(x_tiles, 4)  # column tiles whose activations are in registers at a time
     names = ", ".join(f"x{n}_{i}" for n in range(together) for i in range(width))
     lines = [f"{{ .reg .b32 {names};"]
@@ -77,7 +78,7 @@ def _mma_text(m, n, x_tiles, j, b) -> str:
 
 
 def _load_pairs(address, pairs: int) -> tuple:
-    width = 4 if pairs % 4 == 0 else 2
+    width = vector_words(pairs)
     found = ()
     for q in range(0, pairs, width):
         found += WARP.shared.load(address + np.uint32(4 * q), width)

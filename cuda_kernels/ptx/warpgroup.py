@@ -9,30 +9,29 @@ holds half2 register q of the four lanes of each column of column tile n.
 import numpy as np
 
 from cuda_kernels.emulator.lanes import WARP, lanes
-from cuda_kernels.forms import Form
 from cuda_kernels.ptx.inline import Vector, f32, ptx, u32
-from cuda_kernels.ptx.pieces import in_pair_order, order_text
+from cuda_kernels.ptx.pieces import in_pair_order, order_text, vector_words
 from cuda_kernels.ptx.tensor import mma
 
 CORE_BYTES = 128
 
 
-def unit_bytes(form: Form, x_tiles: int) -> int:
+def core_matrix_bytes(group: int, x_tiles: int) -> int:
     """Bytes of the activations of one unit for ``x_tiles`` column tiles."""
-    return form.pairs * x_tiles * CORE_BYTES
+    return 2 * group * x_tiles * CORE_BYTES
 
 
-def contract_by_warpgroup(form: Form, x_tiles: int, tiles: int = 1):
+def contract_by_warpgroup(group: int, x_tiles: int, tiles: int = 1):
     """Make the function that adds one unit of K to ``tiles`` x ``x_tiles`` fragments.
 
     The products have ended when it returns: what hides their latency is another warpgroup.
 
     Args:
-        form: of the weights.
+        group: of the weights.
         x_tiles: column tiles of 8.
         tiles: row tiles, 1 or 2; the fragments of the second follow those of the first.
     """
-    pairs = form.pairs
+    pairs = 2 * group
     weights, sums = Vector(u32, 2 * pairs), Vector(f32, 4 * x_tiles * tiles)
     row = x_tiles * CORE_BYTES
     options = {"ordered": True, "collective": True, "update": "sums"}
@@ -92,16 +91,16 @@ def _text(pairs: int, x_tiles: int, tiles: int) -> str:
     return "\n\t".join(lines)
 
 
-def store_core_matrices(form: Form, x_tiles: int):
+def store_core_matrices(group: int, x_tiles: int):
     """Make the function that brings a lane's piece of activations into core matrices."""
-    pairs = form.pairs
+    pairs = 2 * group
     row = x_tiles * CORE_BYTES
-    width = 4 if form.group == 4 else 2
+    width = vector_words(pairs)
     lines = [f"{{ .reg .b32 {', '.join(f'p{q}' for q in range(pairs))}, p;"]
     for q in range(0, pairs, width):
         block = ", ".join(f"p{q + i}" for i in range(width))
         lines.append(f"ld.shared.v{width}.u32 {{{block}}}, [$source + {4 * q}];")
-    for q, order in enumerate(order_text(form, "p")):
+    for q, order in enumerate(order_text(group, "p")):
         lines += [order.format("p"), f"st.shared.u32 [$to + {q * row}], p;"]
 
     @ptx("\n\t".join(lines) + " }", ordered=True)
@@ -110,7 +109,7 @@ def store_core_matrices(form: Form, x_tiles: int):
         words = ()
         for q in range(0, pairs, width):
             words += WARP.shared.load(source + np.uint32(4 * q), width)
-        for q, register in enumerate(in_pair_order(form, words)):
+        for q, register in enumerate(in_pair_order(group, words)):
             WARP.shared.store(to + np.uint32(q * row), (lanes(register, np.uint32),))
 
     return arrange_piece

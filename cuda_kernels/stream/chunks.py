@@ -7,14 +7,14 @@ place of its own, and when it has come puts it in pair order into the buffer tha
 from numba import cuda
 
 from amssim.launch.geometry import BURST, raw_stride, row_stride, tasks_of
-from cuda_kernels.forms import Form
-from cuda_kernels.ptx import ORDER_PIECE, arrive, start_copy, u32, u64
+from cuda_kernels.forms.form import Form
+from cuda_kernels.ptx import arrive, order_piece_of, start_copy, u32, u64
 
 
 def make_chunk_copies(form: Form, team: int, x_tiles: int, warps: int):
     """Make the device functions that copy a warp's part of a chunk, four rows at a time, and hand
     it over in order."""
-    order_piece = ORDER_PIECE[form]
+    order_piece = order_piece_of(form.group)
     unit_weights, units, piece_bytes = form.unit_weights, BURST * team, 4 * form.pairs
     raw, pieces = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
     turns, stride = tasks_of(1, warps, team), row_stride(form.group, units)

@@ -21,7 +21,7 @@ from amssim.launch.stream import (
     raw_bytes_of_warp,
     stream_places,
 )
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import make_burst_copies, turned
 from cuda_kernels.gemv.kernel import make_lane_x
 from cuda_kernels.gemv.stage import make_stage_rows
@@ -30,7 +30,6 @@ from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_groups, make_meeting
 from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
-    DECODE,
     end_group,
     f32,
     finish_copies,
@@ -113,9 +112,9 @@ def make_rounds(form: Form, supply: tuple, zeros: tuple, team: int, x_tiles: int
     """Make the device function that multiplies all rounds."""
     _, copy_chunk, hand_over = supply
     fetch_turn, tail_at, words_at = make_turns(form, team)
-    decode, add_unit = DECODE[form], make_add_unit(form, x_tiles, 0)
+    decode, add_unit = form.decode, make_add_unit(form, x_tiles, 0)
     wait, one = wait_for_all_but(depth - 1), (f32(1), f32(1))
-    unit_bytes, units = u32(16 * form.pairs), BURST * team
+    x_unit_bytes, units = u32(16 * form.pairs), BURST * team
     slot_bytes = burst_bytes(form.group)
     buffer_bytes = u32(chunk_bytes(form.group, team, x_tiles))
 
@@ -159,7 +158,7 @@ def make_rounds(form: Form, supply: tuple, zeros: tuple, team: int, x_tiles: int
                 for u in range(BURST):
                     fragments = decode(words_at(u, here), tail)
                     tail = turned(tail, 1)
-                    x_now = u32(x_at + u32(u) * unit_bytes)
+                    x_now = u32(x_at + u32(u) * x_unit_bytes)
                     sums = add_unit(sums, fragments, x_now, beside, one)
             burst = fetch_turn(sources, burst, (u32(unit + u32(depth * units)), end), here)
             end_group()

@@ -23,15 +23,15 @@ from amssim.launch.geometry import (
     tasks_of,
 )
 from amssim.launch.warpgroup import round_bytes
-from cuda_kernels.forms import Form
+from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.feed import turned
 from cuda_kernels.gemv.stage import make_stage_rows
 from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
 from cuda_kernels.parts.add_up import make_add_groups, make_meeting
 from cuda_kernels.parts.pairs import make_pairs
 from cuda_kernels.ptx import (
-    DECODE,
     contract_by_warpgroup,
+    core_matrix_bytes,
     f32,
     finish_copies,
     keep,
@@ -44,7 +44,6 @@ from cuda_kernels.ptx import (
     store_fragments,
     u32,
     u64,
-    unit_bytes,
     wait_for_previous_grid,
 )
 from cuda_kernels.signature import address, count
@@ -57,7 +56,7 @@ def make_round_copies(form: Form, x_tiles: int, warps: int, groups: int):
 
     A *task* is one unit of eight rows.
     """
-    put, per_unit = store_core_matrices(form, x_tiles), unit_bytes(form, x_tiles)
+    put, per_unit = store_core_matrices(form.group, x_tiles), core_matrix_bytes(form.group, x_tiles)
     unit_weights, units = form.unit_weights, STEP * groups
     stride, parts = raw_stride(form.group), 2 * form.unit_weights // 16  # of 16 bytes, per row
     turns, exact = tasks_of(x_tiles, warps, groups), x_tiles * units % warps == 0
@@ -114,10 +113,10 @@ def make_round_copies(form: Form, x_tiles: int, warps: int, groups: int):
 def make_round(form: Form, x_tiles: int, groups: int):
     """Make the device functions that multiply a round of a warpgroup, and leave its sums."""
     together = x_tiles <= TOGETHER  # the row tiles are multiplied at once
-    decode = DECODE[form]
-    multiply = contract_by_warpgroup(form, x_tiles, WARP_TILES if together else 1)
+    decode = form.decode
+    multiply = contract_by_warpgroup(form.group, x_tiles, WARP_TILES if together else 1)
     store = store_fragments(x_tiles * (WARP_TILES if together else 1))
-    per_unit = unit_bytes(form, x_tiles)
+    per_unit = core_matrix_bytes(form.group, x_tiles)
 
     @cuda.jit(device=True, inline="always")
     def turn(u, sums, words, tails, place, x_at):
@@ -185,7 +184,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, gro
     meet, part = make_meeting(split)
     add_groups = make_add_groups(dtype, x_tiles, groups, strides, split)
     round_units, buffer = STEP * groups, round_bytes(form.group, x_tiles, groups)
-    group_bytes = STEP * unit_bytes(form, x_tiles)
+    group_bytes = STEP * core_matrix_bytes(form.group, x_tiles)
     raw_of_warp = 8 * raw_stride(form.group) * tasks_of(x_tiles, warps, groups)
 
     def gemm(

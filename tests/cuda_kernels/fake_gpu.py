@@ -94,7 +94,7 @@ class FakeGpu:
         monkeypatch.setattr(
             kernel.Kernel, "ptx", lambda *given, **options: self._ptx(*given, **options)
         )
-        monkeypatch.setattr(weights.repack, "pack", self._pack)
+        monkeypatch.setattr(weights.device_words, "pack", self._pack)
         monkeypatch.setattr(cuda, "to_device", self.put)
         monkeypatch.setattr(cuda, "device_array", self.empty)
         monkeypatch.setattr(cuda, "device_array_like", lambda a: self.empty(a.shape, a.dtype))

@@ -13,16 +13,16 @@ from numba import cuda
 import amssim
 from amssim import reference
 from amssim.layout import layout
-from cuda_kernels.forms import repack, unpack, host as words
+from cuda_kernels.forms import device, form_of, host as words, widen
+from cuda_kernels.forms.canonical import canonical_numbers
 from cuda_kernels.plain import generic
-from cuda_kernels.forms import form_of, widen
 
 rng = np.random.default_rng(0)
 for name in {names}:
     scheme, rows, columns = amssim.scheme(name), 3, 70
     canonical = rng.integers(0, 2**16, (rows, layout(scheme).row_words(columns)), np.uint16)
     codes = reference.unpack(canonical, scheme, columns)
-    form, values = repack.canonical_form(scheme), np.array(scheme.minifloat.values)
+    form, values = canonical_numbers(scheme), np.array(scheme.minifloat.values)
     scales = rng.random((rows, 3)).astype(np.float32)
     x = rng.standard_normal((2, columns)).astype(np.float32)
     sizes = (np.uint32(columns), np.uint32(32))
@@ -37,10 +37,10 @@ for name in {names}:
     kernel_form = form_of(scheme)
     if kernel_form is not None:
         packed, tails = words.pack(widen(codes, scheme, kernel_form), kernel_form)
-        found, found_tails = repack.pack(canonical, scheme, kernel_form, (rows, columns))
+        found, found_tails = device.pack(canonical, scheme, kernel_form, (rows, columns))
         assert (found.copy_to_host() == packed).all(), name
         assert not tails.size or (found_tails.copy_to_host() == tails).all(), name
-        again = unpack.unpack(found, found_tails, scheme, kernel_form, (rows, columns))
+        again = device.unpack(found, found_tails, scheme, kernel_form, (rows, columns))
         assert (again.copy_to_host() == reference.pack(codes, scheme)).all(), name
 print("simulated")
 """

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 import amssim
 from cuda_kernels.forms import FORMS, FP4_25, FP5_33, form_of, widen
 from cuda_kernels.forms import host as words
-from cuda_kernels.ptx import decode
 
 forms = st.sampled_from(FORMS)
 
@@ -45,7 +44,7 @@ def test_decoded_halves_are_values_times_a_power_of_two(form):
     tails = rng.integers(0, 2**32, (1, 1, 32), np.uint32)
     codes = words.unpack(found, tails, form, 16, 4 * form.unit_weights)
     unit = found[0, 0].T
-    fragments = decode.DECODE[form].model(tuple(unit), tails[0, 0])
+    fragments = form.decode.model(tuple(unit), tails[0, 0])
     halves = np.stack(fragments, 1).astype(np.uint32).view(np.float16).astype(np.float64)
     first = np.abs(form.element.decode(codes[:, : form.unit_weights])).astype(np.float64)
     assert np.sort(np.abs(halves).ravel() * 2**14).tolist() == np.sort(first.ravel()).tolist()
