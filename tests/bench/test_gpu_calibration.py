@@ -9,23 +9,20 @@ import pytest
 SIMULATED = """
 import collections
 import numpy as np
-from types import SimpleNamespace
 from amssim.bench.calibration import gpu_kernels as k
 
 np.seterr(all="ignore")
 reads = collections.Counter()
 
-def plain(text, **options):
-    def load(address):
-        reads[int(address) // 8] += 1
-        return np.uint64(int(address) // 8)
-    return lambda model: load if text.startswith("ld.") else model
+def load(address):
+    reads[int(address) // 8] += 1
+    return np.uint64(int(address) // 8)
 
-made = k.assembled(SimpleNamespace(ptx=plain, Vector=lambda kind, length: kind))
+k.load = load
 out = np.zeros(2, np.uint64)
 for size, rounds in ((64, 4), (24, 3), (1000, 8)):
     reads.clear()
-    made["read"][2, 8](0, size, rounds, out)
+    k.read[2, 8](0, size, rounds, out)
     assert reads.total() == 2 * 8 * k.UNROLL * rounds and set(reads) <= set(range(size)), size
     counts = [reads[i] for i in range(size)]
     assert max(counts) - min(counts) <= 1, (size, counts)
@@ -58,17 +55,17 @@ def ptx():
     from numba import types
 
     from amssim.bench.calibration import gpu_kernels as k
-    from cuda_kernels.ptx import inline
 
     words, narrow = (types.Array(t, 1, "C") for t in (types.uint64, types.uint32))
     counted = types.void(types.int64, narrow)
-    found = {"logic": k.logic, "multiply": k.multiply, "mixed": k.mixed}
-    found |= k.assembled(inline)
+    names = ("logic", "multiply", "mixed", "half", "tensor", "read", "clock")
     signatures = {"read": types.void(*[types.int64] * 3, words)}
     signatures["clock"] = types.void(types.int64, words)
     return {
-        name: cuda.compile_ptx(kernel.py_func, signatures.get(name, counted), cc=(9, 0))[0]
-        for name, kernel in found.items()
+        name: cuda.compile_ptx(getattr(k, name).py_func, signatures.get(name, counted), cc=(9, 0))[
+            0
+        ]
+        for name in names
     }
 
 

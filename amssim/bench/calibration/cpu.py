@@ -96,7 +96,7 @@ def _pipes(threads: int) -> dict[str, Figure]:
     multiply = lanes(lambda: kernels.multiplies(x, _VECTOR_REPEATS), kernels.MULTIPLIES)
     fused = lanes(lambda: kernels.multiply_adds(y, _VECTOR_REPEATS), kernels.MULTIPLY_ADDS)
     both = kernels.SHIFT_OPERATIONS + kernels.MULTIPLY_ADDS
-    issue = lanes(lambda: kernels.mixed(x, y, _VECTOR_REPEATS), both)
+    issue = lanes(lambda: kernels.shifts_and_multiply_adds(x, y, _VECTOR_REPEATS), both)
     return {
         "sms": Figure(threads, "threads that were used"),
         "clock_hz": Figure(clock, "chain of dependent shifts and exclusive ors"),

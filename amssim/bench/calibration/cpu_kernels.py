@@ -95,7 +95,7 @@ def multiply_adds(x, repeats):
 
 
 @jit(fastmath={"contract"})
-def mixed(x, y, repeats):
+def shifts_and_multiply_adds(x, y, repeats):
     """The work of `shifts` and `multiply_adds` in one loop: what can be issued together.
 
     x: uint32[n], y: float32[n] in the first-level cache

@@ -65,10 +65,8 @@ class _Gpu:
         from numba import cuda
 
         from amssim.bench.calibration import gpu_kernels
-        from cuda_kernels.ptx import inline
 
         self.cuda, self.kernels = cuda, gpu_kernels
-        self.assembled = gpu_kernels.assembled(inline)
         self.timer = Timer(EventClock(), repeats=_REPEATS, budget_s=0)
         self.device = cuda.get_current_device()
         self.sms: int = self.device.MULTIPROCESSOR_COUNT
@@ -78,7 +76,7 @@ class _Gpu:
     def read_rate(self, words: Any, nbytes: int, ctas: int, total: int) -> float:
         """Bytes per second of ``ctas`` CTAs that read the first ``nbytes``, ``total`` in all."""
         k = self.kernels
-        read = self.assembled["read"][ctas, _THREADS]
+        read = k.read[ctas, _THREADS]
         address: int = words.__cuda_array_interface__["data"][0]
         size: int = nbytes // k.WORD_BYTES
         per_round: int = ctas * _THREADS * k.UNROLL * k.WORD_BYTES
@@ -120,8 +118,8 @@ def _memory(gpu: _Gpu) -> dict[str, Figure]:
 
 
 def _pipes(gpu: _Gpu) -> dict[str, Figure]:
-    k, made = gpu.kernels, gpu.assembled
-    timed = made["clock"][gpu.sms * 4, _THREADS]
+    k = gpu.kernels
+    timed = k.clock[gpu.sms * 4, _THREADS]
     gpu.timer.least_s(lambda: timed(64 * _PASSES, gpu.out))
     clocks, nanoseconds = gpu.out.copy_to_host().tolist()
     clock: float = clocks / nanoseconds * 1e9
@@ -129,7 +127,7 @@ def _pipes(gpu: _Gpu) -> dict[str, Figure]:
     def lanes(kernel: Any, each: int) -> float:
         return gpu.instructions_per_s(kernel, each) / (gpu.sms * clock)
 
-    mma_per_s = gpu.instructions_per_s(made["tensor"], k.TENSOR) / 32
+    mma_per_s = gpu.instructions_per_s(k.tensor, k.TENSOR) / 32
     wgmma = "wgmma is faster, mma.sync reaches two thirds of it"
     hopper = tuple(gpu.device.compute_capability) == (9, 0)
     return {
@@ -138,7 +136,7 @@ def _pipes(gpu: _Gpu) -> dict[str, Figure]:
         "issue_lanes": Figure(lanes(k.mixed, k.MIXED), "logic, IMAD and FFMA in one loop"),
         "alu_lanes": Figure(lanes(k.logic, k.LOGIC), "shifts and LOP3"),
         "imad_lanes": Figure(lanes(k.multiply, k.MULTIPLY), "IMAD"),
-        "half_lanes": Figure(2 * lanes(made["half"], k.HALF), "HFMA2, two elements each"),
+        "half_lanes": Figure(2 * lanes(k.half, k.HALF), "HFMA2, two elements each"),
         "tensor_flops": Figure(
             mma_per_s * k.MMA_FLOPS, "mma.m16n8k16 from registers", wgmma if hopper else ""
         ),

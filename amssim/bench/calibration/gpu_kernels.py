@@ -1,14 +1,12 @@
 """Microbenchmark kernels for GPUs: one resource each. Numba compiles them at their first launch.
 
 Four independent chains per thread hide the latency of an instruction; loops over steps unroll.
-Those of `assembled` need single PTX instructions, which the caller's assembler makes:
-this package knows nothing of the one in cuda_kernels.
 """
-
-from types import ModuleType
 
 import numpy as np
 from numba import cuda
+
+from amssim.bench.calibration.gpu_instructions import clocks, half_fma, load, mma, nanoseconds
 
 #: Words that one thread of `read` keeps requested, and bytes of each.
 UNROLL, WORD_BYTES = 4, 8
@@ -86,105 +84,79 @@ def mixed(repeats, out):
         out[0] = a
 
 
-def assembled(assembler: ModuleType) -> dict:
-    """Return the kernels read, clock, half and tensor; ``assembler`` has ``ptx`` and `Vector`."""
-    ptx, pair, quad = assembler.ptx, assembler.Vector(np.uint32, 2), assembler.Vector(np.uint32, 4)
-    sums = assembler.Vector(np.float32, 4)
+@cuda.jit
+def read(words, size, rounds, out):
+    """out[0] ^= words: per round four loads a grid apart, again and again, none from L1.
 
-    @ptx("ld.global.cg.u64 $out, [$address];", ordered=True)
-    def load(address: np.uint64) -> np.uint64:
-        return address
+    words: address of uint64[size]
+    out: uint64[1]
+    """
+    base, size = np.uint64(words), np.uint32(size)
+    step = np.uint32(np.uint32(cuda.gridsize(1)) % size)
+    i = np.uint32(np.uint32(cuda.grid(1)) % size)
+    nothing, total = np.uint64(0x9E3779B97F4A7C15), np.uint64(0)
+    for _ in range(rounds):
+        j = np.uint32(i + step)
+        j = np.uint32(j - size) if j >= size else j
+        k = np.uint32(j + step)
+        k = np.uint32(k - size) if k >= size else k
+        m = np.uint32(k + step)
+        m = np.uint32(m - size) if m >= size else m
+        a = load(base + np.uint64(i) * np.uint64(WORD_BYTES))
+        b = load(base + np.uint64(j) * np.uint64(WORD_BYTES))
+        c = load(base + np.uint64(k) * np.uint64(WORD_BYTES))
+        d = load(base + np.uint64(m) * np.uint64(WORD_BYTES))
+        total ^= a ^ b ^ c ^ d
+        i = np.uint32(m + step)
+        i = np.uint32(i - size) if i >= size else i
+        i = np.uint32(0) if total == nothing else i  # so that no round starts before this
+    if total == nothing:
+        out[0] = total
 
-    @ptx("mov.u64 $out, %clock64;", ordered=True)
-    def clocks(after: np.uint32) -> np.uint64:
-        return np.uint64(after)
 
-    @ptx("mov.u64 $out, %globaltimer;", ordered=True)
-    def nanoseconds(after: np.uint32) -> np.uint64:
-        return np.uint64(after)
+@cuda.jit
+def clock(repeats, out):
+    """out[0], out[1] = SM clocks and nanoseconds that a loop of logic takes.
 
-    @ptx("fma.rn.f16x2 $out, $x, $x, $x;")
-    def half_fma(x: np.uint32) -> np.uint32:
-        return x
+    out: uint64[2]
+    """
+    x = np.uint32(cuda.grid(1))
+    start, start_ns = clocks(x), nanoseconds(x)
+    for _ in range(repeats):
+        x = np.uint32(x ^ np.uint32(x >> _FIVE))
+    end, end_ns = clocks(x), nanoseconds(x)
+    if cuda.grid(1) == 0 or x == _NEVER:
+        out[0], out[1] = end - start, end_ns - start_ns
 
-    text = "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 $out, $a, $b, $out;"
 
-    @ptx(text, collective=True, update="c")
-    def mma(c: sums, a: quad, b: pair) -> sums:
-        return c
+@cuda.jit
+def half(repeats, out):
+    """x = x x + x on pairs, four chains: one HFMA2 each.
 
-    @cuda.jit
-    def read(words, size, rounds, out):
-        """out[0] ^= words: per round four loads a grid apart, again and again, none from L1.
+    out: uint32[1]
+    """
+    a = np.uint32(cuda.grid(1))
+    b, c, d = np.uint32(a + _FIVE), np.uint32(a ^ _ADDEND), np.uint32(a ^ _NEVER)
+    for _ in range(repeats):
+        for _ in range(STEPS):
+            a, b, c, d = half_fma(a), half_fma(b), half_fma(c), half_fma(d)
+    if a ^ b ^ c ^ d == _NEVER:
+        out[0] = a
 
-        words: address of uint64[size]
-        out: uint64[1]
-        """
-        base, size = np.uint64(words), np.uint32(size)
-        step = np.uint32(np.uint32(cuda.gridsize(1)) % size)
-        i = np.uint32(np.uint32(cuda.grid(1)) % size)
-        nothing, total = np.uint64(0x9E3779B97F4A7C15), np.uint64(0)
-        for _ in range(rounds):
-            j = np.uint32(i + step)
-            j = np.uint32(j - size) if j >= size else j
-            k = np.uint32(j + step)
-            k = np.uint32(k - size) if k >= size else k
-            m = np.uint32(k + step)
-            m = np.uint32(m - size) if m >= size else m
-            a = load(base + np.uint64(i) * np.uint64(WORD_BYTES))
-            b = load(base + np.uint64(j) * np.uint64(WORD_BYTES))
-            c = load(base + np.uint64(k) * np.uint64(WORD_BYTES))
-            d = load(base + np.uint64(m) * np.uint64(WORD_BYTES))
-            total ^= a ^ b ^ c ^ d
-            i = np.uint32(m + step)
-            i = np.uint32(i - size) if i >= size else i
-            i = np.uint32(0) if total == nothing else i  # so that no round starts before this
-        if total == nothing:
-            out[0] = total
 
-    @cuda.jit
-    def clock(repeats, out):
-        """out[0], out[1] = SM clocks and nanoseconds that a loop of logic takes.
+@cuda.jit
+def tensor(repeats, out):
+    """mma.m16n8k16 on two chains of accumulators, operands in registers.
 
-        out: uint64[2]
-        """
-        x = np.uint32(cuda.grid(1))
-        start, start_ns = clocks(x), nanoseconds(x)
-        for _ in range(repeats):
-            x = np.uint32(x ^ np.uint32(x >> _FIVE))
-        end, end_ns = clocks(x), nanoseconds(x)
-        if cuda.grid(1) == 0 or x == _NEVER:
-            out[0], out[1] = end - start, end_ns - start_ns
-
-    @cuda.jit
-    def half(repeats, out):
-        """x = x x + x on pairs, four chains: one HFMA2 each.
-
-        out: uint32[1]
-        """
-        a = np.uint32(cuda.grid(1))
-        b, c, d = np.uint32(a + _FIVE), np.uint32(a ^ _ADDEND), np.uint32(a ^ _NEVER)
-        for _ in range(repeats):
-            for _ in range(STEPS):
-                a, b, c, d = half_fma(a), half_fma(b), half_fma(c), half_fma(d)
-        if a ^ b ^ c ^ d == _NEVER:
-            out[0] = a
-
-    @cuda.jit
-    def tensor(repeats, out):
-        """mma.m16n8k16 on two chains of accumulators, operands in registers.
-
-        out: uint32[1]
-        """
-        one, zero = np.uint32(0x3C003C00), np.float32(0.0)
-        a, b = (one, one, one, one), (one, one)
-        c = (zero, zero, zero, zero)
-        d = (zero, zero, zero, zero)
-        for _ in range(repeats):
-            for _ in range(STEPS):
-                c = mma(c, a, b)
-                d = mma(d, a, b)
-        if c[0] + d[0] == np.float32(-1.0):
-            out[0] = one
-
-    return {"read": read, "clock": clock, "half": half, "tensor": tensor}
+    out: uint32[1]
+    """
+    one, zero = np.uint32(0x3C003C00), np.float32(0.0)
+    a, b = (one, one, one, one), (one, one)
+    c = (zero, zero, zero, zero)
+    d = (zero, zero, zero, zero)
+    for _ in range(repeats):
+        for _ in range(STEPS):
+            c = mma(c, a, b)
+            d = mma(d, a, b)
+    if c[0] + d[0] == np.float32(-1.0):
+        out[0] = one

@@ -1,7 +1,6 @@
 """Times of packed products on this GPU: cold weights, CUDA graphs. Needs PyTorch.
 
-Each product is compared with float64 in every row before it is timed. This is the only file of
-the benchmarks that reaches into `cuda_kernels`.
+Each product is compared with float64 in every row before it is timed.
 """
 
 from __future__ import annotations
