@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amssim.launch.choose import plan_launch
-from amssim.launch.gemm import GEMM_WARPS, try_gemm
-from amssim.launch.gemv import GEMV_SHAPES, try_gemv
-from amssim.launch.geometry import CLUSTERS, GEMV_BATCH, KERNEL_NAMES, Gpu, LaunchPlan
-from amssim.launch.stream import STREAM_MOST_WARPS, STREAM_WARPS, try_stream
-from amssim.launch.warpgroup import HOPPER, WARPGROUP_SHAPES, try_warpgroup
+from amssim.launch.gemm import try_gemm
+from amssim.launch.gemv import try_gemv
+from amssim.launch.geometry import CLUSTERS, GEMV_BATCH, HOPPER, KERNEL_NAMES, Gpu, LaunchPlan
+from amssim.launch.shapes import (
+    GEMM_WARPS,
+    GEMV_SHAPES,
+    STREAM_DEPTHS,
+    STREAM_WARPS,
+    WARPGROUP_SHAPES,
+)
+from amssim.launch.stream import try_stream
+from amssim.launch.warpgroup import try_warpgroup
 
 SPLITS = (1, 2, 4, 8)
-_STREAM_DEPTHS, _MOST_STREAM_SPLITS, _MOST_GEMV_SPLITS = (2, 3), 4, 4
+_MOST_STREAM_SPLITS, _MOST_GEMV_SPLITS = 4, 4
 #: Rows of x from which a GEMM may pay: it multiplies by eight of them in any case.
 _LEAST_GEMM_BATCH = 4
 #: A launch is hopeless that keeps less than this share of what the busiest of its kernel keeps.
@@ -72,8 +79,8 @@ def _of_splits(gpu: Gpu, product: tuple[int, int, int, int], splits: int) -> Ite
     if batch <= GEMV_BATCH and splits <= _MOST_GEMV_SPLITS:
         yield from (try_gemv(gpu, *product, shape, splits) for shape in GEMV_SHAPES)
     if batch <= GEMV_BATCH and splits <= _MOST_STREAM_SPLITS and gpu.capability >= CLUSTERS:
-        for warps in (STREAM_WARPS, STREAM_MOST_WARPS):
-            for depth in _STREAM_DEPTHS:
+        for warps in STREAM_WARPS:
+            for depth in STREAM_DEPTHS:
                 yield try_stream(gpu, *product, warps, depth, splits)
     if batch < _LEAST_GEMM_BATCH:
         return

@@ -1,23 +1,25 @@
-"""The choice: which kernel with which blocks serves a product.
-
-The rules and costs are fits to measurements on an H200, and on an H100 where it is said
-(docs/KERNELS.md).
-"""
+"""The choice: which kernel with which blocks serves a product, by the data of the GPU."""
 
 from __future__ import annotations
 
-from amssim.launch.gemm import best_gemm, better_by_gemm
+from amssim.launch.gemm import best_gemm
 from amssim.launch.gemv import best_gemv
 from amssim.launch.geometry import (
+    GEMM,
     GEMM_BATCH,
     GEMV_BATCH,
+    HOPPER,
     NO_PLAN,
+    STREAM,
+    WARPGROUP,
     Gpu,
     LaunchPlan,
     column_tiles,
 )
-from amssim.launch.stream import best_stream, better_by_stream
-from amssim.launch.warpgroup import best_warpgroup, better_by_warpgroup
+from amssim.launch.stream import best_stream
+from amssim.launch.tuning.match import COSTS, pays, preferred_shapes, tuning_of
+from amssim.launch.tuning.rule import facts_of
+from amssim.launch.warpgroup import best_warpgroup
 
 
 def plan_launch(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:
@@ -28,15 +30,17 @@ def plan_launch(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> La
     >>> plan.kernel, plan.splits, plan.blocks, plan.warps
     (1, 1, 264, 12)
     """
-    plan = NO_PLAN
-    if better_by_stream(gpu, group, rows, columns, batch):
-        plan = best_stream(gpu, group, rows, columns, batch)
-    if plan.kernel == 0 and better_by_warpgroup(gpu, group, rows, columns, batch):
-        plan = best_warpgroup(gpu, group, rows, columns, batch)
-    by_gemm = batch > GEMV_BATCH or better_by_gemm(gpu, group, rows, columns, batch)
+    tuning, facts = tuning_of(gpu), facts_of(gpu, rows, columns, batch)
+    costs, plan = COSTS[tuning], NO_PLAN
+    if pays(tuning, STREAM, group, facts):
+        plan = best_stream(gpu, costs, facts.cluster_tiles, group, rows, columns, batch)
+    if plan.kernel == 0 and gpu.capability == HOPPER and pays(tuning, WARPGROUP, group, facts):
+        plan = best_warpgroup(gpu, costs, group, rows, columns, batch)
+    by_gemm = batch > GEMV_BATCH or pays(tuning, GEMM, group, facts)
     if plan.kernel == 0 and not by_gemm:
-        plan = best_gemv(gpu, group, rows, columns, batch)
-    return plan if plan.kernel > 0 else best_gemm(gpu, group, rows, columns, batch)
+        shapes = preferred_shapes(tuning, group, facts)
+        plan = best_gemv(gpu, costs, shapes, group, rows, columns, batch)
+    return plan if plan.kernel > 0 else best_gemm(gpu, costs, group, rows, columns, batch)
 
 
 def same_plan(batch: int, other: int) -> bool:

@@ -1,4 +1,4 @@
-"""The GEMM by warp: whether a launch fits, what it costs, and when it pays."""
+"""The GEMM by warp: whether a launch fits, what it costs, and which is taken."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from amssim.launch.geometry import (
     units_of,
     waves_of,
 )
-
-#: Warps of a block, and with 64 columns.
-GEMM_WARPS, WIDE_GEMM_WARPS = (16, 14, 12, 10, 8, 6), (12, 8)
+from amssim.launch.shapes import GEMM_WARPS, WIDE_GEMM_WARPS
+from amssim.launch.tuning.rule import Costs
 
 
 def buffer_bytes(group: int, x_tiles: int) -> int:
@@ -56,7 +55,6 @@ def try_gemm(
         slice_units=n,
         columns=8 * x_tiles,
         loads=2 * STEP,
-        good=False,
         shared_bytes=shared,
         block_tiles=block_tiles,
         groups=1,
@@ -66,16 +64,9 @@ def try_gemm(
     )
 
 
-def better_by_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
-    """Whether staging all activations in every block of a GEMV costs more than sharing K."""
-    if gpu.capability < CLUSTERS or batch <= 4:
-        return batch > 8
-    if group == 4:
-        return (rows < 8192 or columns > 8192) if batch > 8 else columns > 20000
-    return (rows < 28672 or columns > 6000) if batch > 8 else columns > 6000
-
-
-def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:
+def best_gemm(
+    gpu: Gpu, costs: Costs, group: int, rows: int, columns: int, batch: int
+) -> LaunchPlan:
     """The launch by warp that the least time is expected of."""
     best, least = NO_PLAN, 0
     splits = 1
@@ -84,7 +75,7 @@ def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Laun
             plan = try_gemm(gpu, group, rows, columns, batch, warps, splits)
             allowed = column_tiles(batch) < 8 or warps in WIDE_GEMM_WARPS
             if plan.kernel > 0 and allowed:
-                cost = gemm_cost(gpu, plan)
+                cost = gemm_cost(gpu, costs, plan)
                 tied = cost == least and warps > best.warps
                 if best.kernel == 0 or cost < least or tied:
                     best, least = plan, cost
@@ -92,16 +83,12 @@ def best_gemm(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> Laun
     return best if best.kernel > 0 else without_limits(gpu, group, rows, columns, batch)
 
 
-def gemm_cost(gpu: Gpu, plan: LaunchPlan) -> int:
-    """Relative time: waves of blocks times their units, and adding up a cluster of n blocks.
-
-    That costs 200 with 64 columns, else 100 + 10 n. Fewer than 8 warps do not hide how long a step
-    takes. Up to 32 columns it is within 0.4 % of the best measured shape on average, 7 % at worst,
-    over 84 products (H100).
-    """
-    together = 200 if plan.columns == 64 else 100 + 10 * plan.splits
-    work = plan.slice_units * max(8, plan.warps)
-    return waves_of(gpu, plan) * (work + together * (plan.splits > 1))
+def gemm_cost(gpu: Gpu, costs: Costs, plan: LaunchPlan) -> int:
+    """Relative time: waves of blocks times their units, and adding up a cluster."""
+    narrow_sum = costs.gemm_sum + costs.gemm_sum_per_block * plan.splits
+    to_add_up = costs.gemm_wide_sum if plan.columns == 64 else narrow_sum
+    work = plan.slice_units * max(costs.gemm_least_warps, plan.warps)
+    return waves_of(gpu, plan) * (work + to_add_up * (plan.splits > 1))
 
 
 def without_limits(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:

@@ -23,6 +23,7 @@ ROW_BYTES = 8 * TILE_ROWS  # scales and bias of a row tile
 STATIC_BYTES = 1024  # of shared memory that each block takes for itself
 MOST_BLOCKS = 2**16 - 1  # along the second axis of a grid
 CLUSTERS = 90  # the capability from which blocks share K in clusters
+HOPPER = 90  # the one capability whose warpgroups multiply by the instructions of ours
 
 
 class Gpu(NamedTuple):
@@ -45,7 +46,6 @@ class LaunchPlan(NamedTuple):
     slice_units: int  # along K
     columns: int  # rows of x that are multiplied at once, in eights: columns of an instruction
     loads: int  # units that a warp keeps requested
-    good: bool  # whether a GEMV brings activations seldom, and not too many
     shared_bytes: int
     block_tiles: int  # row tiles of a block; of a GEMV's first blocks, others may have one less
     groups: int  # parts of a block of warpgroups that share K
@@ -64,7 +64,6 @@ NO_PLAN = LaunchPlan(
     slice_units=0,
     columns=0,
     loads=0,
-    good=False,
     shared_bytes=0,
     block_tiles=0,
     groups=0,

@@ -1,4 +1,4 @@
-"""The stream of activations: what lies in its blocks, whether they fit, and when it pays."""
+"""The stream of activations: what lies in its blocks, whether they fit, and which are taken."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from amssim.launch.geometry import (
     BURST,
-    CLUSTERS,
-    GEMV_BATCH,
     MOST_BLOCKS,
     NO_PLAN,
     ROW_BYTES,
@@ -25,10 +23,10 @@ from amssim.launch.geometry import (
     tasks_of,
     units_of,
 )
+from amssim.launch.tuning.rule import Costs
 
 STREAM_BUFFERS, BARRIER_BYTES = 3, 8  # each buffer has a barrier
-#: Most warps of the stream's blocks, and where teams of two would leave half of them out.
-STREAM_WARPS, STREAM_MOST_WARPS = 16, 20
+STREAM_SPLITS = 2
 
 
 class StreamPlaces(NamedTuple):
@@ -89,7 +87,6 @@ def try_stream(
         slice_units=n,
         columns=8 * x_tiles,
         loads=BURST * depth,
-        good=False,
         shared_bytes=shared,
         block_tiles=block_tiles,
         groups=1,
@@ -99,35 +96,14 @@ def try_stream(
     )
 
 
-def better_by_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
-    """Whether a stream of activations pays: where a block would wait for them for long.
-
-    FP5.33 takes longer per byte of activations, which counts with 9 rows of them and more.
-    """
-    if gpu.capability < CLUSTERS or not 3 <= batch <= GEMV_BATCH:
-        return False
-    tiles = stream_tiles(gpu, rows)
-    if group == 4:
-        many = batch > 8 and 16 < tiles <= 24 and columns >= 4096
-        return many or (columns >= 5120 and tiles <= 16)
-    if batch > 8:
-        return 5120 <= columns <= 16000 and (tiles == 4 or tiles == 8)
-    if columns > (16000 if batch <= 4 else 12000):
-        return tiles <= 16
-    return batch > 4 and columns > 6000 and tiles <= 8
-
-
-def stream_tiles(gpu: Gpu, rows: int) -> int:
-    """Row tiles of a cluster of two where all clusters run at a time."""
-    return ceil_div(row_tiles(rows), running(gpu, 2) // 2)
-
-
-def best_stream(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:
-    """The launch with K in two parts."""
-    uneven = 9 <= stream_tiles(gpu, rows) <= 10
-    warps = STREAM_MOST_WARPS if uneven else STREAM_WARPS
+def best_stream(
+    gpu: Gpu, costs: Costs, cluster_tiles: int, group: int, rows: int, columns: int, batch: int
+) -> LaunchPlan:
+    """The launch with K in two parts, for so many row tiles of a cluster."""
+    low, high = costs.stream_uneven
+    warps = costs.stream_uneven_warps if low <= cluster_tiles <= high else costs.stream_warps
     depth = stream_depth(group, batch)
-    return try_stream(gpu, group, rows, columns, batch, warps, depth, 2)
+    return try_stream(gpu, group, rows, columns, batch, warps, depth, STREAM_SPLITS)
 
 
 def stream_depth(group: int, batch: int) -> int:

@@ -1,4 +1,4 @@
-"""The GEMM by warpgroup: whether a launch fits, what it costs, and when it pays."""
+"""The GEMM by warpgroup: whether a launch fits, what it costs, and which is taken."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ from amssim.launch.geometry import (
     units_of,
     waves_of,
 )
-
-HOPPER = 90  # the one capability whose warpgroups multiply by these instructions
-#: (warps of a block, groups of them that share K).
-WARPGROUP_SHAPES = ((8, 1), (8, 2), (12, 1), (12, 3), (16, 1), (16, 2), (16, 4))
+from amssim.launch.shapes import WARPGROUP_SHAPES
+from amssim.launch.tuning.rule import Costs
 
 
 def raw_bytes(group: int, x_tiles: int, warps: int, groups: int) -> int:
@@ -66,7 +64,6 @@ def try_warpgroup(
         slice_units=n,
         columns=8 * x_tiles,
         loads=2 * STEP,
-        good=False,
         shared_bytes=shared,
         block_tiles=block_tiles,
         groups=groups,
@@ -76,42 +73,34 @@ def try_warpgroup(
     )
 
 
-def better_by_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> bool:
-    """Whether warpgroups pay: above 16 rows of x, and below in large layers."""
-    if gpu.capability != HOPPER or batch <= 4:
-        return False
-    if batch > 16:
-        return rows >= 4096
-    if rows * columns < 2**27 or rows < 8192:
-        return False
-    if group == 3:
-        return columns > 16000
-    return columns > (8192 if batch > 8 else 20000)
-
-
-def best_warpgroup(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:
+def best_warpgroup(
+    gpu: Gpu, costs: Costs, group: int, rows: int, columns: int, batch: int
+) -> LaunchPlan:
     """The launch by warpgroup that the least time is expected of."""
     best, least = NO_PLAN, 0.0
     for splits in (1, 2, 4, 8):
         for warps, groups in WARPGROUP_SHAPES:
             plan = try_warpgroup(gpu, group, rows, columns, batch, warps, groups, splits)
             if plan.kernel > 0:
-                cost = warpgroup_cost(gpu, plan)
+                cost = warpgroup_cost(gpu, costs, plan)
                 tied = cost == least and plan.warps < best.warps
                 if best.kernel == 0 or cost < least or tied:
                     best, least = plan, cost
     return best
 
 
-def warpgroup_cost(gpu: Gpu, plan: LaunchPlan) -> float:
-    """Relative time: waves of blocks times their rounds; to start and to add up cost 5 rounds.
+def warpgroup_cost(gpu: Gpu, costs: Costs, plan: LaunchPlan) -> float:
+    """Relative time: waves of blocks times their rounds, and adding up a cluster.
 
     More groups mean more rows of blocks that each bring all activations, which counts most in wide
-    kernels. Within 0.5 % of the best measured shape on average, 6 % at worst, over 38 products of
-    up to four blocks; for eight to add up 64 columns costs 17.
+    kernels.
     """
+    wide = plan.columns == 64
+    wide_round = costs.warpgroup_wide_round * plan.groups
+    narrow_round = costs.warpgroup_group_round * plan.groups + costs.warpgroup_round
     rounds = ceil_div(plan.slice_units, STEP * plan.groups)
-    per_round = 6.0 * plan.groups if plan.columns == 64 else 2.0 * plan.groups + 0.5
-    work = rounds * (plan.warps + per_round)
-    together = 17.0 if plan.splits == 8 and plan.columns == 64 else 5.0 * (plan.splits > 1)
-    return waves_of(gpu, plan) * (work + 5.0 + together)
+    work = rounds * (plan.warps + (wide_round if wide else narrow_round))
+    to_add_up = costs.warpgroup_sum * (plan.splits > 1)
+    if wide and plan.splits == 8:
+        to_add_up = costs.warpgroup_wide_sum
+    return waves_of(gpu, plan) * (work + costs.warpgroup_start + to_add_up)

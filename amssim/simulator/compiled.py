@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 from functools import cache
-from types import FunctionType, ModuleType
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 
 from amssim._jit import jit
 from amssim._threads import over_rows, thread_count
 from amssim.launch import choose, gemm, gemv, geometry, stream, warpgroup
+from amssim.launch.tuning import match, rule
 from amssim.simulator import equations
 
 MANY = 2**15  # problems from which threads pay
 #: The modules of a launch plan, each after those that it imports from.
-PLANNING = (geometry, gemv, stream, gemm, warpgroup, choose)
+PLANNING = (geometry, rule, match, gemv, stream, gemm, warpgroup, choose)
 
 
 @cache
-def functions() -> dict:
-    """Return the namespace of `equations` with every function compiled."""
-    return _compiled(equations, launches())
+def functions() -> dict[str, Any]:
+    """Return the functions of `equations` by name, compiled."""
+    return _compiled()[equations.__name__]
 
 
 @cache
-def launches() -> dict:
-    """Return the namespace of the launch plan with every function compiled."""
-    known: dict = {}
-    for module in PLANNING:
-        known |= _compiled(module, known)
-    return known
+def planning() -> dict[str, Any]:
+    """Return the functions of the launch plan by name, compiled."""
+    return _compiled()[choose.__name__]
 
 
-def _compiled(module: ModuleType, known: dict) -> dict:
-    """Return a module's namespace with its functions compiled, and those of ``known`` in it."""
+@cache
+def _compiled() -> dict[str, dict[str, Any]]:
+    """Return the namespace of each module, with all functions of all of them compiled."""
     inner = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time to compile
-    namespace = {name: known.get(name, value) for name, value in vars(module).items()}
-    for name, value in vars(module).items():
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
-            rebound = FunctionType(value.__code__, namespace, name, value.__defaults__)
-            rebound.__module__ = module.__name__
-            namespace[name] = jit(rebound, **inner)
-    return namespace
+    compiled: dict[FunctionType, Any] = {}
+    namespaces: dict[str, dict[str, Any]] = {}
+    for module in (*PLANNING, equations):
+        namespace = {
+            name: compiled.get(value, value) if isinstance(value, FunctionType) else value
+            for name, value in vars(module).items()
+        }
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+                rebound = FunctionType(value.__code__, namespace, name, value.__defaults__)
+                rebound.__module__ = module.__name__
+                namespace[name] = compiled[value] = jit(rebound, **inner)
+        namespaces[module.__name__] = namespace
+    return namespaces
 
 
 @cache
@@ -65,7 +72,7 @@ def _tiled():
 @cache
 def _planned():
     plan_of, latency = functions()["plan_of"], functions()["planned_latency"]
-    same_plan = launches()["same_plan"]
+    same_plan = planning()["same_plan"]
     load_type = equations.Load
 
     @jit

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from amssim.launch.gemv import ONE, try_gemv
+from amssim.launch.gemv import try_gemv
 from amssim.launch.geometry import CLUSTERS, NO_PLAN, TILE_ROWS, Gpu, LaunchPlan
+from amssim.launch.shapes import ONE
 from cuda_kernels.forms.form import Form
 
 MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leave no more registers

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from gpu_cases import SMALL_GPU, emulated, random_codes
 
-from amssim.launch.gemv import ONE, try_gemv
+from amssim.launch.gemv import try_gemv
+from amssim.launch.shapes import ONE
 from cuda_kernels.emulator.run import Device
 from cuda_kernels.forms import FORMS, FP4_25, FP5_33
 from cuda_kernels.forms import host as words

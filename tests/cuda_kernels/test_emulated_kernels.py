@@ -7,7 +7,8 @@ from gpu_cases import SMALL_GPU, Case
 
 from amssim.launch.choose import plan_launch
 from amssim.launch.gemm import try_gemm
-from amssim.launch.gemv import ONE, try_gemv
+from amssim.launch.gemv import try_gemv
+from amssim.launch.shapes import ONE
 from amssim.launch.stream import try_stream
 from amssim.launch.warpgroup import try_warpgroup
 from cuda_kernels.dense.kernel import blocks_of, make_dequantize, run_bytes

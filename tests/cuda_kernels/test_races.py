@@ -5,7 +5,8 @@ import pytest
 from gpu_cases import SMALL_GPU, Case
 
 from amssim.launch.gemm import try_gemm
-from amssim.launch.gemv import ONE, try_gemv
+from amssim.launch.gemv import try_gemv
+from amssim.launch.shapes import ONE
 from amssim.launch.stream import try_stream
 from cuda_kernels import ptx
 from cuda_kernels.emulator.lanes import POISON, WARP, lanes

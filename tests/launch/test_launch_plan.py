@@ -13,7 +13,7 @@ from amssim._jit import jit
 from amssim.hardware import names, profile
 from amssim.launch import geometry
 from amssim.launch.choose import plan_launch, same_plan
-from amssim.simulator.compiled import launches
+from amssim.simulator.compiled import planning
 from amssim.simulator.descriptor import device
 from cuda_kernels.forms import FORMS
 from cuda_kernels.forms import host as words
@@ -41,7 +41,7 @@ def test_batches_that_share_a_plan(group, rows, columns, batch, other):
 @cache
 def compiled():
     """The plan as sweeps call it: from compiled code."""
-    plan_of = launches()["plan_launch"]
+    plan_of = planning()["plan_launch"]
 
     @jit
     def call(gpu, group, rows, columns, batch):
