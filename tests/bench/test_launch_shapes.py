@@ -114,7 +114,7 @@ def test_steps_are_said():
     lines = []
     measured(say=lines.append)
     assert "kernels" in lines[0]
-    assert lines[-1].startswith("fp5.33 1024x1024 is done")
+    assert lines[-1].startswith("fp5.33 1024 1024 is done")
 
 
 def test_the_layers_are_as_stated():

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from amssim.bench.gpu.clock import EventClock
 from amssim.bench.gpu.graphs import COLD_BYTES, torch_or_error
 from amssim.bench.gpu.replay import Replay, new_stream
 from amssim.bench.operands import random_packed
-from amssim.errors import AmsError, MismatchError
+from amssim.bench.timing import Timer
+from amssim.errors import AmsError, MismatchError, UnsupportedError
 from amssim.launch.alternatives import plan_name
 from amssim.launch.geometry import GEMM_BATCH, Gpu, LaunchPlan
 from amssim.scheme import scheme
@@ -18,6 +20,7 @@ ACCEPTED = 1e-3  # relative error of a float16 result
 MOST_COPIES = 256  # of a small layer: 2 MB ones then still never fit an H200's L2 of 60 MB
 _FEWEST_PRODUCTS = 16  # launches in a graph
 _QUICK, _ROUNDS, _BEST = 3, 5, 6  # replays of every plan, and more of the best ones in turns
+_WARM_S = 0.02  # before: an idle GPU's clock is low
 _SPLIT_ROWS = 8192  # rows of weights that are multiplied in float64 at once
 
 
@@ -42,7 +45,7 @@ def kernel_key(gpu: Gpu, product: Product, plan: LaunchPlan) -> tuple[Any, ...]:
     from cuda_kernels.kernel import kernel_of
 
     problem = _problem(product)
-    options = kernel_of(plan).options_of(plan, problem, gpu)
+    options: dict[str, Any] = kernel_of(plan).options_of(plan, problem, gpu)
     bounds = (plan.warps, plan.resident)
     return plan.kernel, problem.form.name, *bounds, *sorted(options.items())
 
@@ -65,8 +68,11 @@ def _problem(product: Product) -> Any:
     from cuda_kernels.forms import form_of
     from cuda_kernels.kernel import Problem
 
-    name, *sizes = product
-    return Problem(form_of(scheme(name)), *sizes)
+    spec, rows, columns, batch = product
+    form = form_of(scheme(spec))
+    if form is None:
+        raise UnsupportedError(f"{spec} has no kernel form to be timed in")
+    return Problem(form, rows, columns, batch)
 
 
 class PlannedLayer:
@@ -83,9 +89,13 @@ class PlannedLayer:
         torch = torch_or_error()
         packed = random_packed(scheme(spec), rows, columns)
         matrix = Matrix(packed.scheme, packed.shape, packed.words, packed.scales)
-        self.nbytes = int(matrix.weights.nbytes)
+        weights = matrix.weights
+        if weights is None:
+            raise UnsupportedError(f"{spec} has no kernel form to be timed in")
+        self.nbytes = matrix.word_bytes
         copies = min(max(2, -(-COLD_BYTES // self.nbytes)), MOST_COPIES)
-        self._copies = [matrix.weights, *(matrix.weights.elsewhere() for _ in range(copies - 1))]
+        self._copies = [weights, *(weights.elsewhere() for _ in range(copies - 1))]
+        self._addresses = [copy.addresses for copy in self._copies]
         half = {"device": "cuda", "dtype": torch.float16}
         self._x = torch.randn(GEMM_BATCH, columns, **half)
         self._out = torch.empty(GEMM_BATCH, rows, **half)
@@ -94,6 +104,7 @@ class PlannedLayer:
         self._expected = torch.cat(parts, 1)
         torch.cuda.synchronize()
         self._stream = new_stream()
+        self._clock = EventClock(self._stream)
 
     def times_s(
         self, batch: int, plans: Iterable[LaunchPlan]
@@ -110,7 +121,9 @@ class PlannedLayer:
                 replays[plan_name(plan)] = self._replay(batch, plan)
             except AmsError as error:
                 failures[plan_name(plan)] = str(error)
-        seconds = {}
+        seconds: dict[str, float] = {}
+        for replay in list(replays.values())[:1]:
+            Timer(repeats=1, budget_s=0, warm_s=_WARM_S).least_s(replay.once_s)
         for name, replay in replays.items():
             replay.once_s()
             seconds[name] = min(replay.once_s() for _ in range(_QUICK))
@@ -126,10 +139,9 @@ class PlannedLayer:
         from cuda_kernels.kernel import kernel_of
 
         kernel, x, out = kernel_of(plan), self._x.data_ptr(), self._out.data_ptr()
-        launches = [
-            kernel.launch(copy.device, plan, copy.problem(batch), DTYPE, **copy.addresses)
-            for copy in self._copies
-        ]
+        first = self._copies[0]
+        device, problem = first.device, first.problem(batch)
+        launches = [kernel.launch(device, plan, problem, DTYPE, **at) for at in self._addresses]
         self._out.fill_(float("nan"))
         torch_or_error().cuda.synchronize()
         launches[0](int(self._stream), x, 0, out)
@@ -139,6 +151,7 @@ class PlannedLayer:
             lambda i, stream: launches[i % count](stream, x, 0, out),
             max(count, _FEWEST_PRODUCTS),
             self._stream,
+            self._clock,
         )
 
     def _check(self, batch: int, plan: LaunchPlan) -> None:
@@ -148,9 +161,7 @@ class PlannedLayer:
             MismatchError: it differs by more than float16 explains.
         """
         torch_or_error().cuda.synchronize()
-        expected = self._expected[:batch]
-        rows = expected.shape[1]
-        out = self._out.view(-1)[: batch * rows].view(batch, rows)
-        error = float((out.double() - expected).norm() / expected.norm())
+        out, expected = self._out[:batch].double(), self._expected[:batch]
+        error = float((out - expected).norm() / expected.norm())
         if not error < ACCEPTED:
             raise MismatchError(f"{plan_name(plan)} differs from float64 by {error:.1e}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from amssim.bench.gpu.clock import EventClock, driver_value
+from amssim.bench.gpu.clock import driver_value
+from amssim.bench.timing import Clock
 
 
 class Replay:
@@ -19,16 +20,17 @@ class Replay:
         launch: called with (index, handle of the stream), launches one product.
         count: launches in the graph.
         stream: where to record and to replay, from `new_stream`.
+        clock: of that stream.
 
     Raises:
         ResourceError: a call of the driver failed.
     """
 
-    def __init__(self, launch: Callable[[int, int], object], count: int, stream: Any):
+    def __init__(self, launch: Callable[[int, int], object], count: int, stream: Any, clock: Clock):
         from cuda.bindings import driver
 
         self._driver, self._stream, self._count = driver, stream, count
-        self._clock = EventClock(stream)
+        self._clock = clock
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
         driver_value(driver.cuStreamBeginCapture(stream, mode))
         try:

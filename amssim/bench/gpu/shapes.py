@@ -112,37 +112,31 @@ def measure_shapes(
     end = time.monotonic() + seconds
     gpu = bench.gpu_here()
     wanted = {p: candidates(gpu, *_sizes(p)) for p in _products(layers, batches)}
-    tasks = _distinct_kernels(bench, gpu, wanted)
-    say(f"{sum(map(len, wanted.values()))} launches, {len(tasks)} kernels")
+    keys = {
+        (p, plan): bench.kernel_key(gpu, p, plan) for p, plans in wanted.items() for plan in plans
+    }
+    tasks = {key: task for task, key in reversed(keys.items())}  # the first that needs a kernel
+    tasks = {key: tasks[key] for key in keys.values()}  # in the order of need
+    say(f"{len(keys)} launches, {len(tasks)} kernels")
     reasons = bench.compile_all(list(tasks.values()), _COMPILING * seconds)
-    failed = {str(key): why for key, why in zip(tasks, reasons, strict=True) if why}
+    missing = {key: why for key, why in zip(tasks, reasons, strict=True) if why}
+    failed = {str(key): why for key, why in missing.items()}
     say(f"{len(tasks) - len(failed)} kernels are compiled, {end - time.monotonic():.0f} s left")
     record: Record = {"about": _ABOUT, "command": command, "machine": bench.describe()}
     record |= {"gpu": gpu._asdict(), "failed": failed, "results": []}
-    for spec, rows, columns in dict.fromkeys(product[:3] for product in wanted):
+    for weights in dict.fromkeys(product[:3] for product in wanted):
         if time.monotonic() > end:
             break
-        layer = bench.layer(spec, rows, columns)
+        layer = bench.layer(*weights)
         for product, plans in wanted.items():
-            if product[:3] == (spec, rows, columns) and time.monotonic() < end:
-                ready = [p for p in plans if str(bench.kernel_key(gpu, product, p)) not in failed]
+            if product[:3] == weights and time.monotonic() < end:
+                ready = [plan for plan in plans if keys[product, plan] not in missing]
                 times_s, failures = layer.times_s(product.batch, ready)
                 failed.update({f"{product}: {name}": why for name, why in failures.items()})
                 record["results"].append(_result(gpu, product, layer.nbytes, times_s))
         save(record)
-        say(f"{spec} {rows}x{columns} is done, {end - time.monotonic():.0f} s left")
+        say(f"{' '.join(map(str, weights))} is done, {end - time.monotonic():.0f} s left")
     return record
-
-
-def _distinct_kernels(
-    bench: Bench, gpu: Gpu, wanted: dict[Product, tuple[LaunchPlan, ...]]
-) -> dict[Key, tuple[Product, LaunchPlan]]:
-    """Return the first product and launch that need each kernel, in that order."""
-    tasks: dict[Key, tuple[Product, LaunchPlan]] = {}
-    for product, plans in wanted.items():
-        for plan in plans:
-            tasks.setdefault(bench.kernel_key(gpu, product, plan), (product, plan))
-    return tasks
 
 
 def _products(layers: Sequence[tuple[int, int]], batches: Sequence[int]) -> Iterator[Product]:
