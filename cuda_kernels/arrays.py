@@ -1,7 +1,7 @@
 """Arrays of other libraries on the GPU, by address: torch, CuPy, Numba, and what speaks DLPack."""
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amssim.errors import InputError
 
@@ -18,7 +18,7 @@ class Adopted(NamedTuple):
     device: int | None = None
 
 
-def adopt(name: str, array) -> Adopted:
+def adopt(name: str, array: Any) -> Adopted:
     """Look at a contiguous array on the GPU without copying it.
 
     Raises:
@@ -39,22 +39,22 @@ def adopt(name: str, array) -> Adopted:
     return Adopted(interface["data"][0], dtype, shape, library)
 
 
-def address(array) -> int:
+def address(array: Any) -> int:
     """Address of a Numba device array.
 
     Not by its ``__cuda_array_interface__``, which warns where the array belongs to a stream.
     """
-    return array.device_ctypes_pointer.value or 0
+    return int(array.device_ctypes_pointer.value or 0)
 
 
-def _adopt_numba(name: str, array) -> Adopted:
+def _adopt_numba(name: str, array: Any) -> Adopted:
     if not array.is_c_contiguous():
         raise InputError(f"{name} must be contiguous: pass a copy in C order")
     dtype = _TYPESTR.get(array.dtype.str, array.dtype.str)
     return Adopted(address(array), dtype, tuple(array.shape), "numba")
 
 
-def _adopt_torch(name: str, tensor) -> Adopted:
+def _adopt_torch(name: str, tensor: Any) -> Adopted:
     if not tensor.is_cuda:
         raise InputError(f"{name} must be on the GPU, found a tensor on {tensor.device}")
     if not tensor.is_contiguous():
@@ -65,7 +65,7 @@ def _adopt_torch(name: str, tensor) -> Adopted:
 
 
 @cache
-def _torch_name(dtype) -> str:
+def _torch_name(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
@@ -77,7 +77,7 @@ def _c_strides(shape: tuple[int, ...], typestr: str) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def _through_dlpack(name: str, array):
+def _through_dlpack(name: str, array: Any) -> Any:
     try:
         from torch import from_dlpack
 
@@ -89,7 +89,7 @@ def _through_dlpack(name: str, array):
         ) from None
 
 
-def empty(library: str, shape: tuple[int, ...], dtype: str):
+def empty(library: str, shape: tuple[int, ...], dtype: str) -> Any:
     """Make an uninitialised array of ``library`` on the current GPU."""
     if library == "torch":
         import torch
@@ -107,7 +107,7 @@ def empty(library: str, shape: tuple[int, ...], dtype: str):
 
 
 @cache
-def _torch_stream():
+def _torch_stream() -> Any:
     """A function that returns the handle of PyTorch's current stream on a device."""
     import torch
 
@@ -115,18 +115,19 @@ def _torch_stream():
     return raw or (lambda device: torch.cuda.current_stream(device).cuda_stream)
 
 
-def stream_of(library: str, stream, device: int) -> int:
+def stream_of(library: str, stream: Any, device: int) -> int:
     """Handle of ``stream``, or of the library's current one on ``device`` if it is None."""
     if stream is None and library == "torch":
-        return _torch_stream()(device)
+        handle: int = _torch_stream()(device)
+        return handle
     if stream is None and library == "cupy":
         import cupy
 
-        return cupy.cuda.get_current_stream().ptr
+        return int(cupy.cuda.get_current_stream().ptr)
     if stream is None:
         return 0
     for attribute in ("cuda_stream", "ptr", "handle"):  # torch, CuPy, Numba
         if hasattr(stream, attribute):
-            found = getattr(stream, attribute)
-            return int(getattr(found, "value", found) or 0)
+            given = getattr(stream, attribute)
+            return int(getattr(given, "value", given) or 0)
     return int(stream)

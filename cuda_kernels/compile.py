@@ -1,11 +1,16 @@
 """Kernels -> PTX, for any GPU and without one."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
-ADDRESS, COUNT = "uint64", "uint32"
 
-
-def compile_ptx(kernel, signature: tuple, capability: tuple[int, int], bounds: tuple) -> str:
+def compile_ptx(
+    kernel: Callable[..., None],
+    signature: tuple[str, ...],
+    capability: tuple[int, int],
+    bounds: tuple[int, int],
+) -> str:
     """Return the PTX of a Python kernel.
 
     Args:
@@ -17,7 +22,8 @@ def compile_ptx(kernel, signature: tuple, capability: tuple[int, int], bounds: t
     from numba import cuda, types
 
     arguments = types.void(*(getattr(types, name) for name in signature))
-    text, _ = cuda.compile_ptx(kernel, arguments, cc=capability, launch_bounds=bounds)
+    made: tuple[str, Any] = cuda.compile_ptx(kernel, arguments, cc=capability, launch_bounds=bounds)
+    text = made[0]
     if "wgmma" in text:  # exists on this one architecture and no later one
         text = text.replace(".target sm_90", ".target sm_90a")
     return text
@@ -25,4 +31,5 @@ def compile_ptx(kernel, signature: tuple, capability: tuple[int, int], bounds: t
 
 def entry_name(text: str) -> str:
     """Name of the kernel inside its PTX."""
-    return re.search(r"\.visible \.entry (\S+)\(", text)[1]
+    name: str = re.findall(r"\.visible \.entry (\S+)\(", text)[0]
+    return name

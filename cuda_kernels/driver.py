@@ -130,7 +130,9 @@ class Launch:
         start = ctypes.addressof(self._values)
         places = [start + 8 * order.index(name) for name in by_name]
         self._parameters = (ctypes.c_void_p * len(places))(*places)
-        wanted = [(CLUSTER, (cluster, 1, 1))] if cluster > 1 else []
+        wanted: list[tuple[int, tuple[int, ...]]] = (
+            [(CLUSTER, (cluster, 1, 1))] if cluster > 1 else []
+        )
         wanted += [(EARLY, (1,))] if early else []
         self._attributes = (_Attribute * max(1, len(wanted)))()
         for slot, (number, value) in zip(self._attributes, wanted, strict=False):
@@ -148,7 +150,7 @@ class Launch:
     def __call__(self, stream: int, *changed: int) -> None:
         """Launch on a stream with the arguments that change, in the order of their names."""
         with self._lock:
-            self._changing[:] = changed
+            self._changing[:] = changed  # type: ignore[call-overload] # any sequence will do
             self._config.stream = stream
             code = self.driver_call()
         if code:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from amssim.launch.geometry import CLUSTERS, KERNEL_NAMES, Gpu, LaunchPlan
 from cuda_kernels.compile import compile_ptx
@@ -20,7 +20,8 @@ from cuda_kernels.ptx_cache import cached
 from cuda_kernels.signature import signature
 
 #: Options for the maker of a kernel, and arguments of the kernel, by name.
-Options, Arguments = dict[str, Any], dict[str, int]
+Options: TypeAlias = dict[str, Any]
+Arguments: TypeAlias = dict[str, int]
 #: The arguments that change from one launch of a product to the next.
 CHANGING = ("x", "x_scales", "out")
 

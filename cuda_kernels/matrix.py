@@ -12,7 +12,6 @@ from amssim.scheme import Scheme
 from cuda_kernels import driver
 from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
 from cuda_kernels.dense.weights import DenseWeights, multiply_dense
-from cuda_kernels.forms.device import unpack
 from cuda_kernels.plain.product import Plain
 from cuda_kernels.product import NONE, Product, Products
 from cuda_kernels.weights import FormWeights, form_weights
@@ -47,19 +46,26 @@ class Matrix:
         canonical = cuda.to_device(np.ascontiguousarray(words))
         rows_on_gpu = (self._scales, self._bias)
         held = (self.device, scheme, shape, canonical, scales, scale_block, rows_on_gpu)
-        weights = form_weights(*held)
-        self._plain = None
-        if weights is None or shape[1] % 8 or scale_block is not None:
-            bias_at = NONE if self._bias is None else address(self._bias)
-            where = (canonical, self._scales, scale_block, bias_at)
-            self._plain = Plain(self.device, scheme, shape, *where)
-        self._use(weights)
+        self.weights = form_weights(*held)
+        self._products: Products | Plain
+        self._dense: DenseWeights | Plain
+        bias_at = NONE if self._bias is None else address(self._bias)
+        where = (canonical, self._scales, scale_block, bias_at)
+        if self.weights is None:
+            self._products = self._dense = Plain(self.device, scheme, shape, *where)
+        elif shape[1] % 8 or scale_block is not None:
+            self._dense = Plain(self.device, scheme, shape, *where)
+        else:
+            self._dense = DenseWeights(self.weights)
+        self._launch_by(self.weights)
 
-    def _use(self, weights: FormWeights | None) -> None:
-        """Multiply by these weights, with launches of their own."""
+    def _launch_by(self, weights: FormWeights | None) -> None:
+        """Have launches of one's own, of these weights."""
         self.weights = weights
-        self._products = None if weights is None else Products(weights)
-        self._dense = None if weights is None or self._plain else DenseWeights(weights)
+        if weights is not None:
+            self._products = Products(weights)
+            if isinstance(self._dense, DenseWeights):
+                self._dense = DenseWeights(weights)
         self._known: dict[tuple[Any, ...], Product] = {}
 
     def elsewhere(self) -> Matrix:
@@ -71,16 +77,15 @@ class Matrix:
         if self.weights is None:
             raise InputError(f"no kernel form holds {self.scheme.name}")
         other = copy.copy(self)
-        other._use(self.weights.elsewhere())
+        other._launch_by(self.weights.elsewhere())
         return other
 
     @property
     def nbytes(self) -> int:
         """Bytes on the GPU of weights and scales."""
-        canonical = self._plain and self._plain.words
-        arrays = [canonical, self._scales, self._bias]
         in_form = self.weights.nbytes if self.weights else 0
-        return in_form + sum(int(a.nbytes) for a in arrays if a is not None)
+        rows = [int(array.nbytes) for array in (self._scales, self._bias) if array is not None]
+        return in_form + self._dense.nbytes + sum(rows)
 
     @property
     def word_bytes(self) -> int:
@@ -89,11 +94,7 @@ class Matrix:
 
     def to_host(self) -> tuple[np.ndarray, np.ndarray]:
         """(words, scales) of the canonical layout on the CPU; padding comes back as zeros."""
-        if self._plain is not None:
-            canonical = self._plain.words
-        else:
-            held = self.weights
-            canonical = unpack(held.words, held.tails, self.scheme, held.form, self.shape)
+        canonical = self._dense.canonical(self.scheme)
         return canonical.copy_to_host(), self._scales.copy_to_host()
 
     # --- the product ----------------------------------------------------------------------------
@@ -112,16 +113,13 @@ class Matrix:
         queue = stream_of(source.library, stream, self.device)
         if batch == 0:
             return out
-        if self._products is None:
-            self._plain.gemv(source, target, batch, queue)
-        elif batch >= DENSE_BATCH and source.library in ("torch", "cupy"):
+        if self.weights and batch >= DENSE_BATCH and source.library in ("torch", "cupy"):
             whole = self.dequantize(source.dtype, library=source.library)
             multiply_dense(x, out, whole, self._bias, source.library)
-        else:
-            self._products.multiply(source, target, batch, queue)
-            if batch <= self.weights.most_batch and source.library == target.library == "torch":
-                product = self._products.product(source.dtype, target.dtype, batch)
-                self._known[x.dtype, x.shape, out.dtype, out.shape] = product
+            return out
+        product = self._products.multiply(source, target, batch, queue)
+        if product is not None and source.library == target.library == "torch":
+            self._known[x.dtype, x.shape, out.dtype, out.shape] = product
         return out
 
     def _again(self, x: Any, out: Any, stream: Any) -> bool:
@@ -173,7 +171,12 @@ class Matrix:
         """The driver's launch of the product with x and out of ``dtype``, as it was last made.
 
         What a product costs the host beyond this call is this package's.
+
+        Raises:
+            InputError: no kernel form holds the weights.
         """
+        if isinstance(self._products, Plain):
+            raise InputError(f"no kernel form holds {self.scheme.name}")
         return self._products.product(dtype, dtype, batch).launch.driver_call
 
     # --- dense weights --------------------------------------------------------------------------
@@ -191,10 +194,5 @@ class Matrix:
         if target.shape != (rows, columns) or target.dtype != dtype:
             raise InputError(f"out must be {dtype}[{rows}, {columns}]")
         queue = stream_of(target.library, stream, self.device)
-        if self._dense is None:
-            self._plain.dequantize(target, queue)
-            return out
-        if target.address % 16:
-            raise InputError("out must begin at a multiple of 16 bytes: pass a whole tensor")
         self._dense.write(target, queue)
         return out

@@ -55,13 +55,18 @@ class Products:
         self._weights = weights
         self._ready: dict[tuple[str, str, int], Product] = {}
 
-    def multiply(self, x: Adopted, out: Adopted, batch: int, stream: int) -> None:
-        """out[batch, rows] = x[batch, columns] W^T + bias, by as many launches as it takes."""
+    def multiply(self, x: Adopted, out: Adopted, batch: int, stream: int) -> Product | None:
+        """out[batch, rows] = x[batch, columns] W^T + bias, by as many launches as it takes.
+
+        Returns:
+            The product, if it was one launch: it can be repeated with other addresses.
+        """
         weights, size = self._weights, 4 if out.dtype == "float32" else 2
         for first in range(0, batch, weights.most_batch):
             product = self.product(x.dtype, out.dtype, min(weights.most_batch, batch - first))
             source = x.address + 2 * first * weights.columns
             product(stream, source, out.address + size * first * weights.rows)
+        return product if batch <= weights.most_batch else None
 
     def product(self, x_dtype: str, dtype: str, batch: int) -> Product:
         """The product of x_dtype[batch, columns] with a result of ``dtype``."""

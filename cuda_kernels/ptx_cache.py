@@ -40,7 +40,7 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def cached(module: str, key: tuple, build: Callable[[], str]) -> str:
+def cached(module: str, key: tuple[object, ...], build: Callable[[], str]) -> str:
     """PTX of ``key``: what is on disk, else what ``build`` returns, which is then kept there.
 
     Args:

@@ -56,6 +56,11 @@ class FormWeights:
         own = self._scales.nbytes if self.scale_units else 0
         return int(self.words.nbytes + self.tails.nbytes + own)
 
+    def canonical(self, scheme: Scheme) -> Any:
+        """Canonical words of ``scheme``, on the GPU."""
+        shape = (self.rows, self.columns)
+        return device_words.unpack(self.words, self.tails, scheme, self.form, shape)
+
     def elsewhere(self) -> FormWeights:
         """A copy of the words at another place on the GPU."""
         from numba import cuda

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from amssim.errors import InputError
 from amssim.launch.geometry import CLUSTERS
+from amssim.scheme import Scheme
 from cuda_kernels.arrays import Adopted
 from cuda_kernels.dense.kernel import KERNEL, RESIDENT, WARPS, blocks_of, run_bytes
 from cuda_kernels.driver import Launch, gpu_of
@@ -14,12 +16,24 @@ from cuda_kernels.weights import FormWeights
 class DenseWeights:
     """The launches that make dense weights of one matrix, a launch for each dtype."""
 
+    nbytes = 0  # on the GPU, of weights kept for this alone
+
     def __init__(self, weights: FormWeights):
         self._weights = weights
         self._launches: dict[str, Launch] = {}
 
+    def canonical(self, scheme: Scheme) -> Any:
+        """Canonical words of ``scheme``, on the GPU."""
+        return self._weights.canonical(scheme)
+
     def write(self, out: Adopted, stream: int) -> None:
-        """out[rows, columns] = the weights, each rounded to float32 and then to out's dtype."""
+        """out[rows, columns] = the weights, each rounded to float32 and then to out's dtype.
+
+        Raises:
+            InputError: out does not begin at a multiple of 16 bytes.
+        """
+        if out.address % 16:
+            raise InputError("out must begin at a multiple of 16 bytes: pass a whole tensor")
         if out.dtype not in self._launches:
             self._launches[out.dtype] = self._made(out.dtype)
         self._launches[out.dtype](stream, out.address)

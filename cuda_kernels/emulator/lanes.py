@@ -3,9 +3,16 @@
 The models of cuda_kernels.ptx work on these; `cuda_kernels.emulator.run` runs whole kernels.
 """
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from cuda_kernels.emulator.races import Clocks, SharedMemory
 
 LANES = 32
 GLOBAL_BASE = 0x10000
@@ -13,16 +20,16 @@ PATIENCE_S = 60  # that a warp waits at a barrier
 POISON = 0xFFFFFFFF  # an all-ones float is a NaN: reading what was never written shows
 
 
-class Lanes(np.ndarray):
+class Lanes(np.ndarray[Any, Any]):
     """One register of the 32 lanes of a warp. A branch must take all lanes the same way."""
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         values = np.asarray(self)
         if (values != values.flat[0]).any():
             raise AssertionError("a branch diverges inside a warp")
         return bool(values.flat[0])
 
-    def __index__(self):
+    def __index__(self) -> int:
         values = np.asarray(self)
         if (values != values.flat[0]).any():
             raise AssertionError("lanes disagree on an index")
@@ -31,7 +38,7 @@ class Lanes(np.ndarray):
     __hash__ = None
 
 
-def lanes(value, dtype) -> Lanes:
+def lanes(value: Any, dtype: Any) -> Lanes:
     """Spread a scalar, or convert a register, to 32 lanes of ``dtype``."""
     array = np.asarray(value)
     if array.dtype == object or array.dtype.kind == "i":  # Python ints wrap as registers do
@@ -47,7 +54,7 @@ class Memory:
         self.bytes = np.full(size, fill, np.uint8)
         self.base = base
 
-    def _places(self, address, width: int, active) -> np.ndarray:
+    def _places(self, address: Any, width: int, active: np.ndarray) -> np.ndarray:
         start = np.asarray(lanes(address, np.uint64)).astype(np.int64) - self.base
         used = start[active]
         if used.size and (used.min() < 0 or used.max() + width > self.bytes.size):
@@ -56,7 +63,9 @@ class Memory:
             raise AssertionError(f"misaligned access of {width} bytes")
         return np.where(active, start, 0)[:, None] + np.arange(width)
 
-    def load(self, address, words: int, dtype=np.uint32, active=True) -> tuple:
+    def load(
+        self, address: Any, words: int, dtype: Any = np.uint32, active: Any = True
+    ) -> tuple[Lanes, ...]:
         """``words`` registers from each lane's address; inactive lanes read poison."""
         active = np.broadcast_to(np.asarray(active, bool), (LANES,))
         size = np.dtype(dtype).itemsize
@@ -67,11 +76,23 @@ class Memory:
         found = np.where(active[:, None], found, poison)
         return tuple(np.ascontiguousarray(found[:, i]).view(Lanes) for i in range(words))
 
-    def store(self, address, registers: tuple, dtype=np.uint32, active=True) -> None:
+    def store(
+        self,
+        address: Any,
+        registers: tuple[Any, ...],
+        dtype: Any = np.uint32,
+        active: Any = True,
+    ) -> None:
         """Write each lane's registers at its address."""
         self.begin_store(address, registers, dtype, active)()
 
-    def begin_store(self, address, registers: tuple, dtype=np.uint32, active=True):
+    def begin_store(
+        self,
+        address: Any,
+        registers: tuple[Any, ...],
+        dtype: Any = np.uint32,
+        active: Any = True,
+    ) -> Callable[[], None]:
         """Check a store and return the function that makes it."""
         active = np.broadcast_to(np.asarray(active, bool), (LANES,))
         data = np.stack([np.asarray(lanes(r, dtype)) for r in registers], axis=1)
@@ -108,7 +129,14 @@ class GlobalMemory(Memory):
 class Warp(threading.local):
     """The state that the models of this thread's warp use: set by the emulator."""
 
-    def bind(self, memory: Memory, cluster: list, place: tuple, barriers: tuple, clocks) -> None:
+    def bind(
+        self,
+        memory: Memory,
+        cluster: list[SharedMemory],
+        place: tuple[int, int, int],
+        barriers: tuple[threading.Barrier, threading.Barrier],
+        clocks: Clocks,
+    ) -> None:
         """Attach to global memory and the shared memories of the cluster.
 
         place: (rank in the cluster, number of the block in the grid from 1, of the warp in the
@@ -119,7 +147,7 @@ class Warp(threading.local):
         self.memory, self.cluster, self.clocks = memory, cluster, clocks
         self.rank, self.block, self.number = place
         self.block_barrier, self.cluster_barrier = barriers
-        self._copies: list[list] = [[]]
+        self._copies: list[list[Callable[[], None]]] = [[]]
 
     @property
     def shared(self) -> Memory:
@@ -128,7 +156,7 @@ class Warp(threading.local):
 
     # --- asynchronous copies: they land as late as they may -------------------------------------
 
-    def start_copy(self, to, words: tuple, active) -> None:
+    def start_copy(self, to: Any, words: tuple[Any, ...], active: Any) -> None:
         """Start to copy words to shared memory."""
         self._copies[-1].append(self.shared.begin_store(to, words, active=active))
 

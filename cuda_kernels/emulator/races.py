@@ -31,7 +31,7 @@ class Clocks:
         self.steps[warps] += 1
         self.go_on(np.arange(self.heard.shape[0])[warps])
 
-    def go_on(self, warps) -> None:
+    def go_on(self, warps: np.ndarray | int) -> None:
         """What these warps do next nobody has heard of."""
         self.heard[warps, warps] += 1
 
@@ -116,7 +116,9 @@ class SharedMemory(Memory):
             self._write_step[words], self._write_lane[words] = step, lane
             self._fail_at(words, self._write_lane[words] != lane, "writes", "two lanes write")
 
-    def _check_writes(self, words, lane, heard, step, what: str) -> None:
+    def _check_writes(
+        self, words: np.ndarray, lane: np.ndarray, heard: np.ndarray, step: int, what: str
+    ) -> None:
         writer = self._writer[words]
         self._fail_at(words, self._written[words] > heard[writer], what, "another warp writes")
         unmet = (writer == WARP.number) & (self._write_step[words] == step)

@@ -5,8 +5,13 @@ never written reads as NaN, and a branch that diverges inside a warp, a place in
 two blocks write or a race in shared memory (`cuda_kernels.emulator.races`) is an error.
 """
 
+from __future__ import annotations
+
 import threading
 import types
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -29,14 +34,22 @@ class Device:
         self.memory.bytes[start : start + octets.size] = octets
         return start + GLOBAL_BASE
 
-    def get(self, address: int, shape: tuple, dtype) -> np.ndarray:
+    def get(self, address: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Copy an array from the device."""
         start = address - GLOBAL_BASE
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        return self.memory.bytes[start : start + size].view(dtype).reshape(shape).copy()
+        octets = self.memory.bytes[start : start + size]
+        return np.array(octets.view(dtype).reshape(shape))
 
 
-def run(kernel, device: Device, grid: tuple, threads: int, arguments, shared_bytes=0):
+def run(
+    kernel: Callable[..., None],
+    device: Device,
+    grid: tuple[int, int],
+    threads: int,
+    arguments: Sequence[Any],
+    shared_bytes: int = 0,
+) -> None:
     """Launch ``kernel`` over grid (x, y); the x blocks of a row are one cluster.
 
     Args:
@@ -47,7 +60,7 @@ def run(kernel, device: Device, grid: tuple, threads: int, arguments, shared_byt
         AssertionError: an access out of bounds or misaligned, a race, or a branch that diverges.
     """
     for row in range(grid[1]):
-        failures = []
+        failures: list[BaseException] = []
         started = [
             threading.Thread(target=_run_warp, args=(kernel, place, state, arguments, failures))
             for place, state in _warps_of(row, device, grid, threads, shared_bytes)
@@ -60,7 +73,9 @@ def run(kernel, device: Device, grid: tuple, threads: int, arguments, shared_byt
             raise failures[0]
 
 
-def _warps_of(row: int, device: Device, grid: tuple, threads: int, shared_bytes: int):
+def _warps_of(
+    row: int, device: Device, grid: tuple[int, int], threads: int, shared_bytes: int
+) -> Iterator[tuple[_Place, tuple[Any, ...]]]:
     """Yield (what stands for numba.cuda, state) of each warp of a cluster."""
     cluster, warps = grid[0], threads // 32
     clocks = Clocks(cluster * warps)
@@ -68,14 +83,20 @@ def _warps_of(row: int, device: Device, grid: tuple, threads: int, shared_bytes:
     together = threading.Barrier(cluster * warps, lambda: clocks.join(slice(None)))
     for rank in range(cluster):
         mine = slice(rank * warps, (rank + 1) * warps)
-        alone = threading.Barrier(warps, lambda mine=mine: clocks.join(mine))
+        alone = threading.Barrier(warps, partial(clocks.join, mine))
         for warp in range(warps):
             place = (rank, row * cluster + rank + 1, rank * warps + warp)
             state = (device.memory, memories, place, (alone, together), clocks)
             yield _Place((rank, row), grid, warp, threads, alone), state
 
 
-def _run_warp(kernel, place, state, arguments, failures) -> None:
+def _run_warp(
+    kernel: Callable[..., None],
+    place: _Place,
+    state: tuple[Any, ...],
+    arguments: Sequence[Any],
+    failures: list[BaseException],
+) -> None:
     WARP.bind(*state)
     try:
         with np.errstate(over="ignore"):
@@ -89,7 +110,14 @@ def _run_warp(kernel, place, state, arguments, failures) -> None:
 class _Place:
     """Stands for the module ``numba.cuda`` inside a kernel."""
 
-    def __init__(self, block, grid, warp: int, threads: int, barrier: threading.Barrier):
+    def __init__(
+        self,
+        block: tuple[int, int],
+        grid: tuple[int, int],
+        warp: int,
+        threads: int,
+        barrier: threading.Barrier,
+    ):
         tid = lanes(np.arange(32) + 32 * warp, np.uint32)
         self.threadIdx = types.SimpleNamespace(x=tid)
         self.blockIdx = types.SimpleNamespace(x=np.uint32(block[0]), y=np.uint32(block[1]))
@@ -100,8 +128,8 @@ class _Place:
         self.syncwarp = lambda: WARP.clocks.meet(WARP.number)
 
 
-def _converter(dtype):
-    def convert(value):
+def _converter(dtype: Any) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
         if isinstance(value, np.ndarray) and value.ndim:
             return lanes(value, dtype)
         return lanes(value, dtype)[0]
@@ -109,13 +137,15 @@ def _converter(dtype):
     return convert
 
 
-_TYPES = {d: _converter(d) for d in (np.uint16, np.uint32, np.uint64, np.int32, np.float32)}
+_TYPES: dict[type, Callable[[Any], Any]] = {
+    d: _converter(d) for d in (np.uint16, np.uint32, np.uint64, np.int32, np.float32)
+}
 
 
-def _on_models(function, place):
+def _on_models(function: Any, place: _Place) -> Any:
     """The same code with PTX functions, types and numba.cuda exchanged for models."""
 
-    def exchange(value):
+    def exchange(value: Any) -> Any:
         if isinstance(value, type) and value in _TYPES:
             return _TYPES[value]
         if getattr(value, "__name__", None) == "numba.cuda":

@@ -1,5 +1,7 @@
 """Launches of the plain kernels, for schemes and shapes that no kernel form serves."""
 
+from typing import Any
+
 import numpy as np
 
 from amssim.scheme import Scheme
@@ -14,7 +16,10 @@ LARGEST_GRID_Y = 65535
 class Plain:
     """Canonical words on the GPU."""
 
-    def __init__(self, device: int, scheme: Scheme, shape, words, scales, scale_block, bias: int):
+    def __init__(
+        self, device: int, scheme: Scheme, shape: tuple[int, int], words: Any, scales: Any,
+        scale_block: int | None, bias: int,
+    ):  # fmt: skip
         from numba import cuda
 
         self.device, self.shape, self.bias = device, shape, bias
@@ -22,9 +27,18 @@ class Plain:
         self.scale_block = np.uint32(scale_block or shape[1])
         self.values = cuda.to_device(np.array(scheme.minifloat.values))
         self._numbers = canonical_numbers(scheme)
-        self._tables: dict = {}
+        self._tables: dict[str, Any] = {}
 
-    def gemv(self, x: Adopted, out: Adopted, batch: int, stream: int) -> None:
+    def canonical(self, scheme: Scheme) -> Any:
+        """Canonical words of ``scheme``, on the GPU, as they came."""
+        return self.words
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of these words."""
+        return int(self.words.nbytes)
+
+    def multiply(self, x: Adopted, out: Adopted, batch: int, stream: int) -> None:
         """out[batch, rows] = x[batch, columns] times the weights, plus bias."""
         from numba import cuda
 
@@ -41,7 +55,7 @@ class Plain:
         launch_quietly(generic.gemv, blocks, generic.THREADS, queue, *weights, *arguments)
         self._narrow(sums, self.bias, out, (batch, rows), stream)
 
-    def dequantize(self, out: Adopted, stream: int) -> None:
+    def write(self, out: Adopted, stream: int) -> None:
         """Dense weights, row panels of at most `LARGEST_GRID_Y`."""
         from numba import cuda
 
@@ -57,25 +71,27 @@ class Plain:
             panel = Adopted(out.address + first * columns * size, out.dtype, (), out.library)
             self._narrow(dense, 0, panel, (count, columns), stream)
 
-    def _narrow(self, source, bias: int, out: Adopted, shape, stream: int) -> None:
+    def _narrow(
+        self, source: Any, bias: int, out: Adopted, shape: tuple[int, int], stream: int
+    ) -> None:
         function = narrow.KERNEL.function(self.device, (narrow.THREADS, 1), out.dtype)
         grid = (-(-shape[1] // narrow.THREADS), shape[0])
         given = {"source": address(source), "bias": bias, "out": out.address, "columns": shape[1]}
         Launch(function, grid, narrow.THREADS, arguments=given, changing=())(stream)
 
-    def _table(self, dtype: str):
+    def _table(self, dtype: str) -> Any:
         """float32 of every 16-bit pattern, on the GPU."""
         from numba import cuda
 
         if dtype not in self._tables:
             patterns = np.arange(2**16, dtype=np.uint32)
             half = patterns.astype(np.uint16).view(np.float16).astype(np.float32)
-            found = half if dtype == "float16" else (patterns << 16).view(np.float32)
-            self._tables[dtype] = cuda.to_device(found)
+            wide = half if dtype == "float16" else (patterns << 16).view(np.float32)
+            self._tables[dtype] = cuda.to_device(wide)
         return self._tables[dtype]
 
 
-def view(array: Adopted, typestr: str):
+def view(array: Adopted, typestr: str) -> Any:
     """A Numba array over the same memory, two-dimensional."""
     from numba import cuda
 

@@ -4,9 +4,12 @@ The decorated function is the *model*: plain Python on 32-lane numpy vectors tha
 instructions compute. The emulator runs kernels on models; Numba compiles the PTX instead.
 """
 
+from __future__ import annotations
+
 import inspect
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -16,20 +19,22 @@ from numba.cuda.extending import intrinsic
 class Vector(NamedTuple):
     """A homogeneous tuple of ``length`` registers as an argument or a result."""
 
-    scalar: type
+    scalar: type[Any]
     length: int
 
 
 u16, u32, u64, f32 = np.uint16, np.uint32, np.uint64, np.float32
+#: The type of one operand: a scalar, a vector of them, or None for no result.
+Kind: TypeAlias = Any
 _LLVM = {u16: ir.IntType(16), u32: ir.IntType(32), u64: ir.IntType(64), f32: ir.FloatType()}
 _CONSTRAINT = {u16: "h", u32: "r", u64: "l", f32: "f"}
 
 
-def _registers(kind) -> list:
+def _registers(kind: Kind) -> list[Any]:
     return [kind.scalar] * kind.length if isinstance(kind, Vector) else [kind]
 
 
-def _numba_type(kind):
+def _numba_type(kind: Kind) -> Any:
     from numba.cuda import types
 
     if isinstance(kind, Vector):
@@ -40,13 +45,15 @@ def _numba_type(kind):
 class _Operands:
     """Numbers the registers of named operands and writes them into a PTX template."""
 
-    def __init__(self, named: list):
-        self.first, self.kind, count = {}, {}, 0
+    def __init__(self, named: list[tuple[str, Kind]]):
+        self.first: dict[str, int] = {}
+        self.kind: dict[str, Kind] = {}
+        count = 0
         for name, kind in named:
             self.first[name], self.kind[name] = count, kind
             count += len(_registers(kind))
 
-    def __call__(self, match: re.Match) -> str:
+    def __call__(self, match: re.Match[str]) -> str:
         name, element = match[1], match[2]
         first, kind = self.first[name], self.kind[name]
         if element is not None:
@@ -56,7 +63,9 @@ class _Operands:
         return f"${first}"
 
 
-def ptx(text: str, *, ordered: bool = False, collective: bool = False, update: str | None = None):
+def ptx(
+    text: str, *, ordered: bool = False, collective: bool = False, update: str | None = None
+) -> Callable[[Callable[..., Any]], Any]:
     """Make the decorated model callable from kernels as the PTX ``text``.
 
     Operands are named in the text: ``$out`` is the result and ``$name`` an argument; a `Vector`
@@ -70,7 +79,7 @@ def ptx(text: str, *, ordered: bool = False, collective: bool = False, update: s
         update: the argument that the result replaces in place.
     """
 
-    def decorate(model):
+    def decorate(model: Callable[..., Any]) -> Any:
         arguments = {n: p.annotation for n, p in inspect.signature(model).parameters.items()}
         result = inspect.signature(model).return_annotation
         result = None if result is inspect.Signature.empty else result
@@ -79,7 +88,7 @@ def ptx(text: str, *, ordered: bool = False, collective: bool = False, update: s
         body = re.sub(r"\$([a-z]\w*)(?:\.(\d+))?", _Operands(named), text)
         constraints = _constraints(outputs, arguments, update, text.count(";") > 1, ordered)
 
-        def codegen(context, builder, signature, values):
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             registers = _flatten(context, builder, signature.args, values, arguments.values())
             llvm_result = _llvm_result(outputs, isinstance(result, Vector))
             kind = ir.FunctionType(llvm_result, [r.type for r in registers])
@@ -96,7 +105,13 @@ def ptx(text: str, *, ordered: bool = False, collective: bool = False, update: s
     return decorate
 
 
-def _constraints(outputs, arguments, update, several, ordered) -> str:
+def _constraints(
+    outputs: Sequence[Any],
+    arguments: Mapping[str, Kind],
+    update: str | None,
+    several: bool,
+    ordered: bool,
+) -> str:
     """LLVM's constraint string: results, arguments, and memory where order matters."""
     fresh = "=&" if several and update is None else "="
     parts = [fresh + _CONSTRAINT[kind] for kind in outputs]
@@ -107,16 +122,18 @@ def _constraints(outputs, arguments, update, several, ordered) -> str:
     return ",".join([*parts, "~{memory}"] if ordered else parts)
 
 
-def _llvm_result(outputs, is_vector):
+def _llvm_result(outputs: Sequence[Any], is_vector: bool) -> Any:
     if is_vector:
         return ir.LiteralStructType([_LLVM[kind] for kind in outputs])
     return _LLVM[outputs[0]] if outputs else ir.VoidType()
 
 
-def _flatten(context, builder, found, values, wanted) -> list:
+def _flatten(
+    context: Any, builder: Any, given: Iterable[Any], values: Iterable[Any], wanted: Iterable[Kind]
+) -> list[Any]:
     """One LLVM value per register; scalars are converted to the declared type."""
-    registers = []
-    for have, value, want in zip(found, values, wanted, strict=True):
+    registers: list[Any] = []
+    for have, value, want in zip(given, values, wanted, strict=True):
         if isinstance(want, Vector):
             registers += [builder.extract_value(value, i) for i in range(want.length)]
         else:
@@ -124,17 +141,23 @@ def _flatten(context, builder, found, values, wanted) -> list:
     return registers
 
 
-def _typed(model, arguments, result, codegen):
+def _typed(
+    model: Callable[..., Any],
+    arguments: Mapping[str, Kind],
+    result: Kind,
+    codegen: Callable[..., Any],
+) -> Any:
     """A Numba intrinsic of fixed arity that carries its model."""
 
-    def typer(typing_context, *found):
+    def typer(typing_context: Any, *given: Any) -> Any:
         from numba.cuda.typing import signature
 
-        return signature(_numba_type(result), *found), codegen
+        return signature(_numba_type(result), *given), codegen
 
     names = ["typing_context", *arguments]
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    typer.__signature__ = inspect.Signature([inspect.Parameter(n, positional) for n in names])
+    parameters = [inspect.Parameter(n, positional) for n in names]
+    setattr(typer, "__signature__", inspect.Signature(parameters))  # noqa: B010 # as Numba reads it
     typer.__name__ = model.__name__
     function = intrinsic(typer)
     function.model, function.__doc__ = model, model.__doc__
