@@ -23,6 +23,7 @@ CASES = [
     ("verify broken.safetensors", 3, "broken.safetensors"),
     ("verify model", 3, "model"),
     ("bench cpu --threads x", 3, "--threads is 'x', expected positive numbers such as 1,2"),
+    ("bench cpu --threads 0", 3, "--threads is '0', expected positive numbers such as 1,2"),
     ("bench cpu --shapes 8", 3, "--shapes is '8', expected positive numbers such as 4096x4096"),
     ("bench gpu --shapes 8192", 3, "--shapes has '8192', expected rows x columns"),
     ("bench gpu --shapes 0x64", 3, "--shapes is '0,64', expected positive numbers such as 1,8,64"),
