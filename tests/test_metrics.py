@@ -1,4 +1,6 @@
+import json
 import math
+from fractions import Fraction
 
 import ml_dtypes
 import numpy as np
@@ -85,3 +87,65 @@ def test_other_float_types(dtype):
 def test_shapes_that_cannot_be_compared(shapes):
     with pytest.raises(InputError, match="two matrices of one shape, found"):
         Metrics.of(np.zeros(shapes[0]), np.zeros(shapes[1]))
+
+
+@given(st.data())
+def test_sums_are_exact_for_small_whole_numbers(data):
+    """Whole numbers below 2^20 leave no rounding in float64, so fractions must agree."""
+    rows, columns = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 9))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    w, r = rng.integers(-1000, 1001, (2, rows, columns)).astype(np.float32)
+    found = Metrics.of(w, r, threads=data.draw(st.integers(1, 4)))
+    pairs = [(int(a), int(b)) for a, b in zip(w.flat, r.flat, strict=True)]
+    assert found.weight_squares == sum(a * a for a, _ in pairs)
+    assert found.restored_squares == sum(b * b for _, b in pairs)
+    assert found.products == sum(a * b for a, b in pairs)
+    assert found.error_squares == sum((a - b) ** 2 for a, b in pairs)
+    assert found.max_error == max(abs(a - b) for a, b in pairs)
+    assert Fraction(found.mse) == pytest.approx(Fraction(found.error_squares) / len(pairs))
+    assert found.error_histogram.sum() == found.count == len(pairs)
+
+
+@given(st.data())
+def test_metrics_add_up_in_any_grouping(data):
+    parts = []
+    for seed in range(data.draw(st.integers(2, 4))):
+        shape = data.draw(testing.shapes(max_rows=3, max_columns=9))
+        rng = np.random.default_rng(seed)
+        w, r = rng.integers(-50, 51, (2, *shape)).astype(np.float32)
+        parts.append(Metrics.of(w, r))
+    left = sum(parts, Metrics())
+    right = parts[0] + sum(parts[1:], Metrics())
+    assert left == right and np.array_equal(left.error_histogram, right.error_histogram)
+    assert left.count == sum(p.count for p in parts)
+    assert left.max_error == max(p.max_error for p in parts)
+    assert left == Metrics() + left == left + Metrics()
+
+
+def test_a_scaled_matrix_is_parallel_and_an_opposite_one_opposite():
+    w = pair()[0]
+    assert Metrics.of(w, 2 * w).cosine == pytest.approx(1)
+    assert Metrics.of(w, -w).cosine == pytest.approx(-1)
+    assert Metrics.of(w, -w).relative_frobenius == pytest.approx(2)
+    assert Metrics.of(w, w / 2).sqnr_db == pytest.approx(20 * math.log10(2))
+
+
+def test_the_figures_as_a_dictionary_are_plain_and_finite():
+    figures = Metrics.of(*pair()).as_dict()
+    assert list(figures) == [
+        "count",
+        "mse",
+        "sqnr_db",
+        "relative_frobenius",
+        "cosine",
+        "max_error",
+        "p99_error",
+    ]
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    zero = np.zeros((1, 2), np.float32)
+    assert Metrics.of(zero, zero + 1).as_dict()["relative_frobenius"] is None
+
+
+def test_metrics_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Metrics().count = 1

@@ -1,5 +1,8 @@
 """The specification itself, judged by other implementations and by exhaustive search."""
 
+import ast
+from pathlib import Path
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -181,3 +184,24 @@ def test_unpack_then_pack_keeps_all_half_words(s):
     words = np.resize(words, -(-words.size // form.block_words) * form.block_words)[None]
     columns = words.shape[1] // form.block_words * form.block_weights
     assert np.array_equal(reference.pack(reference.unpack(words, s, columns), s), words)
+
+
+def functions_of(path) -> dict[str, list[tuple[str, str | None]]]:
+    """Names of a module's functions, with parameters and their defaults."""
+    signatures = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            a = node.args
+            required = [None] * (len(a.args) - len(a.defaults))
+            defaults = required + [ast.unparse(d) for d in a.defaults]
+            names = [arg.arg for arg in a.args]
+            signatures[node.name] = list(zip(names, defaults, strict=True))
+    return signatures
+
+
+def test_the_types_beside_the_specification_are_those_of_its_functions():
+    path = Path(reference.__file__)
+    assert functions_of(path.with_suffix(".pyi")) == functions_of(path)
+    for node in ast.parse(path.with_suffix(".pyi").read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            assert node.returns and all(arg.annotation for arg in node.args.args), node.name

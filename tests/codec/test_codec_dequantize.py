@@ -3,9 +3,9 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from numba import njit
 
 from amssim import InputError, Minifloat, PackedTensor, Scheme, dequantize, pack, quantize
-from amssim._jit import jit
 from amssim.codec.float_bits import _widen, float_of_half
 from oracles import all_minifloats
 
@@ -25,19 +25,19 @@ def test_halves_widen_exactly_with_and_without_the_instruction():
     halves = np.arange(2**16, dtype=np.uint16)
     expected = halves.view(np.float16).astype(np.float32)
     finite = np.isfinite(expected)
-    for widen in (_hardware, jit(_software)):
+    for widen in (_hardware, njit(_software)):
         found = np.empty(halves.size, np.float32)
         widen(halves, found)
         assert np.array_equal(found.view(np.uint32)[finite], expected.view(np.uint32)[finite])
 
 
-@jit
+@njit
 def _hardware(halves, floats):
     for i in range(halves.size):
         floats[i] = float_of_half(halves[i])
 
 
-_widened = jit(_widen)
+_widened = njit(_widen)
 
 
 def _software(halves, floats):
