@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amssim.bench.demo import arrays_of, packed_of
+from amssim.figures import BLUE, RED, figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = ("#1f6f8b", "#d1495b")
+_COLORS = (BLUE, RED)
 _BINS = 241
 
 
 def draw_demo(record: dict[str, Any], weights: Path, target: Path) -> None:
     """Save the error densities and the SQNR per tensor of a record of `run_demo`."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    density, bars = figure.subplots(1, 2, width_ratios=(3, 2))
-    originals = arrays_of(weights)
-    for color, (name, figures) in zip(_COLORS, record["schemes"].items(), strict=True):
-        _draw_density(density, originals, name, figures, color)
-    _draw_bars(bars, record["schemes"])
-    figure.suptitle("Reconstruction error of real weights")
-    figure.savefig(target, dpi=150)
+    with style():
+        drawn, (density, bars) = figure(2)
+        originals = arrays_of(weights)
+        for color, (name, figures) in zip(_COLORS, record["schemes"].items(), strict=True):
+            _draw_density(density, originals, name, figures, color)
+        _draw_bars(bars, record["schemes"])
+        drawn.suptitle("Reconstruction error of real weights")
+        drawn.savefig(target)
 
 
 def _draw_density(
@@ -45,10 +44,11 @@ def _draw_density(
     )
     axes.set(
         yscale="log",
+        ylim=(1e-4, 1e2),  # room for the legend above the peak
         xlabel="error / standard deviation of the tensor's weights",
         ylabel="density",
     )
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend()
 
 
 def _relative_error(original: np.ndarray, restored: np.ndarray) -> np.ndarray:

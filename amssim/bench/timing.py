@@ -72,15 +72,15 @@ class Timer:
         return runs
 
 
-def copies_for_cold(nbytes: int, *, cold_bytes: int = COLD_BYTES) -> int:
-    """Return how many copies of ``nbytes`` make ``cold_bytes``: at least 2, and at most 64.
+def copies_for_cold(nbytes: int, *, cold_bytes: int = COLD_BYTES, most: int = _MOST_COPIES) -> int:
+    """Return how many copies of ``nbytes`` make ``cold_bytes``: at least 2, and at most ``most``.
 
     On a CPU, then, matrices below 3 MB are timed from the caches.
 
     >>> copies_for_cold(64_000_000)
     4
     """
-    return min(max(2, -(-cold_bytes // nbytes)), _MOST_COPIES)
+    return min(max(2, -(-cold_bytes // nbytes)), most)
 
 
 def over_each(function: Callable[[Operand], object], operands: Sequence[Operand]) -> Call:

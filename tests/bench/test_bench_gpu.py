@@ -5,12 +5,13 @@ import copy
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from amssim.bench import benchmark_gpu
-from amssim.bench.gpu import baselines, benchmark, clock, graphs, layer, peers
+from amssim.bench.gpu import accuracy, baselines, benchmark, clock, graphs, layer, peers
 from amssim.bench.gpu.benchmark import lowest
-from amssim.errors import ResourceError
+from amssim.errors import MismatchError, ResourceError
 
 MICROSECONDS = 1e-6
 
@@ -239,3 +240,46 @@ def test_host_time_is_per_launch_on_an_idle_gpu(monkeypatch):
     monkeypatch.setattr(layer, "wall_s", lambda call: call() or 30.0)
     assert layer._idle_gpu_s(lambda: order.append("call")) == 3.0
     assert order == ["wait"] + ["call"] * 10
+
+
+class FakeTensor(np.ndarray):
+    """A numpy array with the methods of PyTorch's tensors."""
+
+    def double(self):
+        return self.astype(np.float64)
+
+    def split(self, rows):
+        return [self[i : i + rows] for i in range(0, len(self), rows)]
+
+    def norm(self):
+        return np.linalg.norm(np.asarray(self))
+
+    def t(self):
+        return self.T
+
+
+def tensor(*shape):
+    return np.random.default_rng(len(shape)).standard_normal(shape).view(FakeTensor)
+
+
+def test_exact_products_are_those_of_all_rows(monkeypatch):
+    torch = SimpleNamespace(cat=lambda parts, axis: np.concatenate(parts, axis))
+    monkeypatch.setattr(accuracy, "torch_or_error", lambda: torch)
+    monkeypatch.setattr(accuracy, "_ROWS_AT_ONCE", 7)
+    x, weights = tensor(3, 16), tensor(20, 16)
+    expected = np.asarray(x) @ np.asarray(weights).T
+    assert accuracy.exact_product(x, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scale", [1 + 5e-4, 1.0])
+def test_an_error_that_is_accepted_is_told(scale):
+    expected = tensor(2, 5)
+    error = accuracy.checked_error(expected * scale, expected, accepted=1e-3, what="it")
+    assert error == pytest.approx(scale - 1, abs=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1.01, float("nan")])
+def test_an_error_that_is_not_accepted_is_a_sentence(factor):
+    expected = tensor(2, 5)
+    with pytest.raises(MismatchError, match=r"the product differs from float64 by (1\.0e-02|nan)"):
+        accuracy.checked_error(expected * factor, expected, accepted=1e-3, what="the product")

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from amssim.bench.gpu.accuracy import FLOAT16_ERROR, checked_error, exact_product
 from amssim.bench.gpu.graphs import copies_of, graph_s, torch_or_error
 from amssim.bench.operands import random_packed
 from amssim.bench.timing import Call, Timer, wall_s
-from amssim.errors import MismatchError, UnsupportedError
+from amssim.errors import UnsupportedError
 from amssim.scheme import Scheme
 from cuda_kernels.matrix import Matrix
 
-ACCEPTED = 1e-3  # relative error of a float16 result
 _FEWEST_PRODUCTS = 16  # launches in a graph
-_SPLIT_ROWS = 8192  # rows that are compared with float64 at once
 _HOST_LAUNCHES = 10  # timed together
 
 
@@ -85,17 +84,12 @@ class Layer:
 
     def _error(self, x: Any, out: Any) -> float:
         """Relative error of the product against float64, all rows."""
-        torch = torch_or_error()
         matrix = self._copies[0]
         out.fill_(float("nan"))
         matrix.gemv(x, out)
-        dense = matrix.dequantize("float32", library="torch")
-        parts = [x.double() @ part.double().t() for part in dense.split(_SPLIT_ROWS)]
-        expected = torch.cat(parts, 1)
-        error = float((out.double() - expected).norm() / expected.norm())
-        if not error < ACCEPTED:
-            raise MismatchError(f"the product of {self.shape} differs from float64 by {error:.1e}")
-        return error
+        expected = exact_product(x, matrix.dequantize("float32", library="torch"))
+        what = f"the product of {self.shape}"
+        return checked_error(out, expected, accepted=FLOAT16_ERROR, what=what)
 
 
 def _idle_gpu_s(call: Call) -> float:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from amssim.bench.gpu.accuracy import checked_error, exact_product
 from amssim.bench.gpu.graphs import copies_of, graph_s, torch_or_error
-from amssim.errors import MismatchError
 
 PEER_BATCHES = (1, 8)
 GROUP = 128  # columns that share a scale in the int4 peers
@@ -131,12 +131,11 @@ def peer_product_s(peer: Peer, rows: int, columns: int, batch: int) -> tuple[flo
     weights = torch.randn(rows, columns, **half)
     multiply = [peer.make(weights) for _ in range(count)]
     x = torch.randn(batch, columns, **half)
-    expected = torch.cat([x.double() @ part.double().t() for part in weights.split(8192)], 1)
+    expected = exact_product(x, weights)
     del weights
     given = peer.activations(x)
-    error = float((multiply[0](given).double() - expected).norm() / expected.norm())
-    if not error < ACCEPTED:
-        raise MismatchError(f"{peer.name}: {rows}x{columns} differs from float64 by {error:.1e}")
+    what = f"{peer.name}: {rows}x{columns}"
+    error = checked_error(multiply[0](given), expected, accepted=ACCEPTED, what=what)
     return graph_s(lambda i: multiply[i % count](given), max(count, _FEWEST_PRODUCTS)), error
 
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from amssim.bench.gpu.accuracy import FLOAT16_ERROR, checked_error, exact_product
 from amssim.bench.gpu.clock import EventClock
 from amssim.bench.gpu.graphs import COLD_BYTES, torch_or_error
 from amssim.bench.gpu.replay import Replay, new_stream
 from amssim.bench.operands import random_packed
-from amssim.bench.timing import Timer
-from amssim.errors import AmsError, MismatchError, UnsupportedError
+from amssim.bench.timing import Timer, copies_for_cold
+from amssim.errors import AmsError, UnsupportedError
 from amssim.launch.alternatives import plan_name
 from amssim.launch.geometry import GEMM_BATCH, Gpu, LaunchPlan
 from amssim.scheme import scheme
 
 DTYPE = "float16"
-ACCEPTED = 1e-3  # relative error of a float16 result
 MOST_COPIES = 256  # of a small layer: 2 MB ones then still never fit an H200's L2 of 60 MB
 _FEWEST_PRODUCTS = 16  # launches in a graph
 _QUICK, _ROUNDS, _BEST = 3, 5, 6  # replays of every plan, and more of the best ones in turns
 _WARM_S = 0.02  # before: an idle GPU's clock is low
-_SPLIT_ROWS = 8192  # rows of weights that are multiplied in float64 at once
 
 
 class Product(NamedTuple):
@@ -93,15 +92,14 @@ class PlannedLayer:
         if weights is None:
             raise UnsupportedError(f"{spec} has no kernel form to be timed in")
         self.nbytes = matrix.word_bytes
-        copies = min(max(2, -(-COLD_BYTES // self.nbytes)), MOST_COPIES)
+        copies = copies_for_cold(self.nbytes, cold_bytes=COLD_BYTES, most=MOST_COPIES)
         self._copies = [weights, *(weights.elsewhere() for _ in range(copies - 1))]
         self._addresses = [copy.addresses for copy in self._copies]
         half = {"device": "cuda", "dtype": torch.float16}
         self._x = torch.randn(GEMM_BATCH, columns, **half)
         self._out = torch.empty(GEMM_BATCH, rows, **half)
         dense = matrix.dequantize("float32", library="torch")
-        parts = [self._x.double() @ part.double().t() for part in dense.split(_SPLIT_ROWS)]
-        self._expected = torch.cat(parts, 1)
+        self._expected = exact_product(self._x, dense)
         torch.cuda.synchronize()
         self._stream = new_stream()
         self._clock = EventClock(self._stream)
@@ -138,30 +136,20 @@ class PlannedLayer:
         """A graph of products with every copy of the weights, the first of them checked."""
         from cuda_kernels.kernel import kernel_of
 
-        kernel, x, out = kernel_of(plan), self._x.data_ptr(), self._out.data_ptr()
+        kernel, x, target = kernel_of(plan), self._x.data_ptr(), self._out.data_ptr()
         first = self._copies[0]
         device, problem = first.device, first.problem(batch)
         launches = [kernel.launch(device, plan, problem, DTYPE, **at) for at in self._addresses]
         self._out.fill_(float("nan"))
         torch_or_error().cuda.synchronize()
-        launches[0](int(self._stream), x, 0, out)
-        self._check(batch, plan)
+        launches[0](int(self._stream), x, 0, target)
+        torch_or_error().cuda.synchronize()
+        out, expected = self._out[:batch], self._expected[:batch]
+        checked_error(out, expected, accepted=FLOAT16_ERROR, what=plan_name(plan))
         count = len(launches)
         return Replay(
-            lambda i, stream: launches[i % count](stream, x, 0, out),
+            lambda i, stream: launches[i % count](stream, x, 0, target),
             max(count, _FEWEST_PRODUCTS),
             self._stream,
             self._clock,
         )
-
-    def _check(self, batch: int, plan: LaunchPlan) -> None:
-        """Compare the product with float64.
-
-        Raises:
-            MismatchError: it differs by more than float16 explains.
-        """
-        torch_or_error().cuda.synchronize()
-        out, expected = self._out[:batch].double(), self._expected[:batch]
-        error = float((out - expected).norm() / expected.norm())
-        if not error < ACCEPTED:
-            raise MismatchError(f"{plan_name(plan)} differs from float64 by {error:.1e}")
