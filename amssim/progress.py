@@ -11,11 +11,12 @@ Progress = Callable[[int, int, str], None]
 class Steps:
     """Work in steps of known number.
 
-    >>> steps = Steps(3, lambda done, total, name: print(f"{done}/{total} {name}"))
-    >>> steps("one"), steps("two more", 2)
-    0/3 one
-    1/3 two more
-    (None, None)
+    >>> steps = Steps(4, lambda done, total, name: print(f"{done}/{total} {name}"))
+    >>> steps("one begins"), steps("two more begin", 2), steps.finished("the last")
+    0/4 one begins
+    1/4 two more begin
+    4/4 the last
+    (None, None, None)
     """
 
     def __init__(self, total: int, progress: Progress | None):

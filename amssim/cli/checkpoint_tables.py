@@ -51,7 +51,7 @@ def coverage_line(summary: Summary) -> str:
 
 def _figures(portion: Portion) -> list[str]:
     bits = _bits(portion.effective_bits)
-    return [str(len(portion.tensors)), count(portion.weights), size(portion.nbytes), bits]
+    return [str(len(portion.tensors)), count(portion.weight_count), size(portion.nbytes), bits]
 
 
 def _bits(value: Fraction | None) -> str:

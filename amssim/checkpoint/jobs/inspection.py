@@ -63,7 +63,7 @@ def linear_sizes(path: str | Path) -> dict[str, int]:
     plain = [header.tensors[t.name] for header, t in tensors if t.packing is None]
     decisions = decide(plain, (), FP5_33)
     sizes = {
-        t.name: t.weights
+        t.name: t.weight_count
         for _, t in sorted(tensors, key=lambda item: item[1].name)
         if t.packing or decisions[t.name].scheme
     }

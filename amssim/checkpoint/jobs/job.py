@@ -17,10 +17,10 @@ from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_qu
 from amssim.checkpoint.jobs.summary import Summary
 from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.manifest import Manifest, with_quantization, without_quantization
-from amssim.checkpoint.packed.stored import FLOATS, LogicalTensor, Packing, rows_and_columns
+from amssim.checkpoint.packed.stored import FLOAT_DTYPES, LogicalTensor, Packing, rows_and_columns
 from amssim.checkpoint.safetensors.files import CHUNK_BYTES
 from amssim.checkpoint.safetensors.header import DTYPE_BITS, Header, TensorInfo
-from amssim.checkpoint.safetensors.reader import BLOCK_ELEMENTS, RESIDENT_BYTES
+from amssim.checkpoint.safetensors.reader import ELEMENTS_AT_ONCE, RESIDENT_BYTES
 from amssim.checkpoint.safetensors.shards import Checkpoint, read_checkpoint
 from amssim.checkpoint.safetensors.writer import MetadataOf, file_size, place, plain_metadata
 from amssim.errors import InputError, SchemeError, UnsupportedError
@@ -30,9 +30,9 @@ from amssim.scheme import scheme as find_scheme
 
 DEFAULT_SCHEME = "fp5.33-e2m3"
 
-#: What threads and the allocator hold besides the blocks; 2 to 4 MB measured.
+#: What threads and the allocator hold besides the arrays; 2 to 4 MB measured.
 _SLACK_BYTES = 1 << 22
-_STORED = {name: dtype for dtype, name in FLOATS.items()}
+_STORED = {name: dtype for dtype, name in FLOAT_DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Step:
 
     @property
     def working_bytes(self) -> int:
-        """Memory for one block: stored as it was read, as float32, and packed."""
+        """Memory for the rows at hand: stored as they were read, as float32, and packed."""
         if self.is_copy:
             return CHUNK_BYTES
         rows, columns = rows_and_columns(self.before.shape)
-        block = min(max(1, BLOCK_ELEMENTS // columns), rows) * columns
+        count = min(max(1, ELEMENTS_AT_ONCE // columns), rows) * columns
         plain = self.before if self.after.packing else self.after
         element = DTYPE_BITS[plain.dtype] // 8
-        return block * (element + (4 if element < 4 else 0) + 2)
+        return count * (element + (4 if element < 4 else 0) + 2)
 
 
 @dataclass(frozen=True)
@@ -200,15 +200,15 @@ def plan_dequantize(src: str | Path, dtype: str = "bfloat16") -> Job:
 def _quantized(tensor: LogicalTensor, decision: Decision, options: Packing) -> LogicalTensor:
     if decision.scheme is None:
         return replace(tensor, reason=decision.reason)
-    block = check_scale_block(options.scale_block, tensor.shape[-1])
-    packing = replace(options, scheme=decision.scheme, scale_block=block, dtype=tensor.dtype)
+    scale_block = check_scale_block(options.scale_block, tensor.shape[-1])
+    packing = replace(options, scheme=decision.scheme, scale_block=scale_block, dtype=tensor.dtype)
     return LogicalTensor.packed(tensor.name, tensor.shape, packing)
 
 
 def _restored(tensor: LogicalTensor, dtype: str) -> LogicalTensor:
     if tensor.packing is None:
         return tensor
-    nbytes = tensor.weights * DTYPE_BITS[dtype] // 8
+    nbytes = tensor.weight_count * DTYPE_BITS[dtype] // 8
     reason = f"from {tensor.packing.scheme}"
     return replace(tensor, dtype=dtype, nbytes=nbytes, packing=None, reason=reason)
 

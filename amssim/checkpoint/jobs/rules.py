@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from amssim.checkpoint.packed.manifest import KEY, quantization
-from amssim.checkpoint.packed.stored import FLOATS
+from amssim.checkpoint.packed.stored import FLOAT_DTYPES
 from amssim.checkpoint.safetensors.header import TensorInfo
 from amssim.checkpoint.safetensors.shards import Checkpoint
 from amssim.errors import InputError, SchemeError, UnsupportedError
@@ -120,8 +120,8 @@ def _obstacle(info: TensorInfo) -> str | None:
         return f"{len(info.shape)}-D"
     if not info.count:
         return "empty"
-    if info.dtype not in FLOATS:
-        return f"{info.dtype} is not {', '.join(FLOATS)}"
+    if info.dtype not in FLOAT_DTYPES:
+        return f"{info.dtype} is not {', '.join(FLOAT_DTYPES)}"
     return None
 
 
@@ -146,9 +146,9 @@ def _idle(rule: Rule, decisions: dict[str, Decision]) -> str:
 
 def _sign(checkpoint: Checkpoint) -> str | None:
     """What shows that a checkpoint is quantised; None for plain weights."""
-    block = quantization(checkpoint.config)
-    if block is not None:
-        return f"quant_method {block.get('quant_method')!r} in config.json"
+    stated = quantization(checkpoint.config)
+    if stated is not None:
+        return f"quant_method {stated.get('quant_method')!r} in config.json"
     for header, info in checkpoint.items():
         if KEY in header.metadata:
             return f"{header.path.name} was written by amssim"

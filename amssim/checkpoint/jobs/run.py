@@ -96,7 +96,7 @@ def execute(
     threads = thread_count(threads)
     target = checkpoint_target(job.source, dst, overwrite=overwrite)
     check_space(target.home, job.output_bytes)
-    done = Steps(sum(step.before.weights for step in job.steps()), progress)
+    done = Steps(sum(step.before.weight_count for step in job.steps()), progress)
     with output_errors(target.path), Staging(target.home, target.tag) as staging:
         names = []
         for shard in job.shards:

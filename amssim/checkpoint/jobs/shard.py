@@ -1,4 +1,4 @@
-"""Making one file of a job: each tensor is copied, quantised or dequantised, in row blocks."""
+"""Making one file of a job: each tensor is copied, quantised or dequantised, by ranges of rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from amssim._checks import find_wrong
 from amssim.checkpoint.jobs.job import ShardJob, Step
 from amssim.checkpoint.packed.stored import (
-    FLOATS,
+    FLOAT_DTYPES,
     SCALES,
     SHAPE,
     WORDS,
     LogicalTensor,
     Packing,
-    packed_blocks,
+    packed_ranges,
 )
 from amssim.checkpoint.safetensors.files import read_chunks
 from amssim.checkpoint.safetensors.header import Header
@@ -89,28 +89,28 @@ class _ShardWork:
     def _copy(self, tensor: LogicalTensor) -> None:
         for piece in read_chunks(self.source.path, *self.source.data_range(tensor.name)):
             self.writer.write(tensor.name, piece)
-        self.done.finished(tensor.name, tensor.weights)
+        self.done.finished(tensor.name, tensor.weight_count)
 
     def _quantize(self, tensor: LogicalTensor, packing: Packing) -> None:
         name = tensor.name
-        for _, weights in self._blocks(tensor):
+        for _, weights in self._ranges(tensor):
             try:
                 packed = quantize_as(weights, packing, threads=self.threads, name=name)
             except InputError:
-                self._check_finite(tensor)  # says where in the whole tensor, not in the block
+                self._check_finite(tensor)  # says where in the whole tensor, not among these rows
                 raise
             self.writer.write(name + WORDS, packed.words)
             self.writer.write(name + SCALES, packed.scales)
             self.done.finished(name, weights.size)
         self.writer.write(name + SHAPE, np.array(tensor.shape, "<i8"))
 
-    def _blocks(self, tensor: LogicalTensor) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-        """Yield blocks of rows, each with the index of its first row."""
+    def _ranges(self, tensor: LogicalTensor) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+        """Yield a tensor by ranges of rows, each with the index of its first row."""
         for rows in row_ranges(tensor.shape):
             yield rows.first, self.reader.rows(tensor.name, rows)
 
     def _check_finite(self, tensor: LogicalTensor) -> None:
-        wrong = find_wrong(self._blocks(tensor))
+        wrong = find_wrong(self._ranges(tensor))
         if wrong.total:
             raise InputError(
                 f"{self.source.path}: tensor {tensor.name!r} holds {wrong.total} NaN or Inf, the "
@@ -119,8 +119,8 @@ class _ShardWork:
             )
 
     def _dequantize(self, step: Step) -> None:
-        name, dtype = step.after.name, FLOATS[step.after.dtype]
-        for _, packed in packed_blocks(self.reader, step.before):
+        name, dtype = step.after.name, FLOAT_DTYPES[step.after.dtype]
+        for _, packed in packed_ranges(self.reader, step.before):
             weights = dequantize(packed, dtype, threads=self.threads)
             if not np.isfinite(weights).all():
                 raise InputError(

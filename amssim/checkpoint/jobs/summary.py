@@ -19,9 +19,9 @@ class Portion:
     tensors: tuple[LogicalTensor, ...]
 
     @property
-    def weights(self) -> int:
+    def weight_count(self) -> int:
         """Number of elements."""
-        return sum(tensor.weights for tensor in self.tensors)
+        return sum(tensor.weight_count for tensor in self.tensors)
 
     @property
     def nbytes(self) -> int:
@@ -31,7 +31,7 @@ class Portion:
     @property
     def effective_bits(self) -> Fraction | None:
         """Stored bits per weight; None without weights."""
-        return Fraction(8 * self.nbytes, self.weights) if self.weights else None
+        return Fraction(8 * self.nbytes, self.weight_count) if self.weight_count else None
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Summary:
     @property
     def coverage(self) -> Fraction:
         """Share of the parameters that is quantised."""
-        return Fraction(self.packed.weights, max(1, self.total.weights))
+        return Fraction(self.packed.weight_count, max(1, self.total.weight_count))
 
     def portions(self) -> list[Portion]:
         """Schemes first, then kept tensors by reason; the largest first."""
@@ -66,12 +66,14 @@ class Summary:
         for tensor in self.tensors:
             members.setdefault(tensor.treatment, []).append(tensor)
         portions = [Portion(*key, tuple(tensors)) for key, tensors in members.items()]
-        return sorted(portions, key=lambda p: (p.tensors[0].packing is None, -p.weights, p.reason))
+        return sorted(
+            portions, key=lambda p: (p.tensors[0].packing is None, -p.weight_count, p.reason)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures and every tensor for JSON."""
         return {
-            "weights": self.total.weights,
+            "weights": self.total.weight_count,
             "nbytes": self.total.nbytes,
             "coverage": float(self.coverage),
             "effective_bits": _number(self.total.effective_bits),

@@ -13,7 +13,7 @@ from amssim._threads import thread_count
 from amssim.checkpoint.jobs.source_check import SourceCheck
 from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.manifest import crc_text
-from amssim.checkpoint.packed.stored import LogicalTensor, packed_blocks
+from amssim.checkpoint.packed.stored import LogicalTensor, packed_ranges
 from amssim.checkpoint.safetensors.files import read_chunks
 from amssim.checkpoint.safetensors.header import Header
 from amssim.checkpoint.safetensors.reader import TensorReader
@@ -83,7 +83,7 @@ def verify_checkpoint(
         raise UnsupportedError(f"{path} holds no tensors that amssim packed: nothing to verify")
     original = SourceCheck(source, catalog, threads) if source is not None else None
     tensors, metrics = list(catalog), {}
-    done = Steps(sum(tensor.weights for _, tensor in tensors), progress)
+    done = Steps(sum(tensor.weight_count for _, tensor in tensors), progress)
     for header, tensor in tensors:
         manifest = catalog.manifests[header.path.name]
         _check_sums(header, tensor, manifest.checksums if manifest else {})
@@ -91,7 +91,7 @@ def verify_checkpoint(
             metrics[tensor.name] = _check_packed(header, tensor, original, threads)
         elif original:
             original.check_kept(header, tensor)
-        done.finished(tensor.name, tensor.weights)
+        done.finished(tensor.name, tensor.weight_count)
     return Verification(
         Path(path),
         len(tensors),
@@ -124,7 +124,7 @@ def _check_packed(
 ) -> Metrics:
     metrics = Metrics()
     with TensorReader(header) as reader:
-        for rows, packed in packed_blocks(reader, tensor):
+        for rows, packed in packed_ranges(reader, tensor):
             _check_padding(header, tensor, packed, threads)
             if original:
                 metrics += original.check_packed(tensor, rows, packed)

@@ -100,11 +100,11 @@ def read_manifest(header: Header) -> Manifest | None:
 def quantization(config: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return what config.json says about quantisation by any method, None for plain floats."""
     for place in _CONFIG_PLACES:
-        block: Any = config
+        stated: Any = config
         for key in place:
-            block = block.get(key) if isinstance(block, dict) else None
-        if block is not None:
-            return block if isinstance(block, dict) else {"quant_method": repr(block)}
+            stated = stated.get(key) if isinstance(stated, dict) else None
+        if stated is not None:
+            return stated if isinstance(stated, dict) else {"quant_method": repr(stated)}
     return None
 
 

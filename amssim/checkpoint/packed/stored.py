@@ -22,7 +22,7 @@ from amssim.tensor.packed import PackedTensor
 WORDS, SCALES, SHAPE = "_packed", "_scale", "_shape"
 
 #: Weights that can be quantised, and what is restored: safetensors and numpy name of the dtype.
-FLOATS = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+FLOAT_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 _PACKING_FIELDS = {"scheme", "scale_block", "search", "scale", "dtype"}
 
@@ -54,9 +54,11 @@ class Packing:
         """
         if not isinstance(value, dict) or value.keys() != _PACKING_FIELDS:
             raise FormatError(f"{where} must have the fields {', '.join(sorted(_PACKING_FIELDS))}")
-        block, search, scale = value["scale_block"], value["search"], value["scale"]
-        if block is not None and not is_positive_whole(block):
-            raise FormatError(f"{where}: scale_block must be null or positive, found {block!r}")
+        scale_block, search, scale = value["scale_block"], value["search"], value["scale"]
+        if scale_block is not None and not is_positive_whole(scale_block):
+            raise FormatError(
+                f"{where}: scale_block must be null or positive, found {scale_block!r}"
+            )
         if search not in (None, *SEARCH_RULES) or scale not in (None, *SCALE_RULES):
             raise UnsupportedError(
                 f"{where}: a search or scale rule that this version does not know"
@@ -102,7 +104,7 @@ class LogicalTensor:
         return cls(info.name, info.shape, info.dtype, info.nbytes, reason=reason)
 
     @property
-    def weights(self) -> int:
+    def weight_count(self) -> int:
         """Number of elements."""
         return prod(self.shape)
 
@@ -144,18 +146,18 @@ def stored_specs(
     up.weight_shape I64 (2,)
     """
     rows, columns = rows_and_columns(shape)
-    blocks = -(-columns // packing.scale_block) if packing.scale_block else 1
+    scale_blocks = -(-columns // packing.scale_block) if packing.scale_block else 1
     return (
         TensorSpec(name + WORDS, "U16", (rows, layout(packing.scheme).row_words(columns))),
-        TensorSpec(name + SCALES, "F32", (rows, blocks)),
+        TensorSpec(name + SCALES, "F32", (rows, scale_blocks)),
         TensorSpec(name + SHAPE, "I64", (len(shape),)),
     )
 
 
-def packed_blocks(
+def packed_ranges(
     reader: TensorReader, tensor: LogicalTensor
 ) -> Iterator[tuple[RowRange, PackedTensor]]:
-    """Yield a packed tensor in blocks of rows, with their range in the logical tensor.
+    """Yield a packed tensor by ranges of rows in the logical tensor, each with its range.
 
     Raises:
         FormatError: scales that are not finite and positive.

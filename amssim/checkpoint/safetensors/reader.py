@@ -15,7 +15,7 @@ from amssim.checkpoint.safetensors.header import Header
 from amssim.errors import UnsupportedError
 
 #: Elements handled at a time: 64 MB as float32, large enough that starting threads costs nothing.
-BLOCK_ELEMENTS = 1 << 24
+ELEMENTS_AT_ONCE = 1 << 24
 #: Pages of the mapped file that may stay resident before it is mapped anew.
 RESIDENT_BYTES = 1 << 28
 
@@ -91,13 +91,13 @@ class TensorReader:
 def row_ranges(shape: tuple[int, ...]) -> Iterator[RowRange]:
     """Yield ranges that cover a 2-D or 3-D tensor in row order.
 
-    Each has at most `BLOCK_ELEMENTS` elements, or one row.
+    Each has at most `ELEMENTS_AT_ONCE` elements, or one row.
 
     >>> [tuple(rows) for rows in row_ranges((2, 3000, 8192))][:3]
     [((0,), 0, 2048), ((0,), 2048, 3000), ((1,), 0, 2048)]
     """
     *matrices, rows, columns = shape
-    step = max(1, BLOCK_ELEMENTS // columns)
+    step = max(1, ELEMENTS_AT_ONCE // columns)
     for outer in [(matrix,) for matrix in range(matrices[0])] if matrices else [()]:
         for start in range(0, rows, step):
             yield RowRange(outer, start, min(start + step, rows))

@@ -23,7 +23,7 @@ def peak(field):
 tiny, src, out, block = sys.argv[1:]
 if int(block):
     from amssim.checkpoint.safetensors import reader as tensor_reader
-    tensor_reader.BLOCK_ELEMENTS = int(block)
+    tensor_reader.ELEMENTS_AT_ONCE = int(block)
 quantize_checkpoint(tiny, out + ".tiny.safetensors", threads=2)
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
 before = peak("VmRSS")

@@ -135,7 +135,7 @@ def test_dry_runs_read_headers_only(tmp_path):
     path.write_bytes(header)
     os.truncate(path, len(header) + 2 * rows * columns)
     plan = plan_quantize(path)
-    assert plan.summary.total.weights == rows * columns
+    assert plan.summary.total.weight_count == rows * columns
     assert plan.output_bytes > rows * columns * 2 // 3
     assert plan.peak_bytes < 10**9
 
@@ -209,7 +209,7 @@ def test_one_file_becomes_one_file(tmp_path):
 
 def test_46_bytes_do_not_depend_on_threads_hash_seed_or_blocks(model, tmp_path, monkeypatch):
     quantize_checkpoint(model, tmp_path / "one", threads=1)
-    monkeypatch.setattr(tensor_reader, "BLOCK_ELEMENTS", 100)
+    monkeypatch.setattr(tensor_reader, "ELEMENTS_AT_ONCE", 100)
     quantize_checkpoint(model, tmp_path / "two", threads=2)
     code = "import sys, amssim; amssim.quantize_checkpoint(*sys.argv[1:])"
     command = [sys.executable, "-c", code, str(model), str(tmp_path / "three")]

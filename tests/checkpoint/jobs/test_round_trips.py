@@ -79,7 +79,7 @@ def test_sizes_stated_are_bytes_written(tmp_path_factory, tensors, form, block, 
     assert [t.name for t in summary.tensors] == sorted(tensors)
     for tensor in summary.tensors:
         value = stored[tensor.name]
-        assert tensor.nbytes == value.nbytes and tensor.weights == tensors[tensor.name].size
+        assert tensor.nbytes == value.nbytes and tensor.weight_count == tensors[tensor.name].size
         assert isinstance(value, PackedTensor) == (tensor.packing is not None)
     packed = [stored[name] for name in stored if isinstance(stored[name], PackedTensor)]
     count = sum(prod(p.shape) for p in packed)
@@ -87,9 +87,11 @@ def test_sizes_stated_are_bytes_written(tmp_path_factory, tensors, form, block, 
     assert summary.packed.effective_bits == Fraction(sum(8 * p.nbytes for p in packed), count)
     assert sum(p.nbytes for p in summary.portions()) == summary.total.nbytes
     assert inspect_checkpoint(out).summary == summary
-    back = plan_dequantize(out, "float32")
-    dequantize_checkpoint(out, folder / "c.safetensors", "float32")
-    assert back.output_bytes == (folder / "c.safetensors").stat().st_size
+    back, plain = plan_dequantize(out, "float32"), folder / "c.safetensors"
+    dequantize_checkpoint(out, plain, "float32")
+    assert back.output_bytes == plain.stat().st_size
+    sizes = {name: array.nbytes for name, array in load_file(plain).items()}
+    assert {t.name: t.nbytes for t in back.summary.tensors} == sizes
 
 
 @settings(max_examples=25)
@@ -163,7 +165,7 @@ def test_where_a_weight_is_not_finite(tmp_path, monkeypatch, shape, place, eleme
     array[(-1,) * len(shape)] = np.inf
     name = "a+b.experts.weight"
     src = write_tensors(tmp_path / "a.safetensors", {name: array, "b.weight": weights(2, 3)})
-    monkeypatch.setattr(reader, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(reader, "ELEMENTS_AT_ONCE", elements)
     with pytest.raises(InputError) as refused:
         quantize_checkpoint(src, tmp_path / "b.safetensors")
     pattern = name.replace("+", r"\+").replace(".", r"\.")
@@ -191,5 +193,5 @@ def test_progress_is_told_of_every_weight_once(tmp_path):
     for done, _, name in events:
         told[name] += done - before
         before = done
-    assert told == {t.name: t.weights for t in plan_quantize(model).summary.tensors}
+    assert told == {t.name: t.weight_count for t in plan_quantize(model).summary.tensors}
     assert {total for _, total, _ in events} == {before}

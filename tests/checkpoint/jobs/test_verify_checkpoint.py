@@ -121,7 +121,7 @@ def test_19_padding_bits_are_refused_here_and_ignored_by_decoders(small):
 @pytest.mark.parametrize("block", [1, 1 << 24])
 def test_bits_that_the_source_does_not_give(small, block, monkeypatch):
     src, path = small
-    monkeypatch.setattr(tensor_reader, "BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(tensor_reader, "ELEMENTS_AT_ONCE", block)
 
     def change(words):
         words[2, 0] ^= 1

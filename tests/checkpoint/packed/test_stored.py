@@ -21,7 +21,7 @@ from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.stored import (
     LogicalTensor,
     Packing,
-    packed_blocks,
+    packed_ranges,
     read_packed,
     rows_and_columns,
     stored_specs,
@@ -94,7 +94,7 @@ def test_what_is_stored_is_what_a_packed_tensor_holds(form, shape, block):
     assert (scales.dtype, scales.shape) == ("F32", packed.scales.shape)
     assert logical.shape == (len(shape),)
     tensor = LogicalTensor.packed("a", shape, packing)
-    assert (tensor.nbytes, tensor.weights) == (packed.nbytes, matrix.size)
+    assert (tensor.nbytes, tensor.weight_count) == (packed.nbytes, matrix.size)
     assert tensor.stored == (words, scales, logical)
     assert tensor.treatment == (form.name, "") and tensor.check_packed() is packing
 
@@ -123,9 +123,9 @@ def test_blocks_of_rows_together_are_the_whole(tmp_path, monkeypatch, shape, ele
     ((header, tensor),) = read_catalog(tmp_path / "b.safetensors")
     whole = read_packed(header, tensor)
     assert whole.shape == rows_and_columns(shape)
-    monkeypatch.setattr(tensor_reader, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(tensor_reader, "ELEMENTS_AT_ONCE", elements)
     with TensorReader(header) as reader:
-        blocks = list(packed_blocks(reader, tensor))
+        blocks = list(packed_ranges(reader, tensor))
     assert np.array_equal(np.concatenate([p.words for _, p in blocks]), whole.words)
     assert np.array_equal(np.concatenate([p.scales for _, p in blocks]), whole.scales)
     assert all(p.scheme == whole.scheme and p.scale_block == 4 for _, p in blocks)

@@ -162,11 +162,11 @@ def test_rows_are_those_of_the_array(data, dtype):
 def test_ranges_cover_a_tensor_in_row_order(shape, elements):
     from amssim.checkpoint.safetensors import reader
 
-    before, reader.BLOCK_ELEMENTS = reader.BLOCK_ELEMENTS, elements
+    before, reader.ELEMENTS_AT_ONCE = reader.ELEMENTS_AT_ONCE, elements
     try:
         ranges = list(row_ranges(tuple(shape)))
     finally:
-        reader.BLOCK_ELEMENTS = before
+        reader.ELEMENTS_AT_ONCE = before
     covered = [(*r.outer, row) for r in ranges for row in range(r.start, r.stop)]
     assert covered == list(np.ndindex(*shape[:-1]))
     assert all(r.first == (*r.outer, r.start) for r in ranges)
