@@ -12,10 +12,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import recorded
+
+from amssim.bench import wall_s
 
 
 def commands(model: Path) -> dict[str, list[str]]:
@@ -31,10 +32,10 @@ def commands(model: Path) -> dict[str, list[str]]:
 def timed(words: list[str], model: Path) -> dict:
     """Seconds of one command, and the load when it began."""
     with tempfile.TemporaryDirectory() as folder:
-        load, began = os.getloadavg()[0], time.perf_counter()
+        load = os.getloadavg()[0]
         command = [sys.executable, "-m", "amssim", *words]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - began
+        options = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL}
+        seconds = wall_s(lambda: subprocess.run(command, **options))
     shown = " ".join(["amssim", *words]).replace(str(model), "model")
     return {"command": shown, "seconds": seconds, "load_before": load}
 

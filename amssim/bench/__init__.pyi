@@ -11,4 +11,5 @@ from .machine import describe_machine as describe_machine
 from .machine import processor as processor
 from .operands import random_packed as random_packed
 from .timing import Timer as Timer
+from .timing import cpu_s as cpu_s
 from .timing import wall_s as wall_s

@@ -1,7 +1,8 @@
 """The one timer: seconds of a call, the least or the median of many runs, on cold operands.
 
-A *clock* runs a call once and returns the seconds it took: `wall_s` by the host's clock,
-`amssim.bench.gpu.clock.EventClock` by the GPU's. A `Timer` reads a clock many times.
+A *clock* runs a call once and returns the seconds it took: `wall_s` by the host's clock, `cpu_s`
+by that of this process, `amssim.bench.gpu.clock.EventClock` by the GPU's. A `Timer` reads a clock
+many times.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ def wall_s(call: Call) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def cpu_s(call: Call) -> float:
+    """Run ``call`` once and return the CPU seconds of this process, all its threads together."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amssim.bench import timing
-from amssim.bench.timing import Timer, copies_for_cold, over_each, wall_s
+from amssim.bench.timing import Timer, copies_for_cold, cpu_s, over_each, wall_s
 
 SECONDS = st.lists(st.floats(1e-9, 10), min_size=1, max_size=40)
 
@@ -81,6 +81,12 @@ def test_warm_time_is_read_from_the_hosts_clock(host_clock):
 def test_wall_time_is_what_passes_between_two_readings(host_clock):
     assert wall_s(lambda: None) == pytest.approx(0.1)
     assert wall_s(lambda: timing.time.perf_counter()) == pytest.approx(0.2)
+
+
+def test_cpu_time_is_that_of_the_process(monkeypatch):
+    readings = iter([3.0, 3.25])
+    monkeypatch.setattr(timing.time, "process_time", lambda: next(readings))
+    assert cpu_s(lambda: None) == 0.25
 
 
 def test_an_error_of_the_call_comes_through():
