@@ -8,9 +8,9 @@ from numba import cuda
 
 from amssim.launch.geometry import BURST, UNIT_BYTES
 from cuda_kernels.forms.form import VALUE_SCALE, Form
-from cuda_kernels.gemv.feed import turned
 from cuda_kernels.kernel import Kernel
-from cuda_kernels.parts.add_up import OUT_BYTES
+from cuda_kernels.parts.bursts import turned
+from cuda_kernels.parts.finish import OUT_BYTES
 from cuda_kernels.ptx import (
     copy_out,
     keep,

@@ -21,11 +21,12 @@ from amssim.launch.geometry import (
     row_stride,
 )
 from cuda_kernels.forms.form import Form
-from cuda_kernels.gemv.feed import turned
-from cuda_kernels.gemv.stage import make_stage_rows
 from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
-from cuda_kernels.parts.add_up import make_add_groups, make_meeting
+from cuda_kernels.parts.add_groups import make_add_groups
+from cuda_kernels.parts.bursts import turned
+from cuda_kernels.parts.finish import make_meeting
 from cuda_kernels.parts.pairs import make_pairs
+from cuda_kernels.parts.rows import make_stage_rows
 from cuda_kernels.ptx import (
     contract,
     f32,

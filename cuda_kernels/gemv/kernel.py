@@ -22,11 +22,15 @@ from amssim.launch.geometry import (
     run_columns,
 )
 from cuda_kernels.forms.form import Form
-from cuda_kernels.gemv.feed import make_register_feed, make_ring_feed, turned
-from cuda_kernels.gemv.stage import make_stage, make_stage_rows
+from cuda_kernels.gemv.add_up import make_add_up
+from cuda_kernels.gemv.feed import make_register_feed, make_ring_feed
+from cuda_kernels.gemv.stage import make_stage
 from cuda_kernels.gemv.walk import make_partition
 from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
-from cuda_kernels.parts.add_up import make_add_up, make_meeting
+from cuda_kernels.parts.bursts import turned
+from cuda_kernels.parts.finish import make_meeting
+from cuda_kernels.parts.lane_x import make_lane_x
+from cuda_kernels.parts.rows import make_stage_rows
 from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
     keep,
@@ -93,26 +97,6 @@ def make_bring(form: Form, early: bool):
         cuda.syncthreads()
 
     return bring
-
-
-def make_lane_x(form: Form, x_tiles: int):
-    """Make the device function that finds a lane's activations in shared memory."""
-    lane_bytes, wide = u32(4 * form.pairs), x_tiles == 2
-
-    @cuda.jit(device=True, inline="always")
-    def lane_x(x_at, batch, stride):
-        """(address of the first column tile's, bytes from there to the second's).
-
-        Columns past the batch repeat its last, and are not stored.
-        """
-        lane, last = u32(u32(cuda.threadIdx.x) & u32(31)), u32(batch - u32(1))
-        g = u32(lane >> u32(2))
-        row, beside = u32(min(g, last)), u32(0)
-        if wide:
-            beside = u32(u32(min(u32(g + u32(8)), last) - row) * stride)
-        return u32(x_at + row * stride + u32(lane & u32(3)) * lane_bytes), beside
-
-    return lane_x
 
 
 def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, x_tiles=1, depth=0,

@@ -3,7 +3,7 @@
 from numba import cuda
 
 from cuda_kernels.kernel import Kernel
-from cuda_kernels.parts.add_up import OUT_BYTES
+from cuda_kernels.parts.finish import OUT_BYTES
 from cuda_kernels.ptx import STORE, f32, load_f32, u32, u64
 from cuda_kernels.signature import address, count
 

@@ -22,12 +22,13 @@ from amssim.launch.stream import (
     stream_places,
 )
 from cuda_kernels.forms.form import Form
-from cuda_kernels.gemv.feed import make_burst_copies, turned
-from cuda_kernels.gemv.kernel import make_lane_x
-from cuda_kernels.gemv.stage import make_stage_rows
-from cuda_kernels.gemv.walk import block_of
 from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
-from cuda_kernels.parts.add_up import make_add_groups, make_meeting
+from cuda_kernels.parts.add_groups import make_add_groups
+from cuda_kernels.parts.blocks import block_of
+from cuda_kernels.parts.bursts import make_burst_copies, turned
+from cuda_kernels.parts.finish import make_meeting
+from cuda_kernels.parts.lane_x import make_lane_x
+from cuda_kernels.parts.rows import make_stage_rows
 from cuda_kernels.parts.sums import make_add_unit, make_sums
 from cuda_kernels.ptx import (
     end_group,
