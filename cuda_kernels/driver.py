@@ -52,7 +52,7 @@ def library() -> ctypes.CDLL:
     return cuda
 
 
-def check(code: int, what: str) -> None:
+def check_call(code: int, what: str) -> None:
     """Raise `ResourceError` if a driver call failed."""
     if code:
         name = ctypes.c_char_p()
@@ -64,11 +64,11 @@ def check(code: int, what: str) -> None:
 def current_device() -> int:
     """Ordinal of this thread's device; makes device 0 current if none is."""
     cuda, context, device = library(), ctypes.c_void_p(), ctypes.c_int()
-    check(cuda.cuCtxGetCurrent(ctypes.byref(context)), "ask for the current context")
+    check_call(cuda.cuCtxGetCurrent(ctypes.byref(context)), "ask for the current context")
     if not context:
-        check(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0), "open GPU 0")
-        check(cuda.cuCtxSetCurrent(context), "use GPU 0")
-    check(cuda.cuCtxGetDevice(ctypes.byref(device)), "ask for the current GPU")
+        check_call(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0), "open GPU 0")
+        check_call(cuda.cuCtxSetCurrent(context), "use GPU 0")
+    check_call(cuda.cuCtxGetDevice(ctypes.byref(device)), "ask for the current GPU")
     return device.value
 
 
@@ -78,7 +78,9 @@ def gpu_of(device: int) -> Gpu:
 
     def attribute(number: int) -> int:
         value = ctypes.c_int()
-        check(library().cuDeviceGetAttribute(ctypes.byref(value), number, device), "read the GPU")
+        check_call(
+            library().cuDeviceGetAttribute(ctypes.byref(value), number, device), "read the GPU"
+        )
         return value.value
 
     capability = 10 * attribute(MAJOR) + attribute(MINOR)
@@ -92,16 +94,16 @@ class Function:
         cuda, self.signature = library(), signature
         self._module, self.handle = ctypes.c_void_p(), ctypes.c_void_p()
         image = ctypes.c_char_p(text.encode())
-        check(cuda.cuModuleLoadData(ctypes.byref(self._module), image), "load a kernel")
+        check_call(cuda.cuModuleLoadData(ctypes.byref(self._module), image), "load a kernel")
         name = entry_name(text).encode()
         get = cuda.cuModuleGetFunction(ctypes.byref(self.handle), self._module, name)
-        check(get, "find a kernel")
+        check_call(get, "find a kernel")
         if shared_bytes > 48 * 1024:
             code = cuda.cuFuncSetAttribute(self.handle, MAX_SHARED, shared_bytes)
-            check(code, f"give a kernel {shared_bytes} bytes of shared memory")
+            check_call(code, f"give a kernel {shared_bytes} bytes of shared memory")
 
 
-class Launch:
+class DriverLaunch:
     """One launch configuration with its argument block, to be called many times.
 
     A call changes the arguments that ``changing`` names, and no others. The block holds these side
@@ -154,4 +156,4 @@ class Launch:
             self._config.stream = stream
             code = self.driver_call()
         if code:
-            check(code, "launch a kernel")
+            check_call(code, "launch a kernel")

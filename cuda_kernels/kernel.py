@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from amssim.launch.geometry import CLUSTERS, KERNEL_NAMES, Gpu, LaunchPlan
 from cuda_kernels.compile import compile_ptx
-from cuda_kernels.driver import Function, Launch, gpu_of
+from cuda_kernels.driver import DriverLaunch, Function, gpu_of
 from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx_cache import cached
 from cuda_kernels.signature import signature
@@ -27,7 +27,7 @@ CHANGING = ("x", "x_scales", "out")
 
 
 @dataclass(frozen=True)
-class Problem:
+class KernelProblem:
     """A product that a kernel is asked for: out[batch, rows] = x[batch, columns] W^T.
 
     Args:
@@ -55,12 +55,12 @@ class Problem:
         }
 
 
-def no_options(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+def no_options(plan: LaunchPlan, problem: KernelProblem, gpu: Gpu) -> Options:
     """Of a kernel whose machine code does not depend on the plan."""
     return {}
 
 
-def no_arguments(plan: LaunchPlan, problem: Problem) -> Arguments:
+def no_arguments(plan: LaunchPlan, problem: KernelProblem) -> Arguments:
     """Of a kernel with no arguments but the sizes of the problem."""
     return {}
 
@@ -77,8 +77,8 @@ class Kernel:
     """
 
     make: Callable[..., Callable[..., None]]
-    options_of: Callable[[LaunchPlan, Problem, Gpu], Options] = no_options
-    arguments_of: Callable[[LaunchPlan, Problem], Arguments] = no_arguments
+    options_of: Callable[[LaunchPlan, KernelProblem, Gpu], Options] = no_options
+    arguments_of: Callable[[LaunchPlan, KernelProblem], Arguments] = no_arguments
 
     def ptx(self, gpu: Gpu, bounds: tuple[int, int], *first: Any, **options: Any) -> str:
         """PTX for a GPU, compiled or read from disk.
@@ -105,13 +105,13 @@ class Kernel:
         return _loaded(self, device, bounds, first, tuple(sorted(options.items())))
 
     def launch(
-        self, device: int, plan: LaunchPlan, problem: Problem, dtype: str, **addresses: int
-    ) -> Launch:
+        self, device: int, plan: LaunchPlan, problem: KernelProblem, dtype: str, **addresses: int
+    ) -> DriverLaunch:
         """The launch of a plan, for a result of ``dtype``; to be called with `CHANGING`."""
         gpu = gpu_of(device)
         options = self.options_of(plan, problem, gpu)
         bounds = (32 * plan.warps, plan.resident)
-        return Launch(
+        return DriverLaunch(
             self.function(device, bounds, problem.form, dtype, **options),
             (plan.splits, plan.blocks),
             32 * plan.warps,

@@ -13,7 +13,7 @@ from cuda_kernels import driver
 from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
 from cuda_kernels.dense.weights import DenseWeights, multiply_dense
 from cuda_kernels.plain.product import Plain
-from cuda_kernels.product import NONE, Product, Products
+from cuda_kernels.product import NONE, Products, ReadyProduct
 from cuda_kernels.weights import FormWeights, form_weights
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -66,7 +66,7 @@ class Matrix:
             self._products = Products(weights)
             if isinstance(self._dense, DenseWeights):
                 self._dense = DenseWeights(weights)
-        self._known: dict[tuple[Any, ...], Product] = {}
+        self._known: dict[tuple[Any, ...], ReadyProduct] = {}
 
     def elsewhere(self) -> Matrix:
         """The same weights at another place on the GPU, which its caches do not know.

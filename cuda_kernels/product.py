@@ -8,9 +8,9 @@ from amssim.errors import InputError
 from amssim.launch.choose import plan_launch
 from amssim.launch.geometry import LaunchPlan
 from cuda_kernels.arrays import Adopted
-from cuda_kernels.driver import Launch, gpu_of
+from cuda_kernels.driver import DriverLaunch, gpu_of
 from cuda_kernels.gemv.block_scales import plan_block_scales
-from cuda_kernels.kernel import Problem, kernel_of
+from cuda_kernels.kernel import KernelProblem, kernel_of
 from cuda_kernels.normalize.launch import Normalization
 from cuda_kernels.normalize.workspace import workspace_of
 from cuda_kernels.weights import FormWeights
@@ -18,7 +18,7 @@ from cuda_kernels.weights import FormWeights
 NONE = 0
 
 
-class Product:
+class ReadyProduct:
     """A product of one batch and two dtypes, to be launched again and again.
 
     Args:
@@ -27,7 +27,7 @@ class Product:
         x_dtype, batch, columns: of x; what does not lie so is brought to a workspace first.
     """
 
-    def __init__(self, launch: Launch, device: int, x_dtype: str, batch: int, columns: int):
+    def __init__(self, launch: DriverLaunch, device: int, x_dtype: str, batch: int, columns: int):
         self.launch = launch
         self._device, self._x = device, (x_dtype, batch, columns)
         self._fits = x_dtype == "float16" and columns % 8 == 0
@@ -49,13 +49,13 @@ class Product:
 
 
 class Products:
-    """All products of one matrix: a `Product` for each batch and dtypes, made when first needed."""
+    """All products of one matrix, one for each batch and dtypes, made when first needed."""
 
     def __init__(self, weights: FormWeights):
         self._weights = weights
-        self._ready: dict[tuple[str, str, int], Product] = {}
+        self._ready: dict[tuple[str, str, int], ReadyProduct] = {}
 
-    def multiply(self, x: Adopted, out: Adopted, batch: int, stream: int) -> Product | None:
+    def multiply(self, x: Adopted, out: Adopted, batch: int, stream: int) -> ReadyProduct | None:
         """out[batch, rows] = x[batch, columns] W^T + bias, by as many launches as it takes.
 
         Returns:
@@ -68,22 +68,22 @@ class Products:
             product(stream, source, out.address + size * first * weights.rows)
         return product if batch <= weights.most_batch else None
 
-    def product(self, x_dtype: str, dtype: str, batch: int) -> Product:
+    def product(self, x_dtype: str, dtype: str, batch: int) -> ReadyProduct:
         """The product of x_dtype[batch, columns] with a result of ``dtype``."""
         key = (x_dtype, dtype, batch)
         if key not in self._ready:
             self._ready[key] = self._made(x_dtype, dtype, batch)
         return self._ready[key]
 
-    def _made(self, x_dtype: str, dtype: str, batch: int) -> Product:
+    def _made(self, x_dtype: str, dtype: str, batch: int) -> ReadyProduct:
         weights = self._weights
         problem = weights.problem(batch)
-        plan = plan_of(problem, weights.device)
+        plan = plan_problem(problem, weights.device)
         launch = kernel_of(plan).launch(weights.device, plan, problem, dtype, **weights.addresses)
-        return Product(launch, weights.device, x_dtype, batch, weights.columns)
+        return ReadyProduct(launch, weights.device, x_dtype, batch, weights.columns)
 
 
-def plan_of(problem: Problem, device: int) -> LaunchPlan:
+def plan_problem(problem: KernelProblem, device: int) -> LaunchPlan:
     """The launch of a problem.
 
     Raises:

@@ -14,7 +14,7 @@ from cuda_kernels.driver import gpu_of
 from cuda_kernels.forms import Form, form_of
 from cuda_kernels.forms import device as device_words
 from cuda_kernels.gemv import block_scales
-from cuda_kernels.kernel import Problem
+from cuda_kernels.kernel import KernelProblem
 
 NONE = 0
 
@@ -46,9 +46,9 @@ class FormWeights:
         arrays = {"weights": self.words, "tails": self.tails, "scales": self._scales}
         return {name: address(array) for name, array in arrays.items()} | {"bias": bias}
 
-    def problem(self, batch: int) -> Problem:
+    def problem(self, batch: int) -> KernelProblem:
         """The product with so many rows of x."""
-        return Problem(self.form, self.rows, self.columns, batch, self.scale_units)
+        return KernelProblem(self.form, self.rows, self.columns, batch, self.scale_units)
 
     @property
     def nbytes(self) -> int:
@@ -59,7 +59,7 @@ class FormWeights:
     def canonical(self, scheme: Scheme) -> Any:
         """Canonical words of ``scheme``, on the GPU."""
         shape = (self.rows, self.columns)
-        return device_words.unpack(self.words, self.tails, scheme, self.form, shape)
+        return device_words.unpack_on_gpu(self.words, self.tails, scheme, self.form, shape)
 
     def elsewhere(self) -> FormWeights:
         """A copy of the words at another place on the GPU."""
@@ -98,7 +98,7 @@ def form_weights(
         if not most_batch:
             return None
         scales_on_gpu = block_scales.on_gpu(scales, form, shape[1], scale_block)
-    words, tails = device_words.pack(canonical, scheme, form, shape)
+    words, tails = device_words.pack_on_gpu(canonical, scheme, form, shape)
     weights = FormWeights(device, form, shape, (words, tails, scales_on_gpu, bias))
     weights.scale_units, weights.most_batch = scale_units, most_batch
     return weights

@@ -9,7 +9,7 @@ from amssim.launch.geometry import CLUSTERS
 from amssim.scheme import Scheme
 from cuda_kernels.arrays import Adopted
 from cuda_kernels.dense.kernel import KERNEL, RESIDENT, WARPS, blocks_of, run_bytes
-from cuda_kernels.driver import Launch, gpu_of
+from cuda_kernels.driver import DriverLaunch, gpu_of
 from cuda_kernels.weights import FormWeights
 
 
@@ -20,7 +20,7 @@ class DenseWeights:
 
     def __init__(self, weights: FormWeights):
         self._weights = weights
-        self._launches: dict[str, Launch] = {}
+        self._launches: dict[str, DriverLaunch] = {}
 
     def canonical(self, scheme: Scheme) -> Any:
         """Canonical words of ``scheme``, on the GPU."""
@@ -38,13 +38,13 @@ class DenseWeights:
             self._launches[out.dtype] = self._made(out.dtype)
         self._launches[out.dtype](stream, out.address)
 
-    def _made(self, dtype: str) -> Launch:
+    def _made(self, dtype: str) -> DriverLaunch:
         weights, form = self._weights, self._weights.form
         early = gpu_of(weights.device).capability >= CLUSTERS
         sizes = weights.problem(1).sizes
         names = ("rows", "units", "row_tiles")
         addresses = {n: a for n, a in weights.addresses.items() if n != "bias"}
-        return Launch(
+        return DriverLaunch(
             KERNEL.function(weights.device, (32 * WARPS, RESIDENT), form, dtype, early=early),
             (blocks_of(form, weights.rows, weights.columns, WARPS), 1),
             32 * WARPS,

@@ -19,7 +19,7 @@ from cuda_kernels.emulator.lanes import GLOBAL_BASE, PATIENCE_S, WARP, GlobalMem
 from cuda_kernels.emulator.races import Clocks, SharedMemory
 
 
-class Device:
+class DeviceMemory:
     """Global memory with an allocator."""
 
     def __init__(self, nbytes: int = 1 << 22):
@@ -42,9 +42,9 @@ class Device:
         return np.array(octets.view(dtype).reshape(shape))
 
 
-def run(
+def emulate(
     kernel: Callable[..., None],
-    device: Device,
+    device: DeviceMemory,
     grid: tuple[int, int],
     threads: int,
     arguments: Sequence[Any],
@@ -74,7 +74,7 @@ def run(
 
 
 def _warps_of(
-    row: int, device: Device, grid: tuple[int, int], threads: int, shared_bytes: int
+    row: int, device: DeviceMemory, grid: tuple[int, int], threads: int, shared_bytes: int
 ) -> Iterator[tuple[_Place, tuple[Any, ...]]]:
     """Yield (what stands for numba.cuda, state) of each warp of a cluster."""
     cluster, warps = grid[0], threads // 32
@@ -166,4 +166,4 @@ def _on_models(function: Any, place: _Place) -> Any:
     return types.FunctionType(code, scope, function.__name__, function.__defaults__, cells)
 
 
-__all__ = ["Device", "Lanes", "run"]
+__all__ = ["DeviceMemory", "Lanes", "emulate"]

@@ -11,7 +11,16 @@ from cuda_kernels.forms.form import VALUE_SCALE, Form
 from cuda_kernels.forms.fp425 import FP4_25
 from cuda_kernels.forms.fp533 import FP5_33
 
-__all__ = ["FORMS", "FP4_25", "FP5_33", "VALUE_SCALE", "Form", "form_named", "form_of", "widen"]
+__all__ = [
+    "FORMS",
+    "FP4_25",
+    "FP5_33",
+    "VALUE_SCALE",
+    "Form",
+    "form_named",
+    "form_of",
+    "widen_codes",
+]
 
 #: From the smallest on.
 FORMS = (FP4_25, FP5_33)
@@ -43,7 +52,7 @@ def form_of(scheme: Scheme) -> Form | None:
     return None
 
 
-def widen(codes: np.ndarray, scheme: Scheme, form: Form) -> np.ndarray:
+def widen_codes(codes: np.ndarray, scheme: Scheme, form: Form) -> np.ndarray:
     """Codes of ``scheme`` as codes of the form's minifloat: zeros after the mantissa."""
     wide: np.ndarray = codes << (form.element.mantissa_bits - scheme.minifloat.mantissa_bits)
     return wide

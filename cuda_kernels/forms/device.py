@@ -42,7 +42,7 @@ def pack_tails(canonical, tails, shape, numbers, widening):
     tails[tile, burst, lane] = tail
 
 
-def pack(canonical, scheme: Scheme, form: Form, shape: tuple[int, int]):
+def pack_on_gpu(canonical, scheme: Scheme, form: Form, shape: tuple[int, int]):
     """Canonical words uint16[rows, half-words] on the GPU -> (words, tails) there."""
     tiles, units = form.tiles(shape[0]), form.units(shape[1])
     words = cuda.device_array((tiles, units, 32, 4), np.uint32)
@@ -68,7 +68,7 @@ def make_unpack(form: Form):
     def unpack_words(words, tails, out, columns, numbers, narrowing):
         """out[m, h] = half-word h of row m, zero where it holds no weight of the matrix.
 
-        words, tails: as `pack` makes them; out: uint16[rows, half-words]
+        words, tails: as `pack_on_gpu` makes them; out: uint16[rows, half-words]
         numbers: `canonical_numbers` of the scheme; narrowing: bits that its mantissa is shorter by
         """
         i = u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x)
@@ -96,7 +96,7 @@ def make_unpack(form: Form):
     return unpack_words
 
 
-def unpack(words, tails, scheme: Scheme, form: Form, shape: tuple[int, int]):
+def unpack_on_gpu(words, tails, scheme: Scheme, form: Form, shape: tuple[int, int]):
     """Words and tails of a kernel form on the GPU -> canonical words uint16[rows, half-words]."""
     rows, columns = shape
     row_words = layout(scheme).row_words(columns)

@@ -28,7 +28,7 @@ PAIRS = 8
 # --- decoding -------------------------------------------------------------------------------------
 
 
-def slots(word: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, ...]:
+def slots_of(word: np.ndarray, shared: np.ndarray) -> tuple[np.ndarray, ...]:
     """uint32 word of 8 weights -> 4 half2; ``shared`` holds its two shared bits at 8 and 24."""
     rest = word & np.uint32(REST)
     moved = [word, ror(word, 3), *(rest * np.uint32(f) for f in FACTORS)]
@@ -61,11 +61,11 @@ def _text() -> str:
 
 
 @ptx(_text())
-def decode(words: Vector(u32, 4), tail: u32) -> Vector(u32, 16):
+def decode_unit(words: Vector(u32, 4), tail: u32) -> Vector(u32, 16):
     """A lane's words of an FP4.25 unit -> fragments; ``tail`` holds the shared bits of word v at
     8 - v and 24 - v."""
     shared = [(tail << np.uint32(v)) & np.uint32(SHARED) for v in range(4)]
-    decoded = [slots(np.asarray(w), s) for w, s in zip(words, shared, strict=True)]
+    decoded = [slots_of(np.asarray(w), s) for w, s in zip(words, shared, strict=True)]
     return in_fragment_order(decoded, PAIRS, fragment)
 
 
@@ -99,7 +99,7 @@ def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return placed.astype(np.uint32), low, high
 
 
-def join(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def join_codes(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Codes uint8[..., 4] of both halves -> uint32 words of their top bits."""
     placed, low_table, high_table = tables()
     low, high = low >> 1, high >> 1
@@ -141,7 +141,7 @@ def pack_words(canonical, placed, low, high, words, shape, numbers, widening):
 
 
 @cuda.jit(device=True, inline="always")
-def code(words, tails, row, column):
+def code_of(words, tails, row, column):
     """Code of one weight: what `pack_words` and the tails took."""
     unit, place = column >> u32(6), column & u32(63)
     lane = ((row & u32(7)) << u32(2)) | (place >> u32(4))
@@ -167,7 +167,7 @@ FP4_25 = Form(
     Minifloat(2, 2),
     group=4,
     has_tails=True,
-    decode=decode,
-    host=HostWords(join, slots, row_half_first=False),
-    device=DeviceWords(pack_words, tables, code),
+    decode=decode_unit,
+    host=HostWords(join_codes, slots_of, row_half_first=False),
+    device=DeviceWords(pack_words, tables, code_of),
 )

@@ -29,7 +29,7 @@ def own_slot(word):
     return ((word << 3) ^ (word >> 3)) & OWN
 
 
-def slots(word: np.ndarray, shared: None = None) -> tuple[np.ndarray, ...]:
+def slots_of(word: np.ndarray, shared: None = None) -> tuple[np.ndarray, ...]:
     """uint32 word of 6 weights -> 3 half2; no shared bits lie apart."""
     own, mask = own_slot(word), np.uint32(MASK)
     return (*((s & mask) | (own & ~mask) for s in (word, word << np.uint32(8))), own)
@@ -56,9 +56,9 @@ def _text() -> str:
 
 
 @ptx(_text())
-def decode(words: Vector(u32, 4), tail: u32) -> Vector(u32, 12):
+def decode_unit(words: Vector(u32, 4), tail: u32) -> Vector(u32, 12):
     """A lane's words of an FP5.33 unit -> fragments; ``tail`` is not used."""
-    return in_fragment_order([slots(np.asarray(w)) for w in words], PAIRS, fragment)
+    return in_fragment_order([slots_of(np.asarray(w)) for w in words], PAIRS, fragment)
 
 
 # --- on the CPU -----------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def rest_of(own):
     return rest ^ ((rest >> 6) & 0x00400040)
 
 
-def join(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def join_codes(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Codes uint8[..., 3] of both halves, the shared bit in each half's first -> uint32 words."""
     word = np.zeros(low.shape[:-1], np.uint32)
     own = np.zeros_like(word)
@@ -113,7 +113,7 @@ def pack_words(canonical, words, shape, numbers, widening):
 
 
 @cuda.jit(device=True, inline="always")
-def code(words, tails, row, column):
+def code_of(words, tails, row, column):
     """Code of one weight: what `pack_words` took."""
     unit = column // u32(48)
     place = column - unit * u32(48)
@@ -139,7 +139,7 @@ FP5_33 = Form(
     Minifloat(2, 3),
     group=3,
     has_tails=False,
-    decode=decode,
-    host=HostWords(join, slots, row_half_first=True),
-    device=DeviceWords(pack_words, lambda: (), code),
+    decode=decode_unit,
+    host=HostWords(join_codes, slots_of, row_half_first=True),
+    device=DeviceWords(pack_words, lambda: (), code_of),
 )

@@ -16,7 +16,7 @@ from cuda_kernels.forms.form import Form
 _SHARED = 0x01000100
 
 
-def pack(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
+def pack_form(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
     """uint8[rows, columns] codes of the form's minifloat -> its words and tails.
 
     Returns:
@@ -25,8 +25,8 @@ def pack(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
 
     >>> from cuda_kernels.forms import FP5_33
     >>> codes = np.uint8([[0b000001, 0b100001, 0b111111]])
-    >>> words, tails = pack(codes, FP5_33)
-    >>> words.shape, bool((unpack(words, tails, FP5_33, 1, 3) == codes).all())
+    >>> words, tails = pack_form(codes, FP5_33)
+    >>> words.shape, bool((unpack_form(words, tails, FP5_33, 1, 3) == codes).all())
     ((1, 4, 32, 4), True)
     """
     rows, columns = codes.shape
@@ -44,8 +44,10 @@ def pack(codes: np.ndarray, form: Form) -> tuple[np.ndarray, np.ndarray]:
     return words, _tails(shared.reshape(tiles, units // BURST, BURST, 32, 4, 2))
 
 
-def unpack(words: np.ndarray, tails: np.ndarray, form: Form, rows: int, columns: int) -> np.ndarray:
-    """What `pack` took: uint8[rows, columns] codes."""
+def unpack_form(
+    words: np.ndarray, tails: np.ndarray, form: Form, rows: int, columns: int
+) -> np.ndarray:
+    """What `pack_form` took: uint8[rows, columns] codes."""
     tiles, units = words.shape[:2]
     shared = _shared(tails, words.shape) if form.has_tails else None
     slots = np.stack(form.host.split(words, shared), axis=-1)

@@ -21,7 +21,7 @@ from amssim.launch.geometry import (
     row_stride,
 )
 from cuda_kernels.forms.form import Form
-from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
+from cuda_kernels.kernel import Arguments, Kernel, KernelProblem, Options
 from cuda_kernels.parts.add_groups import make_add_groups
 from cuda_kernels.parts.bursts import turned
 from cuda_kernels.parts.finish import make_meeting
@@ -223,13 +223,13 @@ def make_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, early: bool, 
     return gemm
 
 
-def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+def options_of(plan: LaunchPlan, problem: KernelProblem, gpu: Gpu) -> Options:
     """What `make_gemm` makes for a plan."""
     early, split = gpu.capability >= CLUSTERS, plan.splits > 1
     return {"x_tiles": plan.columns // 8, "warps": plan.warps, "early": early, "split": split}
 
 
-def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+def arguments_of(plan: LaunchPlan, problem: KernelProblem) -> Arguments:
     """The arguments that a plan gives."""
     return {"slice_units": plan.slice_units}
 

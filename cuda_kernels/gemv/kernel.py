@@ -26,7 +26,7 @@ from cuda_kernels.gemv.add_up import make_add_up
 from cuda_kernels.gemv.feed import make_register_feed, make_ring_feed
 from cuda_kernels.gemv.stage import make_stage
 from cuda_kernels.gemv.walk import make_partition
-from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
+from cuda_kernels.kernel import Arguments, Kernel, KernelProblem, Options
 from cuda_kernels.parts.bursts import turned
 from cuda_kernels.parts.finish import make_meeting
 from cuda_kernels.parts.lane_x import make_lane_x
@@ -187,7 +187,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, x_
     return gemv
 
 
-def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+def options_of(plan: LaunchPlan, problem: KernelProblem, gpu: Gpu) -> Options:
     """What `make_gemv` makes for a plan."""
     share, _ = shares_of(plan)
     return {
@@ -207,7 +207,7 @@ def shares_of(plan: LaunchPlan) -> tuple[int, int]:
     return most * BURST, ample
 
 
-def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+def arguments_of(plan: LaunchPlan, problem: KernelProblem) -> Arguments:
     """The arguments that a plan gives.
 
     The kernel divides by multiplying with 2^32 / n, rounded up; 0 stands for a division by 0.

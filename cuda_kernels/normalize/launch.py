@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amssim.launch.geometry import CLUSTERS
-from cuda_kernels.driver import Launch, gpu_of
+from cuda_kernels.driver import DriverLaunch, gpu_of
 from cuda_kernels.normalize.kernel import KERNEL, THREADS
 
 ALIGNED = 256  # where the scales begin
@@ -27,7 +27,7 @@ class Normalization:
         padded = -(-columns // 8) * 8
         self.scales_at = -(-2 * batch * padded // ALIGNED) * ALIGNED
         self.nbytes = self.scales_at + 4 * batch
-        self._launch = Launch(
+        self._launch = DriverLaunch(
             KERNEL.function(device, (THREADS, 1), dtype, early=early),
             (1, batch),
             THREADS,

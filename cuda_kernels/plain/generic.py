@@ -13,7 +13,7 @@ THREADS = 128
 
 
 @cuda.jit
-def gemv(words, scales, values, x, out, columns, scale_block, numbers):
+def plain_gemv(words, scales, values, x, out, columns, scale_block, numbers):
     """out[n, m] = sum_k values[code[m, k]] scale[m, k / scale_block] x[n, k].
 
     words: uint16[rows, half-words] as stored; scales: float32[rows, blocks]
@@ -38,7 +38,7 @@ def gemv(words, scales, values, x, out, columns, scale_block, numbers):
 
 
 @cuda.jit
-def dequantize(words, scales, values, out, columns, scale_block, numbers):
+def plain_dequantize(words, scales, values, out, columns, scale_block, numbers):
     """out[m, k] = values[code[m, k]] scale[m, k / scale_block]; out: float32[rows, columns]."""
     k = u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x)
     row = u32(cuda.blockIdx.y)
@@ -48,7 +48,7 @@ def dequantize(words, scales, values, out, columns, scale_block, numbers):
 
 
 @cuda.jit
-def widen(bits, values, out):
+def widen_rows(bits, values, out):
     """out[n, k] = values[bits[n, k]]: float16 or bfloat16 to float32 by a table of all patterns."""
     k = u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x)
     n = u32(cuda.blockIdx.y)

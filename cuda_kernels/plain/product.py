@@ -6,7 +6,7 @@ import numpy as np
 
 from amssim.scheme import Scheme
 from cuda_kernels.arrays import Adopted, address
-from cuda_kernels.driver import Launch
+from cuda_kernels.driver import DriverLaunch
 from cuda_kernels.forms.canonical import canonical_numbers, launch_quietly
 from cuda_kernels.plain import generic, narrow
 
@@ -48,11 +48,11 @@ class Plain:
         sums = cuda.device_array((batch, rows), np.float32, stream=queue)
         grid = (-(-columns // narrow.THREADS), batch)
         bits, table = view(x, "<u2"), self._table(x.dtype)
-        launch_quietly(generic.widen, grid, narrow.THREADS, queue, bits, table, wide)
+        launch_quietly(generic.widen_rows, grid, narrow.THREADS, queue, bits, table, wide)
         arguments = (wide, sums, np.uint32(columns), self.scale_block, self._numbers)
         weights = (self.words, self.scales, self.values)
         blocks = (rows, batch)
-        launch_quietly(generic.gemv, blocks, generic.THREADS, queue, *weights, *arguments)
+        launch_quietly(generic.plain_gemv, blocks, generic.THREADS, queue, *weights, *arguments)
         self._narrow(sums, self.bias, out, (batch, rows), stream)
 
     def write(self, out: Adopted, stream: int) -> None:
@@ -67,7 +67,9 @@ class Plain:
             part, grid = slice(first, first + count), (-(-columns // narrow.THREADS), count)
             weights = (self.words[part], self.scales[part], self.values)
             sizes = (np.uint32(columns), self.scale_block, self._numbers)
-            launch_quietly(generic.dequantize, grid, narrow.THREADS, queue, *weights, dense, *sizes)
+            launch_quietly(
+                generic.plain_dequantize, grid, narrow.THREADS, queue, *weights, dense, *sizes
+            )
             panel = Adopted(out.address + first * columns * size, out.dtype, (), out.library)
             self._narrow(dense, 0, panel, (count, columns), stream)
 
@@ -77,7 +79,7 @@ class Plain:
         function = narrow.KERNEL.function(self.device, (narrow.THREADS, 1), out.dtype)
         grid = (-(-shape[1] // narrow.THREADS), shape[0])
         given = {"source": address(source), "bias": bias, "out": out.address, "columns": shape[1]}
-        Launch(function, grid, narrow.THREADS, arguments=given, changing=())(stream)
+        DriverLaunch(function, grid, narrow.THREADS, arguments=given, changing=())(stream)
 
     def _table(self, dtype: str) -> Any:
         """float32 of every 16-bit pattern, on the GPU."""

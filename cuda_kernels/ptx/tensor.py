@@ -31,7 +31,7 @@ def contract(pairs: int, tiles: int = 1, x_tiles: int = 1, column_stride: int = 
                 at = 4 * (m * x_tiles + n)
                 for j in range(pairs // 2):
                     a, b = w[4 * j : 4 * j + 4], x[2 * j : 2 * j + 2]
-                    out[at : at + 4] = mma(a, b, out[at : at + 4])
+                    out[at : at + 4] = mma_model(a, b, out[at : at + 4])
         return tuple(out)
 
     if tiles == 1:
@@ -106,7 +106,7 @@ def store_fragments(count: int):
 _G, _T = np.arange(32) >> 2, np.arange(32) & 3
 
 
-def mma(a: tuple, b: tuple, c: tuple) -> tuple:
+def mma_model(a: tuple, b: tuple, c: tuple) -> tuple:
     """Model of mma.m16n8k16: a 16x16 and b 16x8 as half2 registers, c 16x8 float32."""
     left, right, sums = np.zeros((16, 16)), np.zeros((16, 8)), np.zeros((16, 8))
     for r in range(4):

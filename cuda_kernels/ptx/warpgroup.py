@@ -11,7 +11,7 @@ import numpy as np
 from cuda_kernels.emulator.lanes import WARP, lanes
 from cuda_kernels.ptx.inline import Vector, f32, ptx, u32
 from cuda_kernels.ptx.pieces import in_pair_order, order_text, vector_words
-from cuda_kernels.ptx.tensor import mma
+from cuda_kernels.ptx.tensor import mma_model
 
 CORE_BYTES = 128
 
@@ -45,7 +45,7 @@ def contract_by_warpgroup(group: int, x_tiles: int, tiles: int = 1):
                 at = 4 * (m * x_tiles + n)
                 for j in range(pairs // 2):
                     b = x[2 * j : 2 * j + 2]
-                    out[at : at + 4] = mma(w[4 * j : 4 * j + 4], b, out[at : at + 4])
+                    out[at : at + 4] = mma_model(w[4 * j : 4 * j + 4], b, out[at : at + 4])
         return tuple(out)
 
     if tiles == 1:

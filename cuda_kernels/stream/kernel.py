@@ -22,7 +22,7 @@ from amssim.launch.stream import (
     stream_places,
 )
 from cuda_kernels.forms.form import Form
-from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
+from cuda_kernels.kernel import Arguments, Kernel, KernelProblem, Options
 from cuda_kernels.parts.add_groups import make_add_groups
 from cuda_kernels.parts.blocks import block_of
 from cuda_kernels.parts.bursts import make_burst_copies, turned
@@ -247,13 +247,13 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, x_tiles: int, 
     return stream
 
 
-def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+def options_of(plan: LaunchPlan, problem: KernelProblem, gpu: Gpu) -> Options:
     """What `make_stream` makes for a plan."""
     shape = {"warps": plan.warps, "team": plan.team, "depth": plan.depth}
     return shape | {"x_tiles": plan.columns // 8, "split": plan.splits > 1}
 
 
-def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+def arguments_of(plan: LaunchPlan, problem: KernelProblem) -> Arguments:
     """The arguments that a plan gives."""
     _, full = even_parts(problem.form.tiles(problem.rows), plan.blocks)
     return {"full": full, "slice_units": plan.slice_units}

@@ -24,7 +24,7 @@ from amssim.launch.geometry import (
 )
 from amssim.launch.warpgroup import round_bytes
 from cuda_kernels.forms.form import Form
-from cuda_kernels.kernel import Arguments, Kernel, Options, Problem
+from cuda_kernels.kernel import Arguments, Kernel, KernelProblem, Options
 from cuda_kernels.parts.add_groups import make_add_groups
 from cuda_kernels.parts.bursts import turned
 from cuda_kernels.parts.finish import make_meeting
@@ -258,13 +258,13 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, gro
     return gemm
 
 
-def options_of(plan: LaunchPlan, problem: Problem, gpu: Gpu) -> Options:
+def options_of(plan: LaunchPlan, problem: KernelProblem, gpu: Gpu) -> Options:
     """What `make_warpgroup_gemm` makes for a plan."""
     shape = {"x_tiles": plan.columns // 8, "warps": plan.warps, "groups": plan.groups}
     return shape | {"split": plan.splits > 1}
 
 
-def arguments_of(plan: LaunchPlan, problem: Problem) -> Arguments:
+def arguments_of(plan: LaunchPlan, problem: KernelProblem) -> Arguments:
     """The arguments that a plan gives."""
     return {"slice_units": plan.slice_units, "block_tiles": plan.block_tiles}
 

@@ -14,8 +14,8 @@ from amssim import reference
 from amssim.launch.geometry import Gpu
 from cuda_kernels import driver, kernel, weights
 from cuda_kernels.emulator.lanes import GLOBAL_BASE, GlobalMemory
-from cuda_kernels.emulator.run import Device, run
-from cuda_kernels.forms import host, widen
+from cuda_kernels.emulator.run import DeviceMemory, emulate
+from cuda_kernels.forms import host, widen_codes
 from cuda_kernels.signature import signature
 
 #: With room for small blocks only, so that plans need few warps.
@@ -80,7 +80,7 @@ class FakeGpu:
     """
 
     def __init__(self, gpu: Gpu = GPU, *, emulate: bool = False, nbytes: int = 1 << 22):
-        self.gpu, self.device, self.launches = gpu, Device(nbytes), []
+        self.gpu, self.device, self.launches = gpu, DeviceMemory(nbytes), []
         self._emulate, self._nbytes = emulate, nbytes
         self._made, self._kernels, self._handles = {}, {}, count(1)
 
@@ -94,7 +94,7 @@ class FakeGpu:
         monkeypatch.setattr(
             kernel.Kernel, "ptx", lambda *given, **options: self._ptx(*given, **options)
         )
-        monkeypatch.setattr(weights.device_words, "pack", self._pack)
+        monkeypatch.setattr(weights.device_words, "pack_on_gpu", self._pack)
         monkeypatch.setattr(cuda, "to_device", self.put)
         monkeypatch.setattr(cuda, "device_array", self.empty)
         monkeypatch.setattr(cuda, "device_array_like", lambda a: self.empty(a.shape, a.dtype))
@@ -122,7 +122,7 @@ class FakeGpu:
 
     def _pack(self, canonical, scheme, form, shape):
         codes = reference.unpack(canonical.copy_to_host(), scheme, shape[1])
-        words, tails = host.pack(widen(codes, scheme, form), form)
+        words, tails = host.pack_form(widen_codes(codes, scheme, form), form)
         return self.put(words), self.put(tails)
 
     def _ptx(self, which, gpu, bounds, *first, **options) -> str:
@@ -193,4 +193,4 @@ class FakeGpu:
         kinds = signature(made).values()
         arguments = [np.dtype(k).type(v) for k, v in zip(kinds, values, strict=True)]
         grid, threads = tuple(config.grid[:2]), config.block[0]
-        run(made, self.device, grid, threads, arguments, config.shared_bytes)
+        emulate(made, self.device, grid, threads, arguments, config.shared_bytes)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from amssim.launch.geometry import Gpu
-from cuda_kernels.emulator.run import Device, run
+from cuda_kernels.emulator.run import DeviceMemory, emulate
 from cuda_kernels.forms import host as words
-from cuda_kernels.kernel import Problem, kernel_of
+from cuda_kernels.kernel import KernelProblem, kernel_of
 from cuda_kernels.signature import in_order, signature
 
 SMALL_GPU = Gpu(sms=4, shared_bytes=120_000, capability=90)
@@ -20,7 +20,9 @@ def emulated(device, plan, problem, addresses, dtype="float32", **changed):
     arguments = addresses | problem.sizes | kernel.arguments_of(plan, problem)
     values = zip(types.values(), in_order(types, arguments), strict=True)
     grid, threads = (plan.splits, plan.blocks), 32 * plan.warps
-    run(made, device, grid, threads, [np.dtype(t).type(v) for t, v in values], plan.shared_bytes)
+    emulate(
+        made, device, grid, threads, [np.dtype(t).type(v) for t, v in values], plan.shared_bytes
+    )
 
 
 def random_codes(form, rows, columns, rng):
@@ -46,7 +48,7 @@ class Case:
     @property
     def problem(self):
         """What a plan is made for."""
-        return Problem(self.form, *self.shape, self.batch)
+        return KernelProblem(self.form, *self.shape, self.batch)
 
     def emulate(self, plan, dtype="float32", numpy_type=np.float32, **changed):
         """Run the kernel that ``plan`` names on the CPU and return its result.
@@ -54,8 +56,8 @@ class Case:
         The product needs no workspace: rows of x are padded to whole 16 bytes here.
         """
         rows, columns = self.shape
-        device = Device()
-        packed, tails = (device.put(a) for a in words.pack(self.codes, self.form))
+        device = DeviceMemory()
+        packed, tails = (device.put(a) for a in words.pack_form(self.codes, self.form))
         x = np.zeros((self.batch, -(-columns // 8) * 8), np.float16)
         x[:, :columns] = self.x
         out = device.put(np.full((self.batch, rows), np.nan, numpy_type))

@@ -6,11 +6,11 @@ from gpu_cases import SMALL_GPU, emulated, random_codes
 
 from amssim.launch.gemv import try_gemv
 from amssim.launch.shapes import ONE
-from cuda_kernels.emulator.run import Device
+from cuda_kernels.emulator.run import DeviceMemory
 from cuda_kernels.forms import FORMS, FP4_25, FP5_33
 from cuda_kernels.forms import host as words
 from cuda_kernels.gemv import block_scales
-from cuda_kernels.kernel import Problem
+from cuda_kernels.kernel import KernelProblem
 
 CASES = [(FP4_25, block) for block in (64, 128, 192, 256)]
 CASES += [(FP5_33, block) for block in (48, 96, 144, 192)]
@@ -27,8 +27,8 @@ def product_error(form, block, rows, columns, batch, plan):
     bias = rng.standard_normal(rows).astype(np.float32)
     dense = form.element.decode(codes) * np.repeat(scales, block, axis=1)[:, :columns].astype(float)
     expected = x.astype(float) @ dense.T + bias
-    device = Device()
-    packed, tails = (device.put(a) for a in words.pack(codes, form))
+    device = DeviceMemory()
+    packed, tails = (device.put(a) for a in words.pack_form(codes, form))
     padded = np.zeros((batch, -(-columns // 8) * 8), np.float16)
     padded[:, :columns] = x
     out = device.put(np.full((batch, rows), np.nan, np.float32))
@@ -41,7 +41,7 @@ def product_error(form, block, rows, columns, batch, plan):
         "x_scales": 0,
         "out": out,
     }
-    problem = Problem(form, rows, columns, batch, block_scales.scale_units(form, block))
+    problem = KernelProblem(form, rows, columns, batch, block_scales.scale_units(form, block))
     emulated(device, plan, problem, addresses)
     found = device.get(out, (batch, rows), np.float32)
     return np.linalg.norm(found - expected) / np.linalg.norm(expected)

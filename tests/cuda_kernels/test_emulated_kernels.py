@@ -12,7 +12,7 @@ from amssim.launch.shapes import ONE
 from amssim.launch.stream import try_stream
 from amssim.launch.warpgroup import try_warpgroup
 from cuda_kernels.dense.kernel import blocks_of, make_dequantize, run_bytes
-from cuda_kernels.emulator.run import Device, run
+from cuda_kernels.emulator.run import DeviceMemory, emulate
 from cuda_kernels.forms import FORMS
 from cuda_kernels.forms import host as words
 from cuda_kernels.kernel import kernel_of
@@ -153,15 +153,18 @@ def test_dequantize_is_exact(form, dtype):
     case = Case(form, 19, 328, 1)
     kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     rows, columns = case.shape
-    device = Device()
+    device = DeviceMemory()
     out = device.put(np.zeros(case.shape, kind))
-    pointers = [*(device.put(a) for a in words.pack(case.codes, form)), device.put(case.scales)]
+    pointers = [
+        *(device.put(a) for a in words.pack_form(case.codes, form)),
+        device.put(case.scales),
+    ]
     arguments = [np.uint64(p) for p in (*pointers, out)]
     sizes = (rows, columns, form.units(columns), form.tiles(rows))
     arguments += [np.uint32(s) for s in sizes]
     shared = 2 * 16 * run_bytes(form, dtype)
     grid = (blocks_of(form, rows, columns, 2), 1)
-    run(make_dequantize(form, dtype, early=True), device, grid, 64, arguments, shared)
+    emulate(make_dequantize(form, dtype, early=True), device, grid, 64, arguments, shared)
     expected = form.element.decode(case.codes) * case.scales[:, None]
     assert (device.get(out, case.shape, kind) == expected.astype(kind)).all()
 
@@ -171,11 +174,11 @@ def test_bfloat16_rows_keep_their_values(power):
     rng = np.random.default_rng(4)
     x = np.ldexp(rng.uniform(-1, 1, 101), power).astype(ml_dtypes.bfloat16)
     x[3], x[4] = np.inf, np.nan
-    device = Device()
+    device = DeviceMemory()
     out, scales = device.put(np.ones(104, np.float16)), device.put(np.zeros(1, np.float32))
     arguments = [np.uint64(device.put(x)), np.uint64(out), np.uint64(scales)]
     arguments += [np.uint32(101), np.uint32(104)]
-    run(make_normalize("bfloat16", True), device, (1, 1), THREADS, arguments, 8 * THREADS)
+    emulate(make_normalize("bfloat16", True), device, (1, 1), THREADS, arguments, 8 * THREADS)
     found = device.get(out, (104,), np.float16).astype(np.float64)
     found *= device.get(scales, (1,), np.float32).astype(np.float64)
     finite = np.isfinite(x.astype(np.float64))

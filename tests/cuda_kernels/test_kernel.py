@@ -11,9 +11,9 @@ from amssim.errors import InputError, ResourceError
 from amssim.launch.choose import plan_launch
 from amssim.launch.geometry import KERNEL_NAMES, Gpu
 from cuda_kernels import driver
-from cuda_kernels.driver import Function, Launch
+from cuda_kernels.driver import DriverLaunch, Function
 from cuda_kernels.forms import FORMS, FP4_25
-from cuda_kernels.kernel import CHANGING, Kernel, Problem, kernel_named, kernel_of
+from cuda_kernels.kernel import CHANGING, Kernel, KernelProblem, kernel_named, kernel_of
 from cuda_kernels.signature import address, count, in_order, signature, wide_count
 
 H200 = Gpu(132, 232_448, 90)
@@ -30,7 +30,7 @@ def made(plan, problem, gpu):
 @given(st.sampled_from(FORMS), shapes, st.sampled_from([H200, A100]))
 def test_every_plan_gives_all_arguments_of_its_kernel(form, shape, gpu):
     """And no others, each in its range."""
-    problem = Problem(form, *shape)
+    problem = KernelProblem(form, *shape)
     plan = plan_launch(gpu, form.group, *shape)
     types = signature(made(plan, problem, gpu))
     addresses = dict.fromkeys(("weights", "tails", "scales", "bias"), 4096)
@@ -114,7 +114,7 @@ def test_what_changes_may_stand_anywhere_in_the_signature(names, several):
         values = {"source": 2**40, "out": 2**41, "rows": 2**32 - 1, "factor": 2**32}
         changing = tuple(names[:several])
         fixed = {name: value for name, value in values.items() if name not in changing}
-        launch = Launch(Function(text, signature(copy)), (1, 1), 32, arguments=fixed,
+        launch = DriverLaunch(Function(text, signature(copy)), (1, 1), 32, arguments=fixed,
                         changing=changing)  # fmt: skip
         launch(9, *(values[name] for name in changing))
         launch(8, *(0 for _ in changing))
@@ -126,8 +126,8 @@ def test_what_changes_may_stand_anywhere_in_the_signature(names, several):
 
 def test_a_launch_says_how_it_starts(noting_gpu, function):
     fixed = dict.fromkeys(signature(copy), 1)
-    Launch(function, (4, 7), 96, arguments=fixed, changing=(), cluster=4, early=True)(0)
-    Launch(function, (1, 7), 32, arguments=fixed, changing=())(0)
+    DriverLaunch(function, (4, 7), 96, arguments=fixed, changing=(), cluster=4, early=True)(0)
+    DriverLaunch(function, (1, 7), 32, arguments=fixed, changing=())(0)
     first, second = noting_gpu.launches
     assert (first.grid, first.threads, first.cluster, first.early) == ((4, 7), 96, 4, True)
     assert (second.grid, second.threads, second.cluster, second.early) == ((1, 7), 32, 1, False)
@@ -140,7 +140,9 @@ def test_a_launch_that_fails_is_a_sentence(noting_gpu, function, monkeypatch):
         text._obj.value = b"unspecified launch failure"
 
     monkeypatch.setattr(noting_gpu, "cuGetErrorString", name_of, raising=False)
-    launch = Launch(function, (1, 1), 32, arguments=dict.fromkeys(signature(copy), 1), changing=())
+    launch = DriverLaunch(
+        function, (1, 1), 32, arguments=dict.fromkeys(signature(copy), 1), changing=()
+    )
     message = r"CUDA could not launch a kernel: unspecified launch failure \(error 719\)"
     with pytest.raises(ResourceError, match=message):
         launch(0)

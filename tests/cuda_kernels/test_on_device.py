@@ -144,12 +144,12 @@ def test_dequantize_equals_the_cpu(torch, scheme, dtype, columns):
 
 @pytest.mark.parametrize("scheme", ["fp5.33", "fp4.25", "fp4-e2m1", "fp4.5-e2m2"])
 def test_words_packed_on_the_gpu_equal_the_cpus(scheme):
-    from cuda_kernels.forms import form_of, widen
+    from cuda_kernels.forms import form_of, widen_codes
     from cuda_kernels.forms import host as words
 
     packed = adversarial(50, 700, scheme)
     form = form_of(packed.scheme)
-    expected, tails = words.pack(widen(packed.codes(), packed.scheme, form), form)
+    expected, tails = words.pack_form(widen_codes(packed.codes(), packed.scheme, form), form)
     matrix = packed.to_gpu()._matrix
     assert (matrix.weights.words.copy_to_host() == expected).all()
     if form.has_tails:

@@ -9,7 +9,7 @@ from amssim.launch.geometry import BURST, GEMM, GEMM_BATCH, GEMV, GEMV_BATCH, ST
 from amssim.launch.stream import try_stream
 from amssim.launch.warpgroup import try_warpgroup
 from cuda_kernels.forms import FORMS, FP5_33
-from cuda_kernels.kernel import Problem, kernel_of
+from cuda_kernels.kernel import KernelProblem, kernel_of
 
 H200 = Gpu(132, 232_448, 90)
 A100 = Gpu(108, 166_912, 80)
@@ -19,7 +19,7 @@ splits = st.sampled_from((1, 2, 4))
 
 
 def arguments_of(plan, form, rows, columns, batch):
-    return kernel_of(plan).arguments_of(plan, Problem(form, rows, columns, batch))
+    return kernel_of(plan).arguments_of(plan, KernelProblem(form, rows, columns, batch))
 
 
 @given(st.sampled_from(FORMS), sizes, sizes, st.integers(1, GEMM_BATCH),

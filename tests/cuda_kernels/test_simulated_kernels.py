@@ -13,7 +13,7 @@ from numba import cuda
 import amssim
 from amssim import reference
 from amssim.layout import layout
-from cuda_kernels.forms import device, form_of, host as words, widen
+from cuda_kernels.forms import device, form_of, host as words, widen_codes
 from cuda_kernels.forms.canonical import canonical_numbers
 from cuda_kernels.plain import generic
 
@@ -27,20 +27,20 @@ for name in {names}:
     x = rng.standard_normal((2, columns)).astype(np.float32)
     sizes = (np.uint32(columns), np.uint32(32))
     dense = np.zeros((rows, columns), np.float32)
-    generic.dequantize[(1, rows), 128](canonical, scales, values, dense, *sizes, form)
+    generic.plain_dequantize[(1, rows), 128](canonical, scales, values, dense, *sizes, form)
     expected = scheme.minifloat.decode(codes) * reference.spread(scales, columns, 32)
     assert (dense == expected).all(), name
     out = np.zeros((2, rows), np.float32)
-    generic.gemv[(rows, 2), generic.THREADS](canonical, scales, values, x, out, *sizes, form)
+    generic.plain_gemv[(rows, 2), generic.THREADS](canonical, scales, values, x, out, *sizes, form)
     product = x.astype(np.float64) @ expected.astype(np.float64).T
     assert np.abs(out - product).max() < 1e-4, name
     kernel_form = form_of(scheme)
     if kernel_form is not None:
-        packed, tails = words.pack(widen(codes, scheme, kernel_form), kernel_form)
-        found, found_tails = device.pack(canonical, scheme, kernel_form, (rows, columns))
+        packed, tails = words.pack_form(widen_codes(codes, scheme, kernel_form), kernel_form)
+        found, found_tails = device.pack_on_gpu(canonical, scheme, kernel_form, (rows, columns))
         assert (found.copy_to_host() == packed).all(), name
         assert not tails.size or (found_tails.copy_to_host() == tails).all(), name
-        again = device.unpack(found, found_tails, scheme, kernel_form, (rows, columns))
+        again = device.unpack_on_gpu(found, found_tails, scheme, kernel_form, (rows, columns))
         assert (again.copy_to_host() == reference.pack(codes, scheme)).all(), name
 print("simulated")
 """

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import amssim
-from cuda_kernels.forms import FORMS, FP4_25, FP5_33, form_of, widen
+from cuda_kernels.forms import FORMS, FP4_25, FP5_33, form_of, widen_codes
 from cuda_kernels.forms import host as words
 
 forms = st.sampled_from(FORMS)
@@ -17,9 +17,9 @@ forms = st.sampled_from(FORMS)
 @given(forms, st.integers(1, 40), st.integers(1, 300), st.integers(0, 2**32 - 1))
 def test_codes_survive_packing(form, rows, columns, seed):
     codes = random_codes(form, rows, columns, np.random.default_rng(seed))
-    packed, tails = words.pack(codes, form)
+    packed, tails = words.pack_form(codes, form)
     assert packed.nbytes + tails.nbytes == form.nbytes(rows, columns)
-    assert (words.unpack(packed, tails, form, rows, columns) == codes).all()
+    assert (words.unpack_form(packed, tails, form, rows, columns) == codes).all()
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
@@ -31,8 +31,8 @@ def test_every_word_is_what_it_decodes_to(form):
     found = np.concatenate([every | other << 16, other | every << 16]).reshape(1, -1, 32, 4)
     tails = rng.integers(0, 2**32, (1, found.shape[1] // 4, 32), np.uint32)
     columns = found.shape[1] * form.unit_weights
-    codes = words.unpack(found, tails, form, 16, columns)
-    again, tails_again = words.pack(codes, form)
+    codes = words.unpack_form(found, tails, form, 16, columns)
+    again, tails_again = words.pack_form(codes, form)
     assert (again == found).all()
     assert not form.has_tails or (tails_again == tails).all()
 
@@ -42,7 +42,7 @@ def test_decoded_halves_are_values_times_a_power_of_two(form):
     rng = np.random.default_rng(2)
     found = rng.integers(0, 2**32, (1, 4, 32, 4), np.uint32)
     tails = rng.integers(0, 2**32, (1, 1, 32), np.uint32)
-    codes = words.unpack(found, tails, form, 16, 4 * form.unit_weights)
+    codes = words.unpack_form(found, tails, form, 16, 4 * form.unit_weights)
     unit = found[0, 0].T
     fragments = form.decode.model(tuple(unit), tails[0, 0])
     halves = np.stack(fragments, 1).astype(np.uint32).view(np.float16).astype(np.float64)
@@ -55,8 +55,8 @@ def test_presets_keep_their_values_in_the_form_that_holds_them(scheme):
     form = form_of(scheme)
     rng = np.random.default_rng(3)
     packed = amssim.quantize(rng.standard_normal((20, 150)).astype(np.float32), scheme)
-    codes = widen(packed.codes(), scheme, form)
-    again = words.unpack(*words.pack(codes, form), form, 20, 150)
+    codes = widen_codes(packed.codes(), scheme, form)
+    again = words.unpack_form(*words.pack_form(codes, form), form, 20, 150)
     values = scheme.minifloat.decode(packed.codes())
     assert (form.element.decode(again) == values).all()
 

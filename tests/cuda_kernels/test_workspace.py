@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import amssim
-from cuda_kernels.driver import Launch
+from cuda_kernels.driver import DriverLaunch
 from cuda_kernels.matrix import Matrix
 from cuda_kernels.normalize.workspace import SMALLEST_BYTES, Workspace, workspace_of
 
@@ -140,13 +140,13 @@ def test_threads_on_one_stream_do_not_mix_their_pairs(noting_gpu, monkeypatch):
     for one in weights:
         bfloat16(one)
     noting_gpu.launches.clear()
-    launch = Launch.__call__
+    launch = DriverLaunch.__call__
 
     def slowly(self, *arguments):
         launch(self, *arguments)
         time.sleep(0.002)  # another thread comes now, if it may
 
-    monkeypatch.setattr(Launch, "__call__", slowly)
+    monkeypatch.setattr(DriverLaunch, "__call__", slowly)
     threads = [
         threading.Thread(target=lambda one=one: [bfloat16(one) for _ in range(10)])
         for one in weights

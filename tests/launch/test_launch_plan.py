@@ -60,7 +60,7 @@ def test_numba_makes_the_same_plan(gpu, group, rows, columns, batch):
 def test_units_are_those_that_the_words_have(form):
     """Words and tails of a row of every length fill whole units."""
     for columns in (1, 47, 48, 49, 255, 256, 257, 1000):
-        packed, _ = words.pack(np.zeros((1, columns), np.uint8), form)
+        packed, _ = words.pack_form(np.zeros((1, columns), np.uint8), form)
         assert packed.shape[1] == geometry.units_of(form.group, columns)
         assert packed.shape[1] * geometry.unit_columns(form.group) >= columns
 

@@ -65,13 +65,13 @@ def load_kernel(product: Product, plan: LaunchPlan) -> str:
 
 def _problem(product: Product) -> Any:
     from cuda_kernels.forms import form_of
-    from cuda_kernels.kernel import Problem
+    from cuda_kernels.kernel import KernelProblem
 
     spec, rows, columns, batch = product
     form = form_of(scheme(spec))
     if form is None:
         raise UnsupportedError(f"{spec} has no kernel form to be timed in")
-    return Problem(form, rows, columns, batch)
+    return KernelProblem(form, rows, columns, batch)
 
 
 class PlannedLayer:
