@@ -106,10 +106,10 @@ def _best_scale(row, start, stop, base, search):
 
 @part
 def _any(row, start, stop):
-    found = False
+    nonzero = False
     for j in range(start, stop):
-        found |= row[j] != np.float32(0)
-    return found
+        nonzero |= row[j] != np.float32(0)
+    return nonzero
 
 
 @leaf

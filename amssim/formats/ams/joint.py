@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from amssim.codec.constants import SMALLEST_SCALE
 from amssim.formats.ams.ams import Ams
 from amssim.formats.ams.gptq import GptqAms
 from amssim.formats.ams.group_search import GroupSearch
@@ -53,7 +54,7 @@ def joint_scales(
 def base_scales(weights: np.ndarray, block: int, limit: float) -> np.ndarray:
     """float32[rows, blocks] absolute maximum / limit; 1 for zeros, not below the least normal."""
     largest = absmax(weights, block)
-    scales = np.maximum(largest / np.float32(limit), np.finfo(np.float32).smallest_normal)
+    scales = np.maximum(largest / np.float32(limit), SMALLEST_SCALE)
     return np.where(largest == 0, np.float32(1), scales).astype(np.float32)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from amssim.codec.constants import SMALLEST_SCALE
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rounding.blocks import (
@@ -87,5 +88,4 @@ def tensor_scale(weights: np.ndarray, limit: float) -> np.ndarray:
     largest = np.abs(weights).max()
     if largest == 0:
         return np.ones(1, np.float32)
-    smallest = np.finfo(np.float32).smallest_normal
-    return np.maximum(largest / np.float32(limit), smallest).reshape(1).astype(np.float32)
+    return np.maximum(largest / np.float32(limit), SMALLEST_SCALE).reshape(1).astype(np.float32)
