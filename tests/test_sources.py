@@ -69,7 +69,7 @@ def test_a_module_of_another_project_has_no_source():
 @pytest.mark.parametrize(
     ("module", "some", "none"),
     [
-        ("amssim.codec.rows", {"amssim.codec.rows", "amssim.layout"}, {"amssim.cpu"}),
+        ("amssim.codec.rows", {"amssim.codec.elements", "amssim.layout"}, {"amssim.cpu"}),
         (
             "cuda_kernels.gemv.kernel",
             {"cuda_kernels.gemv.feed", "cuda_kernels.ptx.memory", "amssim.launch.geometry"},

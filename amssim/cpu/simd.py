@@ -2,7 +2,7 @@
 
 A vector is an LLVM vector value, so kernels read like NumPy on 32 bytes at a time: ``a & 15`` and
 ``a + b`` work lane by lane, with a vector or a whole number on the right. Functions that name an
-instruction compile only where the CPU has it; `amssim.cpu.features` knows.
+instruction compile only where the CPU has it; `amssim.cpu.avx2.missing_features` knows.
 """
 
 from __future__ import annotations
