@@ -20,9 +20,21 @@ import numpy as np
 import simulator_data as data
 
 from amssim.hardware import profile
-from amssim.simulator.descriptor import ANY_DEVICE, Variant, descriptor, device, forget
-from amssim.simulator.fit import Fit, Group, Measurements, fit, held_out, predicted
-from amssim.simulator.many import by_variant, seconds
+from amssim.simulator import (
+    ANY_DEVICE,
+    Fit,
+    FitGroup,
+    Measurements,
+    Variant,
+    by_variant,
+    descriptor,
+    device_numbers,
+    fit,
+    forget,
+    held_out,
+    predicted_s,
+    seconds,
+)
 
 FITS = Path(__file__).parents[1] / "amssim" / "simulator" / "fits"
 GEMM = ["fixed_s", "efficiency", "overlap", "loop_s", "reduce_s"]
@@ -110,15 +122,17 @@ def halves(kernel: str, variant: Variant, name: str, sets: list[Measurements]) -
         for served, bits, here in by_variant(p, descriptor(kernel), *every[:4]):
             for part, half in zip(found, (here & ~unseen, here & unseen), strict=True):
                 if served.name == variant.name and half.any():
-                    part.append(Group(device(p), variant.unfitted(p, bits), every.where(half)))
+                    part.append(
+                        FitGroup(device_numbers(p), variant.unfitted(p, bits), every.where(half))
+                    )
     return found
 
 
-def errors(parts: list[Group], parameters: dict[str, float]) -> dict | None:
+def errors(parts: list[FitGroup], parameters: dict[str, float]) -> dict | None:
     """Return number, mean and 90th percentile of |predicted / measured - 1|."""
     if not parts:
         return None
-    e = np.concatenate([np.abs(predicted(g, parameters) / g.measured.seconds - 1) for g in parts])
+    e = np.concatenate([np.abs(predicted_s(g, parameters) / g.measured.seconds - 1) for g in parts])
     return {
         "points": e.size,
         "mean": round(float(e.mean()), 4),
@@ -126,7 +140,7 @@ def errors(parts: list[Group], parameters: dict[str, float]) -> dict | None:
     }
 
 
-def record(name: str, variant: str, found: Fit, fitted: list[Group], rest: dict | None) -> dict:
+def record(name: str, variant: str, found: Fit, fitted: list[FitGroup], rest: dict | None) -> dict:
     """Return one entry of a fits file."""
     parameters = rounded(found)
     return {
@@ -143,7 +157,7 @@ def rounded(found: Fit) -> dict[str, float]:
     return {key: float(f"{value:.4g}") for key, value in found.parameters.items()}
 
 
-def joined(parts: dict[str, list[Group]]) -> list[Group]:
+def joined(parts: dict[str, list[FitGroup]]) -> list[FitGroup]:
     """Return the groups of all devices in one list, in which every device weighs the same."""
     found = []
     for groups in parts.values():
@@ -169,7 +183,7 @@ def fits(spec: Spec, by_device: dict[str, list[Measurements]]) -> Iterator[dict]
     """Yield the entries of a spec: every device of its own, then all of them pooled."""
     known = {v.name: v for v in descriptor(spec.kernel).variants}
     parts: dict[str, dict[str, tuple]] = {name: {} for name in spec.variants}
-    fitted: dict[str, list[Group]] = {}
+    fitted: dict[str, list[FitGroup]] = {}
     for name, sets in by_device.items():
         for variant in spec.variants:
             halved = halves(spec.kernel, known[variant], name, sets)

@@ -35,5 +35,5 @@ if __name__ == "__main__":
     profile = calibrate_cpu("epyc-vm", threads=THREADS)
     rows = [row for shape in SHAPES for row in measure(*shape)]
     recorded.save(
-        "simulator_cpu", {"device": profile.name, "profile": profile.to_json(), "rows": rows}
+        "simulator_cpu", {"device": profile.name, "profile": profile.as_dict(), "rows": rows}
     )

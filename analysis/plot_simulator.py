@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import style
 
-from amssim.simulator.plots import figures
+from amssim.simulator import figures
 
 if __name__ == "__main__":
     for name, figure in figures("h200").items():

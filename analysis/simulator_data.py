@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim import scheme
-from amssim.simulator.fit import Measurements
+from amssim.simulator import Measurements
 
 RESULTS = Path(__file__).parent / "results"
 LATENCIES = "trtllm_weight_only_latency_ms.csv"

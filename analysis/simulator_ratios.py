@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import simulator_data as data
 
-from amssim.simulator.fit import Measurements
+from amssim.simulator import Measurements
 
 
 class Ratios(NamedTuple):

@@ -10,8 +10,7 @@ import json
 import markers
 
 from amssim.hardware import FIELDS, names, profile
-from amssim.simulator import predict_decode, predict_speedup
-from amssim.simulator.descriptor import descriptor, kernels
+from amssim.simulator import descriptor, kernels, predict_decode, predict_speedup
 
 RESULTS = markers.ROOT / "analysis" / "results"
 SIMPLE = ("16/bits", "roofline", "constants")

@@ -24,11 +24,16 @@ import simulator_data as data
 from simulator_ratios import Ratios, baseline_of, own_ratios, published_ratios
 
 from amssim.hardware import profile
-from amssim.simulator import sweep
-from amssim.simulator.baselines import BASELINES
-from amssim.simulator.descriptor import descriptor
-from amssim.simulator.fit import Measurements, fit, held_out
-from amssim.simulator.many import by_variant, seconds
+from amssim.simulator import (
+    BASELINES,
+    Measurements,
+    by_variant,
+    descriptor,
+    fit,
+    held_out,
+    seconds,
+    sweep,
+)
 
 OUTPUT = Path(__file__).parent / "results" / "simulator_validation.json"
 #: A winner is clear where the measured ratio is this far from 1.

@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     other = profile(args.compare) if args.compare else None
-    measured = from_json(_measure(args, name).to_json(), "what was measured")
+    measured = from_json(_measure(args, name).as_dict(), "what was measured")
     try:
-        output_file.replace(path, json.dumps(measured.to_json(), indent=1) + "\n")
+        output_file.replace(path, json.dumps(measured.as_dict(), indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
     print(_table(measured, other))

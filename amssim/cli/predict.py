@@ -20,7 +20,7 @@ Rows = list[dict[str, Any]]
 class Prediction(Protocol):
     """What the simulator returns: text by ``str()``, and plain data."""
 
-    def to_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data for `json.dump`."""
 
 
@@ -74,7 +74,7 @@ def _prediction(args: argparse.Namespace) -> Prediction | Rows:
 
     _check_one_question(args)
     bits = _number_or_name(args.bits)
-    common: Options = {"gpu": args.gpu, "kernel": args.kernel, "batch": args.batch}
+    common: Options = {"device": args.gpu, "kernel": args.kernel, "batch": args.batch}
     graph = not args.eager
     if args.budget:
         return simulator.instruction_budget(bits, **common)
@@ -107,7 +107,7 @@ def _check_one_question(args: argparse.Namespace) -> None:
 def _plain(answer: Prediction | Rows | Names) -> dict[str, Any]:
     if isinstance(answer, dict):
         return answer
-    return {"rows": answer} if isinstance(answer, list) else answer.to_json()
+    return {"rows": answer} if isinstance(answer, list) else answer.as_dict()
 
 
 def _text(answer: Prediction | Rows | Names) -> str:
@@ -126,7 +126,7 @@ def _text(answer: Prediction | Rows | Names) -> str:
 
 def _names() -> Names:
     from amssim.hardware import names
-    from amssim.simulator.descriptor import kernels
+    from amssim.simulator.descriptors import kernels
     from amssim.simulator.models import models
 
     return {"devices": list(names()), "kernels": list(kernels()), "models": list(models())}

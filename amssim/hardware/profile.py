@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amssim.errors import FormatError
 from amssim.hardware.fields import FIELDS
@@ -49,7 +49,7 @@ class Profile:
         """The figures that something speaks against, and what."""
         return {name: f.doubt for name, f in self.figures.items() if f.doubt}
 
-    def to_json(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return what `from_json` reads, for `json.dump`."""
         figures = {
             name: {key: value for key, value in f._asdict().items() if value != ""}
@@ -87,7 +87,7 @@ def from_json(data: object, where: str) -> Profile:
     return Profile(data["name"], data["title"], data["kind"], figures, calibrated, capability)
 
 
-def _check_keys(data: dict, where: str) -> None:
+def _check_keys(data: dict[str, Any], where: str) -> None:
     for key in _KEYS:
         if key not in data:
             raise FormatError(f"{where}: the profile has no {key!r}; it needs {', '.join(_KEYS)}")
@@ -112,7 +112,7 @@ def _check_keys(data: dict, where: str) -> None:
         )
 
 
-def _check_names(figures: dict, where: str) -> None:
+def _check_names(figures: dict[str, Any], where: str) -> None:
     missing = [name for name in FIELDS if name not in figures]
     unknown = [name for name in figures if name not in FIELDS]
     if missing:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 GEMV, GEMM, WARPGROUP, STREAM = 1, 2, 3, 4
 #: Their names, by number: of files here, and of folders of `cuda_kernels`.
 KERNEL_NAMES = ("none", "gemv", "gemm", "warpgroup", "stream")
+KERNELS = range(1, len(KERNEL_NAMES))
+#: Those that bring and multiply no rows of x past the batch.
+EXACT_KERNELS = (GEMV, STREAM)
 #: Most rows of x of the GEMV and the stream, and of all kernels.
 GEMV_BATCH, GEMM_BATCH = 16, 64
 TILE_ROWS, UNIT_BYTES = 16, 512

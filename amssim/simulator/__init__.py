@@ -1,7 +1,7 @@
 """Predicts latency and speedup of weight-only quantised products on GPUs and CPUs.
 
 >>> from amssim.simulator import predict_speedup
->>> float(predict_speedup(bits=5.33, gpu="h200", shape=(57344, 8192))) > 2
+>>> float(predict_speedup(bits=5.33, device="h200", shape=(57344, 8192))) > 2
 True
 """
 

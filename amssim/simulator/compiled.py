@@ -7,12 +7,15 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from amssim._jit import jit
 from amssim._threads import over_rows, thread_count
 from amssim.launch import choose, gemm, gemv, geometry, stream, warpgroup
+from amssim.launch.geometry import KERNELS
 from amssim.launch.tuning import match, rule
 from amssim.simulator import equations
+from amssim.simulator.equations import DeviceNumbers, KernelNumbers
 
 MANY = 2**15  # problems from which threads pay
 #: The modules of a launch plan, each after those that it imports from.
@@ -52,7 +55,7 @@ def _compiled() -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _tiled():
+def _tiled() -> Any:
     latency, load_type = functions()["tiled_latency"], equations.Load
 
     @jit
@@ -70,8 +73,8 @@ def _tiled():
 
 
 @cache
-def _planned():
-    plan_of, latency = functions()["plan_of"], functions()["planned_latency"]
+def _planned() -> Any:
+    plan_of, latency = functions()["product_plan"], functions()["planned_latency"]
     same_plan = planning()["same_plan"]
     load_type = equations.Load
 
@@ -79,7 +82,7 @@ def _planned():
     def total_s(device, kernels, rows, columns, batch, bits, reuse_bytes, which, out):
         """out[i] = T(device, kernels[which[i] - 1], problem i), seconds.
 
-        kernels: the four of ours in the order of their numbers
+        kernels: ours in the order of their numbers
         rows, columns, batch, bits, reuse_bytes: float64[n] the problems
         which: int64[n] number of the kernel that the plan takes
         out: float64[n] seconds
@@ -98,16 +101,24 @@ def _planned():
     return total_s
 
 
-def latencies(device, kernel, rows, columns, batch, bits, reuse_bytes) -> np.ndarray:
+def latencies(
+    device: DeviceNumbers,
+    kernel: KernelNumbers,
+    rows: ArrayLike,
+    columns: ArrayLike,
+    batch: ArrayLike,
+    bits: ArrayLike,
+    reuse_bytes: ArrayLike,
+) -> np.ndarray:
     """Return float64 seconds of many problems for one device and one kernel variant.
 
     Args:
-        device: an `equations.Device`.
-        kernel: an `equations.Kernel`.
+        device: an `equations.DeviceNumbers`.
+        kernel: an `equations.KernelNumbers`.
         rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
     """
     if kernel.group:
-        ours = (kernel,) * 4  # whichever of them the plan takes
+        ours = (kernel,) * len(KERNELS)  # whichever of them the plan takes
         return planned_latencies(device, ours, rows, columns, batch, bits, reuse_bytes)[0]
     arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
     out = np.empty(arrays[0].size)
@@ -116,13 +127,19 @@ def latencies(device, kernel, rows, columns, batch, bits, reuse_bytes) -> np.nda
 
 
 def planned_latencies(
-    device, kernels, rows, columns, batch, bits, reuse_bytes
+    device: DeviceNumbers,
+    kernels: tuple[KernelNumbers, ...],
+    rows: ArrayLike,
+    columns: ArrayLike,
+    batch: ArrayLike,
+    bits: ArrayLike,
+    reuse_bytes: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return float64 seconds of many problems, and the int64 number of our kernel for each.
 
     Args:
-        device: an `equations.Device`.
-        kernels: an `equations.Kernel` for each kernel of one format, by their numbers in `launch`.
+        device: an `equations.DeviceNumbers`.
+        kernels: an `equations.KernelNumbers` for each kernel of one format, by their numbers.
         rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
     """
     arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)
@@ -131,7 +148,7 @@ def planned_latencies(
     return out.reshape(shape), which.reshape(shape)
 
 
-def _in_parts(total_s, numbers: tuple, arrays: tuple) -> None:
+def _in_parts(total_s: Any, numbers: tuple[Any, ...], arrays: tuple[np.ndarray, ...]) -> None:
     """Call a compiled loop on parts of the problems, one per thread where they are many."""
 
     def work(start: int, stop: int) -> None:
@@ -142,7 +159,7 @@ def _in_parts(total_s, numbers: tuple, arrays: tuple) -> None:
         over_rows(work, problems, thread_count() if problems >= MANY else 1)
 
 
-def _flat(*arrays) -> tuple[list[np.ndarray], tuple[int, ...]]:
+def _flat(*arrays: ArrayLike) -> tuple[list[np.ndarray], tuple[int, ...]]:
     """Return arrays broadcast to one shape as contiguous float64 vectors, and that shape."""
     wide = np.broadcast_arrays(*arrays)
     return [np.ascontiguousarray(a, dtype=np.float64).ravel() for a in wide], wide[0].shape

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from amssim.errors import InputError
 from amssim.hardware import Profile, profile
-from amssim.scheme import Scheme
-from amssim.simulator.descriptor import device
-from amssim.simulator.inputs import MAX_BATCH, check_count
-from amssim.simulator.models import Model, model
+from amssim.simulator.descriptors import device_numbers
+from amssim.simulator.inputs import MAX_BATCH, Bits, DeviceName, check_count
+from amssim.simulator.models import Model, model_of
 from amssim.simulator.predict import predict_latency
 from amssim.simulator.results import Latency, indented
 
@@ -83,7 +84,7 @@ class DecodeStep:
         )
         return line.rstrip()
 
-    def to_json(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data for `json.dump`, times in seconds."""
         return {
             "model": self.model.name,
@@ -104,10 +105,10 @@ class DecodeStep:
 
 
 def predict_decode(
-    name: str | Path | Model = "llama-3.1-8b",
-    bits: Real | str | Scheme | None = 16 / 3,
+    model: str | Path | Model = "llama-3.1-8b",
+    bits: Bits | None = 16 / 3,
     *,
-    gpu: str | Path | Profile = "h200",
+    device: DeviceName = "h200",
     batch: int = 1,
     context: int = 1024,
     kv_bits: int = 16,
@@ -117,44 +118,46 @@ def predict_decode(
     """Predict one decode step; weights are cold, embedding and output head stay at 16 bits.
 
     Args:
-        name: a preset model, a ``config.json``, its directory, or a `Model`.
+        model: a preset, a ``config.json``, its directory, or a `Model`.
         bits: of the linear layers' weights; None for the unquantised baseline.
-        gpu, batch, kernel: as in `predict_latency`.
+        device, batch, kernel: as in `predict_latency`.
         context: tokens in the KV cache, 0 or more.
         kv_bits: 4, 8 or 16 bits per element of the cache.
         graph: replayed from a CUDA graph, or launched kernel by kernel as the driver allows.
 
     Raises:
-        InputError, FormatError, UnsupportedError: as `predict_latency` and `model`.
+        InputError, FormatError, UnsupportedError: as `predict_latency` and `models.model_of`.
 
     >>> step = predict_decode("llama-3.1-8b", 4.25)
     >>> 0.8 < step.weight_share < 1, step.seconds < predict_decode(bits=None).seconds
     (True, True)
     """
-    found, shapes = profile(gpu), model(name)
+    found, shapes = profile(device), model_of(model)
     context = check_count(context, "context", 2**24, least=0)
     batch = check_count(batch, "batch", MAX_BATCH)
     if not isinstance(kv_bits, Integral) or kv_bits not in KV_BITS:
         raise InputError(f"kv_bits is {kv_bits!r}, expected one of {', '.join(map(str, KV_BITS))}")
-    options = {"gpu": found, "batch": batch, "graph": graph}
+    options = {"device": found, "batch": batch, "graph": graph}
     parts = [
         _product(part, shapes.layers, shape, bits=bits, kernel=kernel, **options)
         for part, shape in shapes.linears.items()
     ]
-    width = parts[0].latency.problem.bits
+    width = parts[0].latency.question.bits
     parts.append(_product("lm_head", 1, shapes.head, **options))
     parts += _rest(shapes, found, batch, context, kv_bits, graph)
     return DecodeStep(shapes, found, width, batch, context, kv_bits, graph, tuple(parts))
 
 
-def _product(name: str, count: int, shape: tuple[int, int], **options) -> Part:
+def _product(name: str, count: int, shape: tuple[int, int], **options: Any) -> Part:
     latency = predict_latency(shape=shape, **options)
     return Part(name, count, count * latency.seconds, shape, latency)
 
 
-def _rest(shapes: Model, found: Profile, batch: int, context: int, kv_bits: int, graph: bool):
+def _rest(
+    shapes: Model, found: Profile, batch: int, context: int, kv_bits: int, graph: bool
+) -> Iterator[Part]:
     """Yield attention and small kernels: one pass over their bytes, one launch each at least."""
-    numbers = device(found, graph)
+    numbers = device_numbers(found, graph=graph)
     cache_s = shapes.kv_bytes(batch, context, kv_bits) / numbers.dram_bytes_per_s
     attention_s = max(cache_s, numbers.launch_s) + numbers.launch_s  # split over KV, then reduced
     yield Part("attention", shapes.layers, shapes.layers * attention_s)

@@ -16,7 +16,7 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim.simulator import equations
-from amssim.simulator.equations import Device, Kernel, Load
+from amssim.simulator.equations import DeviceNumbers, KernelNumbers, Load
 
 #: Chunks that one CTA keeps requested.
 DEPTH = 4
@@ -25,7 +25,7 @@ JITTER = 0.3
 _ARRIVED, _COMPUTED = 0, 1
 
 
-def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> float:
+def simulate(device: DeviceNumbers, kernel: KernelNumbers, load: Load, *, seed: int = 0) -> float:
     """Return seconds of one launch with the split along K that the closed form would take.
 
     Args:
@@ -33,15 +33,15 @@ def simulate(device: Device, kernel: Kernel, load: Load, *, seed: int = 0) -> fl
         seed: of the latencies' variation.
 
     >>> from amssim.hardware import profile
-    >>> from amssim.simulator.descriptor import descriptor, device
+    >>> from amssim.simulator.descriptors import descriptor, device_numbers
     >>> kernel = descriptor("cublas_fp16").variants[0].kernel(profile("h200"), 16)
-    >>> h200 = device(profile("h200"))
+    >>> h200 = device_numbers(profile("h200"))
     >>> load = Load(28672.0, 4096.0, 1.0, 16.0, float("inf"))
     >>> 0.9 < simulate(h200, kernel, load) / equations.latency(h200, kernel, load).total < 1.1
     True
     """
     terms = equations.latency(device, kernel, load)
-    cut = equations.launch_of(device, kernel, load, terms.split)
+    cut = equations.cut_of(device, kernel, load, terms.split)
     weight_bytes = cut.passes * load.rows * load.columns * load.bits / 8 / cut.ctas
     missed = (1.0 - equations.resident_share(device, load.reuse_bytes)) / cut.passes
     from_dram = missed * weight_bytes + 2 * load.batch * load.rows / cut.ctas

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sized
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, cast
 
 from amssim.errors import InputError, SchemeError
 from amssim.hardware import Profile, profile
 from amssim.scheme import Scheme, scheme
-from amssim.simulator.descriptor import Descriptor, descriptor, kernels
+from amssim.simulator.descriptors import Descriptor, descriptor, kernels
 from amssim.simulator.equations import Load
 
+#: How bits per weight, and devices, may be given.
+Bits = float | str | Scheme
+DeviceName = str | Path | Profile
 #: The layer that is predicted unless a shape is given: gate and up projection of Llama-3.1-8B.
 DEFAULT_SHAPE = (28672, 4096)
 MAX_SIDE = 2**24
 MAX_BATCH = 2**16
+LARGEST = sys.float_info.max
 #: What runs on each kind of device unless a kernel is named: (quantised, baseline).
 DEFAULT_KERNELS = {"gpu": ("ams", "cublas_fp16"), "cpu": ("ams_cpu", "blas_f32")}
 
 
 @dataclass(frozen=True)
-class Problem:
+class Question:
     """One product to predict, every default spelled out."""
 
     bits: float
@@ -43,10 +49,15 @@ class Problem:
     @property
     def load(self) -> Load:
         """The problem as the equations take it."""
-        sizes = (self.rows, self.columns, self.batch, self.bits)
-        return Load(*map(float, sizes), float(self.reuse_bytes))
+        return Load(
+            float(self.rows),
+            float(self.columns),
+            float(self.batch),
+            float(self.bits),
+            float(self.reuse_bytes),
+        )
 
-    def to_json(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data; infinite reuse is the word cold."""
         return {
             "bits": self.bits,
@@ -59,18 +70,26 @@ class Problem:
         }
 
 
-def problem(bits, gpu, shape, batch, kernel, l2, graph) -> Problem:
+def question(
+    bits: Bits | None,
+    device: DeviceName,
+    shape: object,
+    batch: object,
+    kernel: str | None,
+    l2: str | float,
+    graph: bool,
+) -> Question:
     """Check all of them; without ``bits`` the width is the kernel's own."""
     rows, columns = check_shape(shape)
-    batch = check_count(batch, "batch", MAX_BATCH)
+    columns_of_x = check_count(batch, "batch", MAX_BATCH)
     width = None if bits is None else check_bits(bits)
-    found = profile(gpu)
+    found = profile(device)
     if not isinstance(graph, bool):
         raise InputError(f"graph is {graph!r}, expected True or False")
     family = check_kernel(kernel, found, width)
     width = _own_width(family) if width is None else width
     reuse = check_l2(l2, rows * columns * width / 8)
-    return Problem(width, found, rows, columns, batch, family, reuse, graph)
+    return Question(width, found, rows, columns, columns_of_x, family, reuse, graph)
 
 
 def _own_width(family: Descriptor) -> float:
@@ -80,7 +99,7 @@ def _own_width(family: Descriptor) -> float:
     return float(low)
 
 
-def check_bits(bits: Real | str | Scheme) -> float:
+def check_bits(bits: Bits) -> float:
     """Return bits per weight; a spelled number or name of a scheme means exactly that scheme's.
 
     >>> check_bits(5.33) == check_bits("fp5.33") == 16 / 3
@@ -103,18 +122,19 @@ def check_bits(bits: Real | str | Scheme) -> float:
 def check_shape(shape: object) -> tuple[int, int]:
     """Return (rows, columns) of the weights."""
     ordered = hasattr(shape, "__len__") and not isinstance(shape, str | bytes | dict | set)
-    if not ordered or len(shape) != 2:
+    if not ordered or len(cast(Sized, shape)) != 2:
         raise InputError(f"shape is {shape!r}, expected (rows, columns) such as (28672, 4096)")
-    rows, columns = shape
+    rows, columns = cast(tuple[object, object], shape)
     return check_count(rows, "rows", MAX_SIDE), check_count(columns, "columns", MAX_SIDE)
 
 
 def check_count(value: object, name: str, most: int, least: int = 1) -> int:
     """Return a whole number from ``least`` to ``most``."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:
+    number = cast(int, value)
+    if not whole or not least <= number <= most:
         raise InputError(f"{name} is {value!r}, expected a whole number from {least} to {most}")
-    return int(value)
+    return int(number)
 
 
 def check_kernel(kernel: str | None, found: Profile, bits: float | None) -> Descriptor:
@@ -137,28 +157,21 @@ def check_kernel(kernel: str | None, found: Profile, bits: float | None) -> Desc
     return family
 
 
-def check_l2(l2: str | Real, weight_bytes: float) -> float:
+def check_l2(l2: str | float, weight_bytes: float) -> float:
     """Return the bytes that pass between two uses of a weight; infinite when it is cold."""
     named = {"cold": math.inf, "hot": weight_bytes}
     if isinstance(l2, str) and l2 in named:
         return named[l2]
     _check_real(l2, "l2", "'cold', 'hot', or the bytes touched between two uses of a weight")
-    if l2 <= 0:
+    between = cast(float, l2)
+    if between <= 0:
         raise InputError(f"l2 is {l2!r}: the bytes between two uses of a weight are positive")
-    return float(l2)
-
-
-def check_path(path: str | Path, name: str) -> Path:
-    """Return an existing file."""
-    found = Path(path)
-    if not found.is_file():
-        raise InputError(f"{name} {str(path)!r} is not a file")
-    return found
+    return float(between)
 
 
 def _check_real(value: object, name: str, expected: str) -> None:
     real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not abs(value) < math.inf or abs(value) > sys.float_info.max:
+    if not real or not abs(cast(float, value)) < math.inf or abs(cast(float, value)) > LARGEST:
         raise InputError(f"{name} is {_shown(value)}, expected {expected}")
 
 

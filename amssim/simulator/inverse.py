@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from pathlib import Path
+from typing import Any
 
 from amssim.errors import InputError
-from amssim.hardware import Profile
 from amssim.scheme import Scheme, schemes
 from amssim.simulator import equations
-from amssim.simulator.descriptor import device
-from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, problem
+from amssim.simulator.descriptors import device_numbers
+from amssim.simulator.inputs import DEFAULT_SHAPE, Bits, DeviceName, Question, question
 from amssim.simulator.predict import predict_speedup
 from amssim.simulator.results import Speedup, indented
 
@@ -39,14 +38,14 @@ class RequiredBits:
         preset = f"; the next preset is {self.scheme.name}" if self.scheme else ""
         return f"{self.bits:.2f} bits per weight for {self.target:g}x{preset}\n{self.speedup}"
 
-    def to_json(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data for `json.dump`."""
         scheme = self.scheme.name if self.scheme else None
         answer = {"target": self.target, "bits": self.bits, "scheme": scheme}
-        return answer | {"prediction": self.speedup.to_json()}
+        return answer | {"prediction": self.speedup.as_dict()}
 
 
-def bits_for_speedup(target: Real, **options) -> RequiredBits:
+def bits_for_speedup(target: float, **options: Any) -> RequiredBits:
     """Return the most bits per weight with which the predicted speedup reaches ``target``.
 
     Args:
@@ -83,7 +82,7 @@ def bits_for_speedup(target: Real, **options) -> RequiredBits:
 class Budget:
     """Lane-instructions per weight that fit into the time its bits take from DRAM."""
 
-    problem: Problem
+    question: Question
     allowed: dict[str, float]
     spent: dict[str, float]
 
@@ -93,7 +92,7 @@ class Budget:
         return all(self.spent[pipe] <= self.allowed[pipe] for pipe in self.allowed)
 
     def __str__(self) -> str:
-        p = self.problem
+        p = self.question
         verdict = "stays memory-bound" if self.fits else "is limited by instructions"
         head = (
             f"{p.kernel.name} {verdict} at {p.bits:.4g} bits and batch {p.batch} "
@@ -106,16 +105,16 @@ class Budget:
         ]
         return "\n".join(lines)
 
-    def to_json(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data for `json.dump`."""
-        p = self.problem.to_json()
+        p = self.question.as_dict()
         return {**p, "allowed": self.allowed, "spent": self.spent, "fits": self.fits}
 
 
 def instruction_budget(
-    bits: Real | str | Scheme = 16 / 3,
+    bits: Bits = 16 / 3,
     *,
-    gpu: str | Path | Profile = "h200",
+    device: DeviceName = "h200",
     batch: int = 1,
     kernel: str | None = None,
 ) -> Budget:
@@ -124,18 +123,19 @@ def instruction_budget(
     The weights of one second, DRAM rate * 8 / bits, meet lanes * SMs * clock of each pipe.
 
     Args:
-        bits, gpu, batch, kernel: as in `predict_latency`; the layer is the one it defaults to.
+        bits, device, batch, kernel: as in `predict_latency`; the layer is the one it defaults to.
 
     Raises:
         InputError: as `predict_latency`.
 
-    >>> budget = instruction_budget(5.33, gpu="h200")
+    >>> budget = instruction_budget(5.33, device="h200")
     >>> round(budget.allowed["alu"], 1), budget.fits
     (2.3, True)
     """
-    p = problem(bits, gpu, DEFAULT_SHAPE, batch, kernel, "cold", True)
-    numbers, lanes = p.kernel.chosen(p.profile, p.load).kernel(p.profile, p.bits), device(p.profile)
-    launch = equations.launch_of(lanes, numbers, p.load, 1.0)
+    p = question(bits, device, DEFAULT_SHAPE, batch, kernel, "cold", True)
+    numbers = p.kernel.chosen(p.profile, p.load).kernel(p.profile, p.bits)
+    lanes = device_numbers(p.profile)
+    cut = equations.cut_of(lanes, numbers, p.load, 1.0)
     weights_per_s = lanes.dram_bytes_per_s * 8 / p.bits
     per_lane = lanes.sms * lanes.clock_hz / weights_per_s
     allowed = {
@@ -145,9 +145,9 @@ def instruction_budget(
         "half": lanes.half_lanes * per_lane,
     }
     spent = {pipe: getattr(numbers, pipe) for pipe in allowed}
-    spent["issue"] += numbers.issue_per_batch * launch.columns
-    spent["issue"] += numbers.issue_per_x * launch.elements / launch.weights
+    spent["issue"] += numbers.issue_per_batch * cut.columns
+    spent["issue"] += numbers.issue_per_x * cut.elements / cut.weights
     if numbers.mma_batch:
-        tensor_s = equations.tensor_s(lanes, numbers, launch) / launch.weights
+        tensor_s = equations.tensor_s(lanes, numbers, cut) / cut.weights
         allowed["mma"], spent["mma"] = 1.0, tensor_s * weights_per_s / lanes.sms
     return Budget(p, allowed, spent)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from amssim.hardware import Profile
-from amssim.launch.geometry import GEMM, GEMV, STREAM, WARPGROUP
+from amssim.launch.geometry import KERNELS
 from amssim.simulator.compiled import latencies, planned_latencies
-from amssim.simulator.descriptor import Descriptor, Variant, device
-from amssim.simulator.equations import Kernel
+from amssim.simulator.descriptors import Descriptor, Variant, device_numbers
+from amssim.simulator.equations import KernelNumbers
 
 
 def seconds(
@@ -23,7 +24,7 @@ def seconds(
     reuse_bytes: np.ndarray | float,
     *,
     graph: bool = True,
-    kernel_of: Callable[[Variant, float], Kernel] | None = None,
+    kernel_of: Callable[[Variant, float], KernelNumbers] | None = None,
 ) -> np.ndarray:
     """Return float64 seconds of many problems on one device with one kernel family.
 
@@ -36,7 +37,7 @@ def seconds(
     kernel_of = kernel_of or (lambda variant, b: variant.kernel(profile, b))
     arrays = np.broadcast_arrays(rows, columns, batch, bits, reuse_bytes)
     flat = [np.asarray(a, dtype=np.float64).ravel() for a in arrays]
-    numbers = device(profile, graph)
+    numbers = device_numbers(profile, graph=graph)
     out = np.empty(flat[0].size)
     for width, here in _by_counts(descriptor, flat[3]):
         part = [a[here] for a in flat]
@@ -72,7 +73,7 @@ def by_variant(
         if planned:
             of_ours = tuple(variant.kernel(profile, width) for variant in planned)
             sizes = (rows, columns, batch, bits, np.inf)
-            which = planned_latencies(device(profile), of_ours, *sizes)[1]
+            which = planned_latencies(device_numbers(profile), of_ours, *sizes)[1]
             found = [(variant, which == variant.planned) for variant in planned]
         else:
             found = _by_batch(descriptor, width, batch)
@@ -84,7 +85,7 @@ def by_variant(
 def _by_counts(descriptor: Descriptor, bits: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
     """Yield a bit width and the mask of all that share its variants and instruction counts."""
     widths, width_at = np.unique(bits, return_inverse=True)
-    same: dict[tuple, list[int]] = {}
+    same: dict[tuple[Any, ...], list[int]] = {}
     for i, width in enumerate(widths.tolist()):
         first = descriptor.variant(width, 1)
         key = (first.name, tuple(sorted(first.counts(width)[0].items())))
@@ -94,10 +95,13 @@ def _by_counts(descriptor: Descriptor, bits: np.ndarray) -> Iterator[tuple[float
 
 
 def _planned(descriptor: Descriptor, width: float) -> list[Variant]:
-    """Return our kernels for a bit width in the order of their numbers; none in other families."""
+    """Return the variants for a bit width that our launch plan chooses from, by their numbers.
+
+    Of other families the batch decides, and the list is empty.
+    """
     if not descriptor.variant(width, 1).planned:
         return []
-    return [descriptor.variant(width, 1, number) for number in (GEMV, GEMM, WARPGROUP, STREAM)]
+    return [descriptor.variant(width, 1, planned=number) for number in KERNELS]
 
 
 def _by_batch(

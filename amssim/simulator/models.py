@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from amssim.errors import FormatError, InputError, UnsupportedError
 
@@ -27,7 +28,7 @@ _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 class Model:
     """What a decode step needs to know of a dense decoder with gated MLPs.
 
-    >>> model("llama-3.1-8b").linears["gate_up"]
+    >>> model_of("llama-3.1-8b").linears["gate_up"]
     (28672, 4096)
     """
 
@@ -70,7 +71,7 @@ def models() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.json")))
 
 
-def model(name: str | Path | Model) -> Model:
+def model_of(name: str | Path | Model) -> Model:
     """Return a model by preset name, or from a ``config.json`` or the directory that holds one.
 
     Raises:
@@ -126,7 +127,7 @@ def _from_config(config: object, path: Path) -> Model:
     return Model(name, **sizes)
 
 
-def _size(config: dict, key: str, path: Path) -> int:
+def _size(config: dict[str, Any], key: str, path: Path) -> int:
     value = config[key]
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < _MOST:
         raise FormatError(

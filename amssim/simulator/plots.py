@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from amssim.errors import OutputError
 from amssim.hardware import Profile, profile
-from amssim.simulator.descriptor import device
-from amssim.simulator.equations import Device
+from amssim.simulator.descriptors import device_numbers
+from amssim.simulator.equations import DeviceNumbers
 from amssim.simulator.inputs import DEFAULT_KERNELS, DEFAULT_SHAPE
 from amssim.simulator.inverse import instruction_budget
 from amssim.simulator.sweeps import sweep
@@ -23,14 +24,14 @@ _PIPES = {"issue": "all instructions", "alu": "ALU", "imad": "IMAD"}
 _BUDGET_DEVICES = ("h200", "b200", "h100-sxm", "a100-80gb", "rtx3090", "a10", "rtx4090", "l40s")
 
 
-def draw_all(folder: Path, gpu: str | Path | Profile = "h200") -> list[Path]:
+def draw_all(folder: Path, device: str | Path | Profile = "h200") -> list[Path]:
     """Write roofline.png, layer_size.png, batch.png and budget.png; return their paths.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     paths = []
-    for name, figure in figures(gpu).items():
+    for name, figure in figures(device).items():
         path = Path(folder) / f"{name}.png"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,14 +42,14 @@ def draw_all(folder: Path, gpu: str | Path | Profile = "h200") -> list[Path]:
     return paths
 
 
-def figures(gpu: str | Path | Profile = "h200") -> dict:
+def figures(device: str | Path | Profile = "h200") -> dict[str, Any]:
     """Return the four Matplotlib figures for one device by name."""
-    found = profile(gpu)
+    found = profile(device)
     drawn = {"roofline": roofline, "layer_size": layer_size, "batch": batch, "budget": budget}
     return {name: draw(found) for name, draw in drawn.items()}
 
 
-def _axes(title: str, x: str, y: str):
+def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.4), layout="constrained")
@@ -64,9 +65,9 @@ def _name(bits: float) -> str:
     return f"{bits:.4g} bits"
 
 
-def roofline(found: Profile):
+def roofline(found: Profile) -> Any:
     """Weights per second against bits: DRAM, and what each pipe of our kernel allows."""
-    d = device(found)
+    d = device_numbers(found)
     bits = np.linspace(2, 16, 200)
     figure, axes = _axes(
         f"What limits weights per second on {found.title}, batch 1",
@@ -75,7 +76,7 @@ def roofline(found: Profile):
     )
     axes.plot(bits, d.dram_bytes_per_s * 8 / bits / 1e12, color="black", label="DRAM")
     for width, colour in zip(BITS, COLOURS, strict=False):
-        spent = instruction_budget(width, gpu=found).spent
+        spent = instruction_budget(width, device=found).spent
         ceilings = _ceilings(d, spent)
         highest = max(ceilings.values())
         for (pipe, rate), style in zip(ceilings.items(), ("-", "--", ":"), strict=True):
@@ -83,7 +84,7 @@ def roofline(found: Profile):
                 rate / 1e12, color=colour, linestyle=style, lw=1, label=f"{_name(width)}: {pipe}"
             )
         axes.axvline(width, color=colour, lw=0.8, alpha=0.5)
-    table = sweep(list(BITS), gpu=found)
+    table = sweep(list(BITS), device=found)
     weights = DEFAULT_SHAPE[0] * DEFAULT_SHAPE[1]
     axes.plot(
         BITS,
@@ -101,7 +102,7 @@ def roofline(found: Profile):
     return figure
 
 
-def _ceilings(d: Device, spent: dict[str, float]) -> dict[str, float]:
+def _ceilings(d: DeviceNumbers, spent: dict[str, float]) -> dict[str, float]:
     """Weights per second that each pipe allows a kernel that spends so much per weight."""
     lanes = {"issue": d.issue_lanes, "alu": d.alu_lanes, "imad": d.imad_lanes}
     return {
@@ -109,10 +110,10 @@ def _ceilings(d: Device, spent: dict[str, float]) -> dict[str, float]:
     }
 
 
-def layer_size(found: Profile):
+def layer_size(found: Profile) -> Any:
     """Speedup against the number of weights: launch-bound, then memory-bound."""
     rows = np.unique(np.geomspace(256, 262144, 60).astype(int) // 16 * 16)
-    table = sweep(list(BITS), gpu=found, shape=[(int(m), _COLUMNS) for m in rows])
+    table = sweep(list(BITS), device=found, shape=[(int(m), _COLUMNS) for m in rows])
     figure, axes = _axes(
         f"Speedup of a layer with {_COLUMNS} columns on {found.title}, batch 1",
         "weights in the layer",
@@ -130,9 +131,9 @@ def layer_size(found: Profile):
     return figure
 
 
-def batch(found: Profile):
+def batch(found: Profile) -> Any:
     """Speedup against batch, down to where the gain ends."""
-    table = sweep(list(BITS), gpu=found, batch=_BATCHES)
+    table = sweep(list(BITS), device=found, batch=_BATCHES)
     figure, axes = _axes(
         "Speedup of {} x {} on {}".format(*DEFAULT_SHAPE, found.title),
         "batch",
@@ -146,10 +147,10 @@ def batch(found: Profile):
     return figure
 
 
-def budget(found: Profile):
+def budget(found: Profile) -> Any:
     """ALU instructions per weight that each GPU has time for, and what our kernels spend."""
-    devices = list(dict.fromkeys((found.name, *_BUDGET_DEVICES)))
-    devices = [found if name == found.name else profile(name) for name in devices]
+    every = dict.fromkeys((found.name, *_BUDGET_DEVICES))
+    devices = [found if name == found.name else profile(name) for name in every]
     devices = [d for d in devices if d.kind == found.kind]
     figure, axes = _axes(
         "Logic and shift instructions that a kernel may spend before memory stops being the limit",
@@ -158,7 +159,7 @@ def budget(found: Profile):
     )
     at = np.arange(len(devices))
     for i, (width, colour) in enumerate(zip(BITS, COLOURS, strict=False)):
-        budgets = [instruction_budget(width, gpu=d) for d in devices]
+        budgets = [instruction_budget(width, device=d) for d in devices]
         allowed = [b.allowed["alu"] for b in budgets]
         bars = axes.bar(
             at + 0.4 * (i - 0.5), allowed, 0.36, color=colour, label=f"time for, {_name(width)}"
@@ -170,7 +171,7 @@ def budget(found: Profile):
             color=colour,
             linestyle="--",
             lw=1,
-            label=f"{budgets[0].problem.kernel.name} spends {spent:.2f} at {_name(width)}",
+            label=f"{budgets[0].question.kernel.name} spends {spent:.2f} at {_name(width)}",
         )
     axes.set_xticks(at, [d.name for d in devices], rotation=30, ha="right", fontsize=8)
     axes.legend(frameon=False, fontsize=8)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from numbers import Real
-from pathlib import Path
 
-from amssim.hardware import Profile
-from amssim.scheme import Scheme
 from amssim.simulator import equations
-from amssim.simulator.descriptor import device
-from amssim.simulator.inputs import DEFAULT_SHAPE, Problem, check_bits, problem
+from amssim.simulator.descriptors import device_numbers
+from amssim.simulator.inputs import DEFAULT_SHAPE, Bits, DeviceName, Question, check_bits, question
 from amssim.simulator.results import OVERHEAD, RESOURCES, Latency, Speedup
 
 #: Relative error that is stated for a kernel and device without any measurement.
@@ -22,20 +18,20 @@ LEAST_CAPABILITY = 80
 
 
 def predict_latency(
-    bits: Real | str | Scheme | None = None,
+    bits: Bits | None = None,
     *,
-    gpu: str | Path | Profile = "h200",
+    device: DeviceName = "h200",
     shape: tuple[int, int] = DEFAULT_SHAPE,
     batch: int = 1,
     kernel: str | None = None,
-    l2: str | Real = "cold",
+    l2: str | float = "cold",
     graph: bool = True,
 ) -> Latency:
     """Predict the seconds of y = W x.
 
     Args:
         bits: bits per weight, 1 to 16, or a scheme or its name; without it, those of the kernel.
-        gpu: a device name, the path of a profile or a `Profile`; CPUs are devices too.
+        device: its name, the path of a profile or a `Profile`; CPUs are devices too.
         shape: (rows, columns) of W, outputs by inputs.
         batch: columns of x.
         kernel: name of a kernel descriptor; by default this package's own, and without ``bits``
@@ -51,35 +47,35 @@ def predict_latency(
     >>> 5e-6 < latency.seconds < 20e-6, latency.binding
     (True, 'DRAM bandwidth')
     """
-    return _latency(problem(bits, gpu, shape, batch, kernel, l2, graph))
+    return _latency(question(bits, device, shape, batch, kernel, l2, graph))
 
 
 def predict_speedup(
-    bits: Real | str | Scheme = 16 / 3,
+    bits: Bits = 16 / 3,
     *,
-    gpu: str | Path | Profile = "h200",
+    device: DeviceName = "h200",
     shape: tuple[int, int] = DEFAULT_SHAPE,
     batch: int = 1,
     kernel: str | None = None,
     baseline: str | None = None,
-    l2: str | Real = "cold",
+    l2: str | float = "cold",
     graph: bool = True,
 ) -> Speedup:
     """Predict how much faster a product gets with quantised weights.
 
     Args:
-        bits, gpu, shape, batch, kernel, l2, graph: as in `predict_latency`.
+        bits, device, shape, batch, kernel, l2, graph: as in `predict_latency`.
         baseline: the kernel to compare with, by default cuBLAS FP16, on a CPU float32 BLAS.
 
     Raises:
         InputError, FormatError: as `predict_latency`.
 
     >>> fast = predict_speedup(bits=4.25, shape=(8192, 8192))
-    >>> float(fast) > 1, fast.baseline.problem.kernel.name
+    >>> float(fast) > 1, fast.baseline.question.kernel.name
     (True, 'cublas_fp16')
     """
-    q = problem(check_bits(bits), gpu, shape, batch, kernel, l2, graph)
-    b = problem(None, q.profile, shape, batch, baseline, l2, graph)
+    q = question(check_bits(bits), device, shape, batch, kernel, l2, graph)
+    b = question(None, q.profile, shape, batch, baseline, l2, graph)
     quantized, base = _latency(q), _latency(b)
     error = math.hypot(quantized.relative_error, base.relative_error)
     found = Speedup(quantized, base, error, ())
@@ -87,10 +83,10 @@ def predict_speedup(
     return replace(found, warnings=tuple(warnings))
 
 
-def _latency(p: Problem) -> Latency:
+def _latency(p: Question) -> Latency:
     variant = p.kernel.chosen(p.profile, p.load)
     numbers = variant.kernel(p.profile, p.bits)
-    terms = equations.latency(device(p.profile, p.graph), numbers, p.load)
+    terms = equations.latency(device_numbers(p.profile, graph=p.graph), numbers, p.load)
     error = variant.fit(p.profile)[1]
     relative_error = UNKNOWN_ERROR if error is None else error.p90
     found = Latency(p, variant, terms, relative_error, ())
@@ -99,9 +95,9 @@ def _latency(p: Problem) -> Latency:
 
 def _evidence(found: Latency) -> Iterator[str]:
     """Yield what the prediction does not rest on, in words."""
-    p, name = found.problem, found.problem.kernel.name
+    p, name = found.question, found.question.kernel.name
     variant = found.variant
-    if variant.planned and device(p.profile).capability < LEAST_CAPABILITY:
+    if variant.planned and device_numbers(p.profile).capability < LEAST_CAPABILITY:
         yield f"{name} needs CUDA compute capability 8.0, which {p.profile.name} does not have"
     _, error, own = variant.fit(p.profile)
     if not own and error is None:
@@ -116,7 +112,7 @@ def _evidence(found: Latency) -> Iterator[str]:
 
 def _circumstances(found: Latency) -> Iterator[str]:
     """Yield what is special about this size, in words."""
-    p, name = found.problem, found.problem.kernel.name
+    p, name = found.question, found.question.kernel.name
     l2_bytes = p.profile.value("l2_bytes")
     if math.isinf(p.reuse_bytes) and p.weight_bytes < l2_bytes:
         yield (
@@ -133,6 +129,7 @@ def _of_speedup(found: Speedup) -> Iterator[str]:
     """Yield what one should know about a speedup, in words."""
     low, high = found.interval
     if found.value < 1:
-        yield f"batch {found.quantized.problem.batch} is past the crossover: the baseline is faster"
+        batch = found.quantized.question.batch
+        yield f"batch {batch} is past the crossover: the baseline is faster"
     elif low < 1 < high:
         yield "the interval holds 1: which side is faster is not certain"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from amssim.simulator.descriptor import Variant
+from amssim.simulator.descriptors import Variant
 from amssim.simulator.equations import Terms
-from amssim.simulator.inputs import Problem
+from amssim.simulator.inputs import Question
 
 #: How the terms of the body are called when they bind.
 RESOURCES = {
@@ -27,7 +28,7 @@ class Latency:
     ``relative_error`` bounds nine of ten measurements as far as is known; ``terms`` are seconds.
     """
 
-    problem: Problem
+    question: Question
     variant: Variant
     terms: Terms
     relative_error: float
@@ -64,13 +65,13 @@ class Latency:
     @property
     def bytes_per_s(self) -> float:
         """Packed weights over the predicted time."""
-        return self.problem.weight_bytes / self.seconds
+        return self.question.weight_bytes / self.seconds
 
     def __float__(self) -> float:
         return self.seconds
 
     def __str__(self) -> str:
-        p, (low, high) = self.problem, self.interval
+        p, (low, high) = self.question, self.interval
         parts = ", ".join(f"{k} {v * 1e6:.2f}" for k, v in self.breakdown.items() if v >= 5e-9)
         lines = [
             f"{self.seconds * 1e6:.2f} us ({low * 1e6:.2f} to {high * 1e6:.2f}), "
@@ -80,10 +81,10 @@ class Latency:
         ]
         return "\n".join(lines + [indented(w, "  ! ") for w in self.warnings])
 
-    def to_json(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data for `json.dump`, times in seconds."""
         return {
-            **self.problem.to_json(),
+            **self.question.as_dict(),
             "seconds": self.seconds,
             "interval": list(self.interval),
             "binding": self.binding,
@@ -100,7 +101,7 @@ class Speedup:
 
     >>> from amssim.simulator import predict_speedup
     >>> result = predict_speedup(bits=5.33)
-    >>> 2 < float(result) < 3.2, result.quantized.problem.rows
+    >>> 2 < float(result) < 3.2, result.quantized.question.rows
     (True, 28672)
     """
 
@@ -122,7 +123,7 @@ class Speedup:
     @property
     def ideal(self) -> float:
         """The ratio of bits, which nothing but a kernel without any cost reaches."""
-        return self.baseline.problem.bits / self.quantized.problem.bits
+        return self.baseline.question.bits / self.quantized.question.bits
 
     def __float__(self) -> float:
         return self.value
@@ -135,20 +136,20 @@ class Speedup:
         lines = [
             f"{self.value:.2f}x ({low:.2f} to {high:.2f}); "
             f"the bits alone would give {self.ideal:.2f}x",
-            indented(describe(q.problem)),
+            indented(describe(q.question)),
             _side(q),
             _side(b),
         ]
         return "\n".join(lines + [indented(w, "  ! ") for w in self.warnings])
 
-    def to_json(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain data for `json.dump`, times in seconds."""
         return {
             "speedup": self.value,
             "interval": list(self.interval),
             "ideal": self.ideal,
-            "quantized": self.quantized.to_json(),
-            "baseline": self.baseline.to_json(),
+            "quantized": self.quantized.as_dict(),
+            "baseline": self.baseline.as_dict(),
             "warnings": list(self.warnings),
         }
 
@@ -158,9 +159,9 @@ def indented(text: str, mark: str = "  ") -> str:
     return textwrap.fill(text, 80, initial_indent=mark, subsequent_indent="    ")
 
 
-def describe(p: Problem) -> str:
+def describe(p: Question) -> str:
     """Return the problem in one line."""
-    l2 = p.to_json()["l2"]
+    l2 = p.as_dict()["l2"]
     cache = f"L2 {l2}" if isinstance(l2, str) else f"{l2 / 1e6:.1f} MB between uses"
     launch = "CUDA graph" if p.graph else "stream launches"
     where = f", {cache}, {launch}" if p.profile.kind == "gpu" else f", {cache}"
@@ -168,5 +169,5 @@ def describe(p: Problem) -> str:
 
 
 def _side(side: Latency) -> str:
-    name = f"{side.problem.kernel.name}, {side.problem.bits:.4g} bits"
+    name = f"{side.question.kernel.name}, {side.question.bits:.4g} bits"
     return f"  {name:28} {side.seconds * 1e6:9.2f} us, bound by {side.binding}"

@@ -58,9 +58,9 @@ def test_vector_kernels_compute_what_they_say():
 def test_calibrated_cpu_is_a_profile_that_predicts(monkeypatch):
     quick_calibration(monkeypatch)
     found = calibrate_cpu("here", threads=1)
-    assert found.calibrated and from_json(found.to_json(), "here") == found
+    assert found.calibrated and from_json(found.as_dict(), "here") == found
     assert found.value("sms") == 1 and 5e8 < found.value("clock_hz") < 1e10
-    assert float(predict_speedup(4.25, gpu=found, shape=(1024, 1024))) > 0
+    assert float(predict_speedup(4.25, device=found, shape=(1024, 1024))) > 0
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, 10**6])

@@ -17,7 +17,7 @@ REQUIRED = {
 
 @pytest.fixture
 def plain():
-    return copy.deepcopy(profile("h200").to_json())
+    return copy.deepcopy(profile("h200").as_dict())
 
 
 def test_every_promised_device_is_there():
@@ -38,7 +38,7 @@ def test_shipped_profile_is_complete_and_sourced(name):
 @pytest.mark.parametrize("name", names())
 def test_round_trip(name):
     found = profile(name)
-    assert from_json(json.loads(json.dumps(found.to_json())), "memory") == found
+    assert from_json(json.loads(json.dumps(found.as_dict())), "memory") == found
 
 
 @pytest.mark.parametrize("spelled", ["H200", "rtx 4090", "RTX-4090", "A100 80GB", "b2"])

@@ -14,7 +14,7 @@ from amssim.hardware import names, profile
 from amssim.launch import geometry
 from amssim.launch.choose import plan_launch, same_plan
 from amssim.simulator.compiled import planning
-from amssim.simulator.descriptor import device
+from amssim.simulator.descriptors import device_numbers
 from cuda_kernels.forms import FORMS
 from cuda_kernels.forms import host as words
 
@@ -41,11 +41,11 @@ def test_batches_that_share_a_plan(group, rows, columns, batch, other):
 @cache
 def compiled():
     """The plan as sweeps call it: from compiled code."""
-    plan_of = planning()["plan_launch"]
+    product_plan = planning()["plan_launch"]
 
     @jit
     def call(gpu, group, rows, columns, batch):
-        return plan_of(gpu, group, rows, columns, batch)
+        return product_plan(gpu, group, rows, columns, batch)
 
     return call
 
@@ -74,7 +74,7 @@ def test_a_gpu_with_too_little_shared_memory_gets_some_plan():
 
 @pytest.mark.parametrize("name", [n for n in names() if profile(n).kind == "gpu"])
 def test_profiles_say_what_a_plan_needs(name):
-    capability = device(profile(name)).capability
+    capability = device_numbers(profile(name)).capability
     assert 70 <= capability <= 120 or (name == "mi300x" and capability == 0)
 
 

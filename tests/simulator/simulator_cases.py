@@ -3,12 +3,12 @@
 from hypothesis import strategies as st
 
 from amssim.hardware import profile
-from amssim.simulator.descriptor import device
-from amssim.simulator.equations import Kernel, Load
+from amssim.simulator.descriptors import device_numbers
+from amssim.simulator.equations import KernelNumbers, Load
 
 COLD = float("inf")
-H200 = device(profile("h200"))
-PLAIN = Kernel(
+H200 = device_numbers(profile("h200"))
+PLAIN = KernelNumbers(
     group=0.0,
     tile_rows=16.0,
     tile_batch=8.0,

@@ -6,17 +6,17 @@ import pytest
 
 from amssim.errors import FormatError, InputError, UnsupportedError
 from amssim.simulator import predict_decode, predict_latency
-from amssim.simulator.models import model, models
+from amssim.simulator.models import model_of, models
 
 
 def test_known_sizes():
-    llama = model("llama-3.1-8b")
+    llama = model_of("llama-3.1-8b")
     weights = llama.layers * sum(m * k for m, k in llama.linears.values())
     embeddings = 2 * llama.vocabulary * llama.hidden
     assert (weights + embeddings) / 1e9 == pytest.approx(8.03, abs=0.01)
     sizes = {"llama-3.1-70b": 70.6, "qwen3-8b": 8.2, "qwen3-32b": 32.8, "reference-27m": 0.0273}
     for name, billions in sizes.items():
-        m = model(name)
+        m = model_of(name)
         per_layer = m.layers * sum(a * b for a, b in m.linears.values())
         tied = 1 if name == "reference-27m" else 2
         total = per_layer + tied * m.vocabulary * m.hidden
@@ -24,9 +24,9 @@ def test_known_sizes():
 
 
 def test_preset_is_the_reference_models_own_config(reference_model):
-    ours, preset = model(reference_model), model("reference-27m")
+    ours, preset = model_of(reference_model), model_of("reference-27m")
     assert ours.linears == preset.linears and ours.head == preset.head
-    assert model(reference_model / "config.json") == ours
+    assert model_of(reference_model / "config.json") == ours
 
 
 def test_parts_add_up():
@@ -35,10 +35,10 @@ def test_parts_add_up():
     by_name = {p.name: p for p in step.parts}
     one = predict_latency(4.25, shape=(28672, 4096))
     assert by_name["gate_up"].seconds == pytest.approx(32 * one.seconds)
-    assert by_name["lm_head"].latency.problem.kernel.name == "cublas_fp16"
+    assert by_name["lm_head"].latency.question.kernel.name == "cublas_fp16"
     kv_bytes = 2 * 4096 * 8 * 128 * 2
     assert by_name["attention"].seconds > 32 * kv_bytes / 4.8e12
-    assert "tokens/s" in str(step) and json.dumps(step.to_json())
+    assert "tokens/s" in str(step) and json.dumps(step.as_dict())
 
 
 def test_what_makes_a_step_longer():
@@ -77,31 +77,31 @@ def config(tmp_path):
 
 
 def test_optional_fields_have_the_usual_defaults(config):
-    found = model(config())
+    found = model_of(config())
     assert found.kv_heads == 8 and found.head_size == 64
-    assert model(config(text_config={**json.loads(config().read_text())})) == found
+    assert model_of(config(text_config={**json.loads(config().read_text())})) == found
 
 
 def test_configs_that_are_refused(config, tmp_path):
     with pytest.raises(FormatError, match="has no vocab_size"):
-        model(config(vocab_size=None))
+        model_of(config(vocab_size=None))
     with pytest.raises(FormatError, match="hidden_size is 500, expected a multiple of the 8 heads"):
-        model(config(hidden_size=500))
+        model_of(config(hidden_size=500))
     with pytest.raises(FormatError, match="heads is 8, expected a multiple of the 3 kv heads"):
-        model(config(num_key_value_heads=3))
+        model_of(config(num_key_value_heads=3))
     with pytest.raises(FormatError, match="found int"):
-        model(config(text_config=5))
+        model_of(config(text_config=5))
     with pytest.raises(UnsupportedError, match="num_local_experts is 8"):
-        model(config(num_local_experts=8))
+        model_of(config(num_local_experts=8))
     with pytest.raises(InputError, match=r"unknown model 'gpt-5': choose one of .*llama-3.1-8b"):
-        model("gpt-5")
+        model_of("gpt-5")
     bad = tmp_path / "list.json"
     bad.write_text("[]")
     with pytest.raises(FormatError, match="found list"):
-        model(bad)
+        model_of(bad)
     bad.write_text("{")
     with pytest.raises(FormatError, match="is not JSON"):
-        model(bad)
+        model_of(bad)
 
 
 SIZES = ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"]
@@ -112,7 +112,7 @@ SIZES += ["vocab_size", "num_key_value_heads", "head_dim"]
 @pytest.mark.parametrize("value", [0, -1, 1.5, "512", [1], True, float("nan"), 10**30], ids=str)
 def test_a_size_of_a_config_is_a_whole_number(config, key, value):
     with pytest.raises(FormatError, match=f"config.json: {key} is .*, expected a whole number"):
-        model(config(**{key: value}))
+        model_of(config(**{key: value}))
 
 
 def test_bad_options():

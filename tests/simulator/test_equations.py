@@ -12,7 +12,7 @@ from simulator_cases import COLD, H200, PLAIN, kernels, loads
 from amssim.launch.geometry import GEMM, GEMV, WARPGROUP
 from amssim.simulator import equations
 from amssim.simulator.compiled import PLANNING, functions, latencies, planned_latencies
-from amssim.simulator.equations import Load, latency, tiled, time_of
+from amssim.simulator.equations import Load, latency, tiled_cut, time_of
 
 
 def test_large_layer_runs_at_the_dram_rate():
@@ -61,7 +61,7 @@ def test_best_split_is_the_least_of_all(kernel, load):
     splits = [2.0**i for i in range(4) if 2.0**i <= kernel.max_split]
     tiles = kernel._replace(group=0.0)
     best = latency(H200, tiles, load)
-    every = [time_of(H200, tiles, load, tiled(H200, tiles, load, s)).total for s in splits]
+    every = [time_of(H200, tiles, load, tiled_cut(H200, tiles, load, s)).total for s in splits]
     assert best.total == min(every)
 
 
@@ -80,7 +80,7 @@ def test_norm_between_sum_and_maximum():
 def cut(batch: float, **changes):
     """A plain launch of 16 x 4096 weights per CTA."""
     kernel = PLAIN._replace(tile_batch=64.0, **changes)
-    return tiled(H200, kernel, Load(4096.0, 4096.0, batch, 4.0, COLD), 1.0)
+    return tiled_cut(H200, kernel, Load(4096.0, 4096.0, batch, 4.0, COLD), 1.0)
 
 
 def test_idle_columns_of_an_instruction_cost_like_used_ones():
@@ -143,8 +143,8 @@ def test_few_ctas_are_bound_by_the_latency_of_l2_too():
 
 def test_bytes_in_flight_may_be_a_share_of_shared_memory():
     kernel = PLAIN._replace(inflight_share=0.25, ctas_per_sm=2.0)
-    launch = tiled(H200, kernel, Load(4096.0, 4096.0, 1.0, 4.0, COLD), 1.0)
-    assert launch.inflight_bytes == H200.shared_bytes / 8
+    cut = tiled_cut(H200, kernel, Load(4096.0, 4096.0, 1.0, 4.0, COLD), 1.0)
+    assert cut.inflight_bytes == H200.shared_bytes / 8
 
 
 def test_a_partial_wave_shows_as_much_as_the_kernel_lets_it():
@@ -157,10 +157,10 @@ def test_a_partial_wave_shows_as_much_as_the_kernel_lets_it():
 def test_our_plan_decides_what_a_cta_does():
     # 57344 x 8192, FP4.25, batch 64 on an H200: 128 blocks of 16 warps, 28 of 32 row tiles used
     load = Load(57344.0, 8192.0, 64.0, 4.25, COLD)
-    launch = equations.launch_of(H200, PLAIN._replace(group=4.0), load, 1.0)
-    assert (launch.ctas, launch.split, launch.columns) == (128, 1, 64)
-    assert launch.weights == 32 * 16 * 8192 and launch.elements == 64 * 8192
-    assert launch.inflight_bytes == 16 * 8 * 512
+    cut = equations.cut_of(H200, PLAIN._replace(group=4.0), load, 1.0)
+    assert (cut.ctas, cut.split, cut.columns) == (128, 1, 64)
+    assert cut.weights == 32 * 16 * 8192 and cut.elements == 64 * 8192
+    assert cut.inflight_bytes == 16 * 8 * 512
 
 
 def test_batches_beyond_64_are_launches_of_their_own():
@@ -194,7 +194,7 @@ def test_compiled_plans_are_interpreted():
     seconds, which = planned_latencies(H200, ours, rows, columns, batch, bits, COLD)
     for i in range(12):
         load = Load(rows[i], columns[i], batch[i], bits[i], COLD)
-        number = equations.plan_of(H200, ours[0], load).kernel
+        number = equations.product_plan(H200, ours[0], load).kernel
         assert which[i] == number
         assert seconds[i] == pytest.approx(latency(H200, ours[number - 1], load).total, rel=1e-14)
     assert set(which) == {GEMV, GEMM, WARPGROUP}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from simulator_cases import COLD, H200, PLAIN
 
-from amssim.simulator.equations import Kernel, Load, latency, tiled
+from amssim.simulator.equations import KernelNumbers, Load, latency, tiled_cut
 from amssim.simulator.events import simulate
 
 
-def random_case(rng) -> tuple[Kernel, Load]:
+def random_case(rng) -> tuple[KernelNumbers, Load]:
     kernel = PLAIN._replace(
         tile_rows=float(rng.choice([16, 32, 64])),
         tile_batch=64.0,
@@ -63,7 +63,7 @@ def test_events_show_littles_law():
     # a quarter of the CTAs of a wave, too few bytes in flight to fill the memory
     kernel = PLAIN._replace(inflight_bytes=2048.0, issue=0.1, alu=0.1, mma_batch=0.0)
     load = Load(132 * 2 * 16.0, 16384.0, 1.0, 16.0, COLD)
-    in_flight = tiled(H200, kernel, load, 1.0).ctas * kernel.inflight_bytes
+    in_flight = tiled_cut(H200, kernel, load, 1.0).ctas * kernel.inflight_bytes
     rate = load.rows * load.columns * 2 / simulate(H200, kernel, load)
     assert rate == pytest.approx(in_flight / H200.latency_s, rel=0.12)
     assert rate < 0.3 * H200.dram_bytes_per_s

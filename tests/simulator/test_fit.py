@@ -9,8 +9,8 @@ from simulator_cases import H200, PLAIN
 from amssim.hardware import profile
 from amssim.simulator.baselines import BASELINES, bit_ratio, constants, roofline
 from amssim.simulator.compiled import latencies
-from amssim.simulator.descriptor import _FITS, descriptor, kernels
-from amssim.simulator.fit import BOUNDS, Group, Measurements, fit, held_out, predicted
+from amssim.simulator.descriptors import _FITS, descriptor, kernels
+from amssim.simulator.fitting import BOUNDS, FitGroup, Measurements, fit, held_out, predicted_s
 
 
 def problems(n=60, seed=0) -> Measurements:
@@ -24,10 +24,10 @@ def test_known_parameters_come_back():
     truth = {"fixed_s": 2.3e-6, "efficiency": 0.83}
     m = problems()
     m = m._replace(seconds=latencies(H200, PLAIN._replace(**truth), *m[:5]))
-    group = Group(H200, PLAIN, m)
+    group = FitGroup(H200, PLAIN, m)
     found = fit([group], list(truth))
     assert found.parameters == pytest.approx(truth, rel=0.01)
-    assert predicted(group, found.parameters) == pytest.approx(m.seconds, rel=1e-3)
+    assert predicted_s(group, found.parameters) == pytest.approx(m.seconds, rel=1e-3)
 
 
 def test_one_outlier_does_not_decide():
@@ -35,7 +35,7 @@ def test_one_outlier_does_not_decide():
     m = problems()
     seconds = latencies(H200, PLAIN._replace(**truth), *m[:5])
     seconds[5] *= 4
-    found = fit([Group(H200, PLAIN, m._replace(seconds=seconds))], list(truth))
+    found = fit([FitGroup(H200, PLAIN, m._replace(seconds=seconds))], list(truth))
     assert found.parameters == pytest.approx(truth, rel=0.05)
 
 
@@ -43,7 +43,9 @@ def test_a_group_weighs_what_it_is_told():
     # two devices that disagree: the one with a weight of 9 decides
     m = problems()
     slow, fast = (
-        Group(H200, PLAIN, m._replace(seconds=latencies(H200, PLAIN._replace(fixed_s=s), *m[:5])))
+        FitGroup(
+            H200, PLAIN, m._replace(seconds=latencies(H200, PLAIN._replace(fixed_s=s), *m[:5]))
+        )
         for s in (4e-6, 1e-6)
     )
     for weights, nearer in (((9.0, 1.0), 4e-6), ((1.0, 9.0), 1e-6)):

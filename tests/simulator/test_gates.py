@@ -10,7 +10,7 @@ import pytest
 
 from amssim.hardware import profile
 from amssim.launch.geometry import GEMM, GEMV, STREAM, WARPGROUP
-from amssim.simulator.descriptor import _FITS, descriptor, kernels
+from amssim.simulator.descriptors import _FITS, descriptor, kernels
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "analysis" / "results" / "simulator_validation.json").read_text())
@@ -134,5 +134,5 @@ def test_occupancy_is_the_least_of_the_limits():
 def test_each_format_has_every_kernel_that_a_plan_may_name():
     for bits in (17 / 4, 16 / 3):
         every = [GEMV, GEMM, WARPGROUP, STREAM]
-        found = [descriptor("ams").variant(bits, 1, n) for n in every]
+        found = [descriptor("ams").variant(bits, 1, planned=n) for n in every]
         assert [v.planned for v in found] == every

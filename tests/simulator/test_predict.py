@@ -12,7 +12,7 @@ import amssim
 from amssim.errors import AmsError, FormatError, InputError
 from amssim.hardware import names, profile
 from amssim.simulator import predict_latency, predict_speedup
-from amssim.simulator.descriptor import descriptor, kernels
+from amssim.simulator.descriptors import descriptor, kernels
 from amssim.simulator.inputs import check_bits
 
 
@@ -41,10 +41,10 @@ def test_cold_start_needs_neither_numpy_nor_numba():
 @pytest.mark.parametrize("gpu", [n for n in names() if profile(n).kind == "gpu"])
 @pytest.mark.parametrize("bits", [1, 4.25, 5.33, 16])
 def test_every_gpu_answers(gpu, bits):
-    result = predict_speedup(bits, gpu=gpu)
+    result = predict_speedup(bits, device=gpu)
     low, high = result.interval
     assert 0 < low < float(result) < high and math.isfinite(high)
-    json.dumps(result.to_json(), allow_nan=False)
+    json.dumps(result.as_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize("kernel", kernels())
@@ -53,7 +53,7 @@ def test_every_kernel_answers(kernel):
     gpu = "h200" if family.kind == "gpu" else "ryzen-7950x"
     bits = None if family.bits[0] == family.bits[1] else sum(family.bits) / 2
     for batch in (1, 8, 64):
-        found = predict_latency(bits, gpu=gpu, kernel=kernel, batch=batch)
+        found = predict_latency(bits, device=gpu, kernel=kernel, batch=batch)
         assert 1e-6 < found.seconds < 1 and sum(found.breakdown.values()) == pytest.approx(
             found.seconds
         )
@@ -68,7 +68,7 @@ def test_spelled_bits_are_the_schemes():
 
 
 def test_bits_decide_and_speedup_stays_below_the_ratio_of_bits():
-    few, many = predict_speedup(4.25, gpu="a10"), predict_speedup(8, gpu="a10")
+    few, many = predict_speedup(4.25, device="a10"), predict_speedup(8, device="a10")
     assert float(few) > float(many)
     large = predict_speedup("fp5.33", shape=(131072, 16384))
     # above the ratio by a little: ours reads DRAM better than cuBLAS, 3.07x was measured
@@ -83,11 +83,11 @@ def test_warnings_in_words():
     assert "fit L2" in warnings(4.25, shape=(4096, 4096))
     assert "fit L2" not in warnings(4.25, shape=(4096, 4096), l2="hot")
     assert "past the crossover" in warnings(4, kernel="trtllm_int4", shape=(1024, 1024))
-    assert "not measured on rtx3090" in warnings(5.33, gpu="rtx3090")
+    assert "not measured on rtx3090" in warnings(5.33, device="rtx3090")
     assert "beyond the 64" in warnings(8, kernel="trtllm_int8", batch=100)
     assert "estimated" in warnings(5.0)
-    assert "needs CUDA compute capability 8.0, which v100" in warnings(5.33, gpu="v100")
-    assert "needs CUDA" not in warnings(5.33, gpu="a10")
+    assert "needs CUDA compute capability 8.0, which v100" in warnings(5.33, device="v100")
+    assert "needs CUDA" not in warnings(5.33, device="a10")
     assert "limited by instructions" in warnings(6, kernel="fp6_llm", batch=64)
 
 
@@ -112,7 +112,7 @@ BAD = [
     ({"bits": "5,33"}, "bits is '5,33', expected 1 to 16"),
     ({"bits": None}, "bits is None, expected 1 to 16"),
     ({"bits": 10**400}, "bits is 1000"),
-    ({"gpu": "gtx1080"}, "unknown device 'gtx1080': choose one of"),
+    ({"device": "gtx1080"}, "unknown device 'gtx1080': choose one of"),
     ({"shape": (0, 4096)}, "rows is 0, expected a whole number from 1"),
     ({"shape": (4096, -1)}, "columns is -1"),
     ({"shape": (4096, 10.5)}, "columns is 10.5"),
@@ -143,21 +143,21 @@ def test_bad_input_is_named(options, message):
 
 
 def test_a_cpu_is_a_device(tmp_path):
-    result = predict_speedup(4.25, gpu="epyc-9654", shape=(4096, 4096))
-    assert result.baseline.problem.kernel.name == "blas_f32"
-    assert result.baseline.problem.bits == 32 and "CUDA" not in str(result)
+    result = predict_speedup(4.25, device="epyc-9654", shape=(4096, 4096))
+    assert result.baseline.question.kernel.name == "blas_f32"
+    assert result.baseline.question.bits == 32 and "CUDA" not in str(result)
     path = tmp_path / "cpu.json"
-    path.write_text(json.dumps(profile("epyc-9654").to_json()))
-    assert float(predict_speedup(4.25, gpu=Path(path), shape=(4096, 4096))) == float(result)
+    path.write_text(json.dumps(profile("epyc-9654").as_dict()))
+    assert float(predict_speedup(4.25, device=Path(path), shape=(4096, 4096))) == float(result)
 
 
 def test_a_profile_with_a_hole_names_it(tmp_path):
-    plain = profile("h200").to_json()
+    plain = profile("h200").as_dict()
     del plain["figures"]["sms"]
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(plain))
     with pytest.raises(FormatError, match="figure sms is missing"):
-        predict_speedup(5.33, gpu=str(path))
+        predict_speedup(5.33, device=str(path))
 
 
 def test_a_width_is_needed_where_the_kernel_has_none():

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from amssim.errors import InputError
 from amssim.hardware import Profile
-from amssim.launch.geometry import GEMM, GEMV, STREAM, WARPGROUP
-from amssim.simulator.equations import Device, Kernel, Load, plan_of
+from amssim.launch.geometry import KERNEL_NAMES
+from amssim.simulator.equations import DeviceNumbers, KernelNumbers, Load, product_plan
 
 _KERNELS = Path(__file__).parent / "kernels"
 _FITS = Path(__file__).parent / "fits"
@@ -24,7 +25,7 @@ ANY_DEVICE = "*"
 
 
 @dataclass(frozen=True)
-class Error:
+class HeldOutError:
     """Relative errors on shapes that were not fitted."""
 
     points: int
@@ -49,7 +50,7 @@ class Variant:
     registers: int
     shared_bytes: int
     instructions: dict[str, dict[str, float]]
-    fits: dict[str, tuple[dict[str, float], Error | None]]
+    fits: dict[str, tuple[dict[str, float], HeldOutError | None]]
 
     def counts(self, bits: float) -> tuple[dict[str, float], bool]:
         """Return instructions per weight at ``bits``, and whether they were counted for it."""
@@ -68,28 +69,28 @@ class Variant:
             limits.append(profile.value("shared_bytes_per_sm") // self.shared_bytes)
         return max(1, int(min(limits)))
 
-    def fit(self, profile: Profile) -> tuple[dict[str, float], Error | None, bool]:
+    def fit(self, profile: Profile) -> tuple[dict[str, float], HeldOutError | None, bool]:
         """Return (parameters, error, whether they were fitted on this very device)."""
         own = profile.name in self.fits
         parameters, error = self.fits.get(profile.name if own else ANY_DEVICE, ({}, None))
         return parameters, error, own
 
-    def kernel(self, profile: Profile, bits: float) -> Kernel:
+    def kernel(self, profile: Profile, bits: float) -> KernelNumbers:
         """Return the numbers the equations take, for one device and bit width."""
         return self.unfitted(profile, bits)._replace(**self.fit(profile)[0])
 
-    def unfitted(self, profile: Profile, bits: float) -> Kernel:
+    def unfitted(self, profile: Profile, bits: float) -> KernelNumbers:
         """Return them with every residual parameter at its default."""
         numbers = {**DEFAULTS, **self.structure, **self.counts(bits)[0]}
         if not self.planned:
             numbers["ctas_per_sm"] = float(self.occupancy(profile))
         if profile.capability not in WARPGROUP_RATES:
             numbers["mma_share"] = 1.0
-        return Kernel(**numbers)
+        return KernelNumbers(**numbers)
 
 
 #: Compute capabilities of GPUs whose datasheet states the rate of instructions that warpgroups
-#: issue. What one warp issues (mma.sync) reaches `Kernel.mma_share` of it, elsewhere all.
+#: issue. What one warp issues (mma.sync) reaches `KernelNumbers.mma_share` of it, elsewhere all.
 WARPGROUP_RATES = ("9.0", "10.0", "10.3")
 #: Residual parameters of a kernel that nobody has measured, and tiles where our plan cuts.
 DEFAULTS = {
@@ -116,8 +117,8 @@ DEFAULTS = {
     "overlap": 4.0,
     "tail": 0.3,
 }
-#: Kernels of our own launch plan by the names they have in a descriptor.
-PLANNED = {None: 0, "gemv": GEMV, "gemm": GEMM, "warpgroup": WARPGROUP, "stream": STREAM}
+#: Numbers that a launch plan has for the kernels that descriptors name; none is another's kernel.
+PLANNED = {name: number for number, name in enumerate(KERNEL_NAMES)}
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,13 @@ class Descriptor:
     bits: tuple[float, float]
     variants: tuple[Variant, ...]
 
-    def variant(self, bits: float, batch: float, planned: int = 0) -> Variant:
+    def variant(self, bits: float, batch: float, *, planned: int = 0) -> Variant:
         """Return the variant that runs.
 
         Args:
             bits: per weight.
             batch: columns of x; the first that reaches them runs, or the last.
-            planned: number of the kernel that our launch plan takes, which then decides.
+            planned: number of the kernel that our launch plan takes, which decides if it is given.
         """
         fitting = [v for v in self.variants if v.bits[0] <= bits <= v.bits[1]]
         if planned:
@@ -149,8 +150,8 @@ class Descriptor:
         first = self.variant(load.bits, load.batch)
         if not first.planned:
             return first
-        plan = plan_of(device(profile), first.kernel(profile, load.bits), load)
-        return self.variant(load.bits, load.batch, plan.kernel)
+        plan = product_plan(device_numbers(profile), first.kernel(profile, load.bits), load)
+        return self.variant(load.bits, load.batch, planned=plan.kernel)
 
 
 @cache
@@ -189,15 +190,15 @@ def _read(name: str) -> Descriptor:
     return Descriptor(name, data["title"], data["source"], data["kind"], (low, high), variants)
 
 
-def _variant(data: dict, fitted: list[dict]) -> Variant:
+def _variant(data: dict[str, Any], fitted: list[dict[str, Any]]) -> Variant:
     fits = {
-        f["device"]: (f["parameters"], Error(**f["held_out"]) if f["held_out"] else None)
+        f["device"]: (f["parameters"], HeldOutError(**f["held_out"]) if f["held_out"] else None)
         for f in fitted
         if f["variant"] == data["name"]
     }
     return Variant(
         name=data["name"],
-        planned=PLANNED[data.get("planned")],
+        planned=PLANNED[data.get("planned", "none")],
         min_batch=data.get("min_batch", 1),
         max_batch=data["max_batch"],
         bits=tuple(data.get("bits", (0.0, math.inf))),
@@ -210,10 +211,15 @@ def _variant(data: dict, fitted: list[dict]) -> Variant:
     )
 
 
-def device(profile: Profile, graph: bool = True) -> Device:
-    """Return the numbers the equations take of a profile."""
+def device_numbers(profile: Profile, *, graph: bool = True) -> DeviceNumbers:
+    """Return what the equations need to know of a device.
+
+    Args:
+        profile: the device.
+        graph: whether kernels are launched from a CUDA graph, or one by one.
+    """
     v = profile.value
-    return Device(
+    return DeviceNumbers(
         dram_bytes_per_s=v("dram_bytes_per_s") * v("dram_efficiency"),
         latency_s=v("load_latency_s"),
         l2_bytes=v("l2_bytes") * v("l2_usable"),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim.simulator.compiled import latencies
-from amssim.simulator.equations import Device, Kernel
+from amssim.simulator.equations import DeviceNumbers, KernelNumbers
 
 SOFT_L1_SCALE = 0.05
 _STARTS = 6
@@ -51,11 +51,11 @@ class Measurements(NamedTuple):
         return Measurements(*(a[chosen] for a in self))
 
 
-class Group(NamedTuple):
+class FitGroup(NamedTuple):
     """Measurements that share one device and one kernel structure."""
 
-    device: Device
-    kernel: Kernel
+    device: DeviceNumbers
+    kernel: KernelNumbers
     measured: Measurements
     weight: float = 1.0  # of each measurement
 
@@ -79,7 +79,7 @@ def held_out(rows: Iterable[int], columns: Iterable[int]) -> np.ndarray:
     return np.array([shape in unseen for shape in shapes], dtype=bool)
 
 
-def predicted(group: Group, parameters: dict[str, float]) -> np.ndarray:
+def predicted_s(group: FitGroup, parameters: dict[str, float]) -> np.ndarray:
     """Return the seconds the model gives for the problems of a group."""
     return latencies(group.device, group.kernel._replace(**parameters), *group.measured[:-1])
 
@@ -91,10 +91,11 @@ def soft_l1(weights: np.ndarray, squares: np.ndarray) -> np.ndarray:
     [4.0, 1.0, -0.125]
     """
     root = np.sqrt(1 + squares)
-    return weights * np.stack([2 * root - 2, 1 / root, -0.5 / root**3])
+    derivatives: np.ndarray = weights * np.stack([2 * root - 2, 1 / root, -0.5 / root**3])
+    return derivatives
 
 
-def fit(groups: list[Group], free: list[str]) -> Fit:
+def fit(groups: list[FitGroup], free: list[str]) -> Fit:
     """Return the parameters named in ``free`` that suit all groups, best of several starts."""
     from scipy.optimize import least_squares
 
@@ -103,7 +104,7 @@ def fit(groups: list[Group], free: list[str]) -> Fit:
     def residuals(logs: np.ndarray) -> np.ndarray:
         parameters = dict(zip(free, np.exp(logs).tolist(), strict=True))
         return np.concatenate(
-            [np.log(predicted(g, parameters) / g.measured.seconds) for g in groups]
+            [np.log(predicted_s(g, parameters) / g.measured.seconds) for g in groups]
         )
 
     weights = np.concatenate([np.full(g.measured.rows.size, g.weight) for g in groups])
