@@ -11,7 +11,7 @@ from numba.core.registry import cpu_target
 
 from amssim._threads import over_rows
 from amssim.cpu import kernels
-from amssim.cpu.kernels import FORMS
+from amssim.cpu.kernels import VECTOR_FORMS
 from amssim.cpu.operands import Activations, VectorForm, aligned, float_operand, integer_operand
 from amssim.errors import InputError, ResourceError
 from amssim.scheme import Scheme
@@ -51,7 +51,7 @@ def vector_form(scheme: Scheme, scale_block: int | None) -> VectorForm | None:
         )
     if choice == "plain" or scale_block is not None or missing_features():
         return None
-    return FORMS.get(scheme)
+    return VECTOR_FORMS.get(scheme)
 
 
 @cache

@@ -22,8 +22,8 @@ from amssim.cpu.sums import (
 )
 
 #: The form of each scheme that has one.
-FORMS = {form.scheme: form for form in (fp533.FORM, fp425.FORM)}
-_FORM_OF_ROWS = {form.rows: form for form in FORMS.values()}
+VECTOR_FORMS = {form.scheme: form for form in (fp533.FORM, fp425.FORM)}
+_FORM_OF_ROWS = {form.rows: form for form in VECTOR_FORMS.values()}
 
 #: Of the integer kernel, by the dtype of x: a lane takes four products from every 32 columns, each
 #: at most 120 * 127 or 120 * 32512, and their sum stays below 2^31.

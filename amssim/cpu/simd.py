@@ -109,12 +109,12 @@ def _address(context, builder, array_type, array, index, vector: VectorType):
     return builder.bitcast(builder.gep(data, [index]), vector.llvm.as_pointer())
 
 
-def load(context, builder, array_type, array, index, vector: VectorType):
+def load_vector(context, builder, array_type, array, index, vector: VectorType):
     """Emit a load of ``vector`` from item ``index`` of a contiguous 1-D array."""
     return builder.load(_address(context, builder, array_type, array, index, vector), align=1)
 
 
-def store(context, builder, array_type, array, index, vector: VectorType, value):
+def store_vector(context, builder, array_type, array, index, vector: VectorType, value):
     """Emit a store of ``value`` to item ``index`` of a contiguous 1-D array."""
     builder.store(value, _address(context, builder, array_type, array, index, vector), align=1)
 
@@ -136,7 +136,7 @@ def load_bytes(typing, array, index):
     """32 bytes from item ``index`` of a contiguous 1-D array of any dtype."""
 
     def emit(context, builder, sig, args):
-        return load(context, builder, sig.args[0], *args, I8X32)
+        return load_vector(context, builder, sig.args[0], *args, I8X32)
 
     return I8X32(array, types.intp), emit
 
@@ -247,7 +247,7 @@ def load_floats(typing, array, index):
     """Items ``index`` to ``index + 31`` of float32[n]."""
 
     def emit(context, builder, sig, args):
-        return load(context, builder, sig.args[0], *args, F32X32)
+        return load_vector(context, builder, sig.args[0], *args, F32X32)
 
     return F32X32(array, types.intp), emit
 

@@ -20,9 +20,9 @@ from amssim.cpu.simd import (
     I32X8,
     I64X8,
     call,
-    load,
+    load_vector,
     pick,
-    store,
+    store_vector,
     sum_of_lanes,
 )
 
@@ -70,7 +70,7 @@ def add_integer_products(typing, sums, weights, x, k):
             at = builder.add(k, k.type(32 * v + first))
             chain = len(rows) * (step % _chains(rows))
             for c, row in enumerate(rows, start=chain):
-                values = load(context, builder, sig.args[2].dtype, row, at, vector)
+                values = load_vector(context, builder, sig.args[2].dtype, row, at, vector)
                 added[c] = builder.add(added[c], multiply(builder, factor, values))
         return context.make_tuple(builder, sig.return_type, added)
 
@@ -129,7 +129,8 @@ def add_half_products(typing, sums, weights, x, k):
     def emit(context, builder, sig, args):
         sums, weights, x, k = args
         for v, pair in enumerate(cgutils.unpack_tuple(builder, weights)):
-            values = load(context, builder, sig.args[2], x, builder.add(k, k.type(32 * v)), F32X32)
+            at = builder.add(k, k.type(32 * v))
+            values = load_vector(context, builder, sig.args[2], x, at, F32X32)
             weight = _widen(builder, *cgutils.unpack_tuple(builder, pair))
             sums = call(builder, "llvm.fma.v32f32", F32X32, weight, values, sums)
         return sums
@@ -146,7 +147,7 @@ def store_halves(typing, weights, to, k):
         for v, pair in enumerate(cgutils.unpack_tuple(builder, weights)):
             weight = _widen(builder, *cgutils.unpack_tuple(builder, pair))
             at = builder.add(k, k.type(32 * v))
-            store(context, builder, sig.args[1], to, at, F32X32, weight)
+            store_vector(context, builder, sig.args[1], to, at, F32X32, weight)
         return context.get_dummy_value()
 
     return types.none(weights, to, types.intp), emit

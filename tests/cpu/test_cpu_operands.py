@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amssim.cpu.kernels import FORMS
+from amssim.cpu.kernels import VECTOR_FORMS
 from amssim.cpu.operands import (
     LARGEST_STEP,
     integer_operand,
@@ -37,7 +37,7 @@ def test_operands_are_padded_with_zeros_and_keep_every_step(kind):
     largest = LARGEST_STEP[kind]
     steps = np.arange(-largest, largest + 1, dtype=np.float32)
     steps = np.stack([steps, np.abs(steps)])
-    for form in FORMS.values():
+    for form in VECTOR_FORMS.values():
         order = kernel_order(form, steps.shape[1], kind)
         found, sums = integer_operand(steps, form, kind)
         assert found.dtype == kind
@@ -48,7 +48,7 @@ def test_operands_are_padded_with_zeros_and_keep_every_step(kind):
 
 
 def test_int16_operands_hold_even_columns_before_odd_ones():
-    for form in FORMS.values():
+    for form in VECTOR_FORMS.values():
         order, plain = kernel_order(form, 500, "int16"), kernel_order(form, 500, "int8")
         pairs = plain.reshape(-1, 16, 2)
         assert (order.reshape(-1, 2, 16) == np.stack([pairs[..., 0], pairs[..., 1]], 1)).all()

@@ -9,20 +9,20 @@ from numba import njit
 
 from amssim import Minifloat, reference
 from amssim.cpu import kernels, simd
-from amssim.cpu.kernels import FORMS
+from amssim.cpu.kernels import VECTOR_FORMS
 from amssim.cpu.operands import aligned, float_operand, kernel_order, magnitudes_in_steps
 from amssim.layout import layout
 from amssim.scheme import FP4_25, FP5_33, PUBLISHED
 from oracles import all_minifloats
 
-FORM_IDS = [form.scheme.name for form in FORMS.values()]
-EVERY_FORM = pytest.mark.parametrize("form", FORMS.values(), ids=FORM_IDS)
+FORM_IDS = [form.scheme.name for form in VECTOR_FORMS.values()]
+EVERY_FORM = pytest.mark.parametrize("form", VECTOR_FORMS.values(), ids=FORM_IDS)
 
 
 def test_the_published_schemes_have_forms():
-    assert set(FORMS) == set(PUBLISHED)
-    assert all(form.scheme == scheme for scheme, form in FORMS.items())
-    assert len({form.rows for form in FORMS.values()}) == len(FORMS)
+    assert set(VECTOR_FORMS) == set(PUBLISHED)
+    assert all(form.scheme == scheme for scheme, form in VECTOR_FORMS.items())
+    assert len({form.rows for form in VECTOR_FORMS.values()}) == len(VECTOR_FORMS)
 
 
 @EVERY_FORM
@@ -86,7 +86,7 @@ def _store_all(typing, vectors, out, k):
         vectors, out, k = args
         for v, vector in enumerate(simd.cgutils.unpack_tuple(builder, vectors)):
             at = builder.add(k, k.type(32 * v))
-            simd.store(context, builder, sig.args[1], out, at, simd.I8X32, vector)
+            simd.store_vector(context, builder, sig.args[1], out, at, simd.I8X32, vector)
         return context.get_dummy_value()
 
     return simd.types.none(vectors, out, simd.types.intp), emit
@@ -131,7 +131,7 @@ def test_halves_are_the_weights_of_every_half_word(form):
 
 def test_fp425_is_read_where_it_is_stored():
     words = np.zeros((2, 34), np.uint16)
-    assert FORMS[FP4_25].rows_of(words).words is words
+    assert VECTOR_FORMS[FP4_25].rows_of(words).words is words
 
 
 @pytest.mark.parametrize("widths", all_minifloats())

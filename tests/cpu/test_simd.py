@@ -16,7 +16,7 @@ BYTES = simd.I8X32
 def store_bytes(typing, array, index, value):
     def emit(context, builder, sig, args):
         array, index, value = args
-        simd.store(context, builder, sig.args[0], array, index, BYTES, value)
+        simd.store_vector(context, builder, sig.args[0], array, index, BYTES, value)
         return context.get_dummy_value()
 
     return simd.types.none(array, simd.types.intp, BYTES), emit
