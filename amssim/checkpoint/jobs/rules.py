@@ -39,7 +39,7 @@ _QUANTIZED_NAME = re.compile(
 _EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
 
 
-class Rule(NamedTuple):
+class TensorRule(NamedTuple):
     """Tensors whose name contains a match of ``pattern`` get ``scheme``; None keeps them."""
 
     text: str
@@ -52,10 +52,10 @@ class Decision(NamedTuple):
 
     scheme: Scheme | None
     reason: str
-    rule: Rule | None = None
+    rule: TensorRule | None = None
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str) -> TensorRule:
     r"""Read ``REGEX=SCHEME`` or ``REGEX=keep``; the last ``=`` separates.
 
     Raises:
@@ -71,11 +71,11 @@ def parse_rule(text: str) -> Rule:
         pattern = re.compile(expression)
     except re.error as error:
         raise SchemeError(f"rule {text!r} is no regular expression: {error}") from None
-    return Rule(text, pattern, None if target == KEEP else scheme(target))
+    return TensorRule(text, pattern, None if target == KEEP else scheme(target))
 
 
 def decide(
-    tensors: Iterable[TensorInfo], rules: Sequence[Rule], default: Scheme
+    tensors: Iterable[TensorInfo], rules: Sequence[TensorRule], default: Scheme
 ) -> dict[str, Decision]:
     """Return what is decided for every tensor; of rules, the first that matches its name decides.
 
@@ -101,7 +101,7 @@ def refuse_quantized(checkpoint: Checkpoint) -> None:
         )
 
 
-def _decide(info: TensorInfo, rules: Sequence[Rule], default: Scheme) -> Decision:
+def _decide(info: TensorInfo, rules: Sequence[TensorRule], default: Scheme) -> Decision:
     rule = next((r for r in rules if r.pattern.search(info.name)), None)
     if rule and rule.scheme is None:
         return Decision(None, f"rule {rule.text}", rule)
@@ -134,7 +134,7 @@ def _kept_by_default(info: TensorInfo) -> str | None:
     return None if info.name.endswith(".weight") else "not named *.weight"
 
 
-def _idle(rule: Rule, decisions: dict[str, Decision]) -> str:
+def _idle(rule: TensorRule, decisions: dict[str, Decision]) -> str:
     matched = [name for name in sorted(decisions) if rule.pattern.search(name)]
     if not matched:
         return "matches no tensor: expressions are searched for anywhere in a tensor's name"

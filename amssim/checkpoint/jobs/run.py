@@ -9,12 +9,7 @@ from amssim._threads import thread_count
 from amssim.checkpoint.jobs.job import DEFAULT_SCHEME, Job, plan_dequantize, plan_quantize
 from amssim.checkpoint.jobs.shard import make_shard
 from amssim.checkpoint.safetensors.files import file_stamp, read_chunks
-from amssim.checkpoint.safetensors.output import (
-    Staging,
-    check_space,
-    checkpoint_target,
-    output_errors,
-)
+from amssim.checkpoint.safetensors.output import Staging, checkpoint_target, staged
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Index, encode_config
 from amssim.progress import Progress, Steps
 from amssim.scheme import Scheme
@@ -95,9 +90,8 @@ def execute(
     """Do ``job``: write the checkpoint to ``dst``."""
     threads = thread_count(threads)
     target = checkpoint_target(job.source, dst, overwrite=overwrite)
-    check_space(target.home, job.output_bytes)
     done = Steps(sum(step.before.weight_count for step in job.steps()), progress)
-    with output_errors(target.path), Staging(target.home, target.tag) as staging:
+    with staged(target, job.output_bytes) as staging:
         names = []
         for shard in job.shards:
             names.append(target.name_of(shard.source.path.name))

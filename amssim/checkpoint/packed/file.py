@@ -18,7 +18,7 @@ from amssim.checkpoint.packed.stored import (
     stored_specs,
 )
 from amssim.checkpoint.safetensors.header import MAX_NAME_BYTES
-from amssim.checkpoint.safetensors.output import Staging, check_space, file_target, output_errors
+from amssim.checkpoint.safetensors.output import file_target, staged
 from amssim.checkpoint.safetensors.writer import ShardWriter, place
 from amssim.errors import InputError
 from amssim.tensor.packed import PackedTensor
@@ -45,8 +45,7 @@ def save_packed(
     tensors = place(stored_specs(name, packed.shape, packing))
     metadata = partial(Manifest({name: packing}).metadata, tensors)
     target = file_target(path, overwrite=overwrite)
-    check_space(target.home, tensors[-1].stop)
-    with output_errors(target.path), Staging(target.home, target.tag) as staging:
+    with staged(target, tensors[-1].stop) as staging:
         with ShardWriter(staging.path(target.tag), tensors, metadata) as writer:
             writer.write(name + WORDS, packed.words)
             writer.write(name + SCALES, packed.scales)

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from amssim.checkpoint.safetensors.files import SUFFIX
 from amssim.checkpoint.safetensors.shards import Checkpoint
@@ -93,6 +92,18 @@ def _check_apart(source: Path, dst: Path) -> None:
 
 
 @contextmanager
+def staged(target: Target, nbytes: int) -> Iterator[Staging]:
+    """Yield a staging for ``target`` once it is sure that its disk has ``nbytes`` free.
+
+    Raises:
+        OutputError, ResourceError: the system refuses something, in a sentence about the target.
+    """
+    check_space(target.home, nbytes)
+    with output_errors(target.path), Staging(target.home, target.tag) as staging:
+        yield staging
+
+
+@contextmanager
 def output_errors(path: Path) -> Iterator[None]:
     """Turn what the system says about writing ``path`` into a sentence of amssim's."""
     try:
@@ -125,12 +136,7 @@ class Staging:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         try:
             self._clear()
             self._directory.rmdir()

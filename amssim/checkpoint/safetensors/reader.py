@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import ml_dtypes  # noqa: F401  registers bfloat16 with numpy, which the library then finds
@@ -49,12 +48,7 @@ class TensorReader:
     def __enter__(self) -> TensorReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file = None
 
     def whole(self, name: str) -> np.ndarray:
