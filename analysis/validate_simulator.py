@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from time import process_time
 
 import fit_simulator as fitting
 import numpy as np
 import simulator_data as data
 from simulator_ratios import Ratios, baseline_of, own_ratios, published_ratios
 
+from amssim.bench import Timer, cpu_s
 from amssim.hardware import profile
 from amssim.simulator import (
     BASELINES,
@@ -250,12 +250,8 @@ def million_s() -> float:
     """Least CPU seconds of a sweep of a million speedups, compiled before."""
     grid = {"batch": list(range(1, 101)), "shape": [(128 * m, 4096) for m in range(1, 101)]}
     sweep([4.25, 5.33], batch=[1, 16])
-    found = []
-    for _ in range(3):
-        start = process_time()
-        assert sweep(np.linspace(2, 16, 100), **grid).speedup.size == 10**6
-        found.append(process_time() - start)
-    return min(found)
+    timer = Timer(cpu_s, repeats=3, budget_s=0)
+    return timer.least_s(lambda: sweep(np.linspace(2, 16, 100), **grid))
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--bits", default="5.33", help="bits per weight or scheme (%(default)s)")
     parser.add_argument("--gpu", default="h200", help="device, profile file, or all (%(default)s)")
     parser.add_argument("--shape", default="28672x4096", help="rows x columns (%(default)s)")
-    parser.add_argument("--batch", type=int, default=1, help="columns of x (%(default)s)")
+    parser.add_argument("--batch", type=int, default=1, help="rows of x (%(default)s)")
     parser.add_argument("--kernel", help="kernel descriptor; --list names them")
     parser.add_argument("--baseline", help="kernel to compare with")
     parser.add_argument("--l2", default="cold", help="cold, hot or bytes between two uses")
