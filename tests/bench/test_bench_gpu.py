@@ -64,7 +64,7 @@ def test_the_record_holds_every_product_in_microseconds(fake_gpu):
 def test_peers_are_timed_at_their_batches(fake_gpu, monkeypatch):
     asked = []
 
-    def measured(peer, shapes, batches, say):
+    def measured(peer, shapes, batches, *, say):
         asked.append((peer.name, batches))
         return {"peer": peer.name, "results": []}
 

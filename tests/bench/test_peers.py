@@ -17,7 +17,7 @@ def lines():
 def measure(monkeypatch, lines, product, package="numpy"):
     monkeypatch.setattr(peers, "peer_product_s", product)
     peer = dataclasses.replace(peers.PEERS[0], package=package)
-    return peers.measure_peer(peer, SHAPES, (1, 8), lines.append)
+    return peers.measure_peer(peer, SHAPES, (1, 8), say=lines.append)
 
 
 def test_an_absent_package_is_one_line(monkeypatch, lines):

@@ -109,7 +109,7 @@ def _layer(
 
 def _peers(shapes: Shapes, batches: Sequence[int], say: Say) -> list[Record]:
     wanted = tuple(batch for batch in batches if batch in PEER_BATCHES)
-    return [measure_peer(peer, shapes, wanted, say) for peer in PEERS]
+    return [measure_peer(peer, shapes, wanted, say=say) for peer in PEERS]
 
 
 def lowest(records: Sequence[Record]) -> Record:

@@ -143,7 +143,8 @@ def measure_peer(
     peer: Peer,
     shapes: Mapping[str, tuple[int, int]],
     batches: Sequence[int],
-    say: Callable[[str], None],
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Time a peer over ``shapes``, {layer: (rows, columns)}, as far as it goes.
 
