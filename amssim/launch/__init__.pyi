@@ -4,6 +4,7 @@ from .choose import plan_launch as plan_launch
 from .choose import same_plan as same_plan
 from .geometry import GEMM as GEMM
 from .geometry import GEMV as GEMV
+from .geometry import KERNEL_NAMES as KERNEL_NAMES
 from .geometry import STREAM as STREAM
 from .geometry import WARPGROUP as WARPGROUP
 from .geometry import Gpu as Gpu

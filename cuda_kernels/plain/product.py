@@ -8,7 +8,8 @@ from amssim.scheme import Scheme
 from cuda_kernels.arrays import Adopted, address
 from cuda_kernels.driver import DriverLaunch
 from cuda_kernels.forms.canonical import canonical_numbers, launch_quietly
-from cuda_kernels.plain import generic, narrow
+from cuda_kernels.narrow import kernel as narrow
+from cuda_kernels.plain import generic
 
 LARGEST_GRID_Y = 65535
 

@@ -1,0 +1,1 @@
+"""float32 results of plain kernels -> outputs of any dtype."""
