@@ -1,8 +1,9 @@
 """What brings a warp's weights to it, some bursts ahead of their use.
 
-Two feeds with one face. In *registers*, a burst is under way: nothing is spared for small blocks
-with many activations. In a *ring* in shared memory, ``depth`` bursts are: what a lane copies there
-it alone reads, so that no barrier is needed. A feed is five device functions:
+There are two feeds, which are used in the same way. One keeps a single burst on its way, in
+*registers*, and leaves shared memory to activations. The other keeps ``depth`` bursts on their way
+in a *ring* in shared memory; each lane reads there what it has copied itself, so that no barrier is
+needed. A feed is five device functions:
 
     state, place = start(sources, place, slice_end, span)     before all else
     tail, state = open_burst(state, sources, place, more)     shared bits of the next burst
@@ -10,10 +11,9 @@ it alone reads, so that no barrier is needed. A feed is five device functions:
     state = refill(u, state, sources, place, more)            when u is decoded: the next is taken
     state, place = close_burst(state, place, slice_end)
 
-The stream has `make_burst_copies` instead, which fetch and read a burst in a given slot.
-
-``place`` is of the burst to fetch next, ``more`` whether the warp's range has it, and ``sources``
-(words, tails, scales) are this lane's addresses. Bursts are fetched in the order of use.
+``place`` is where the burst to fetch next lies, ``more`` whether the warp's range has it, and
+``sources`` are this lane's addresses of (words, tails, scales). Bursts are fetched in the order in
+which they are multiplied. The stream fetches and reads bursts itself (`make_burst_copies`).
 """
 
 from numba import cuda
