@@ -2,11 +2,14 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import amssim
+from checkpoint.builders import make_model
 
 ROOM = Path(amssim.__file__).parent / "checkpoint"
 STOREYS = ("safetensors", "packed", "jobs")
@@ -49,3 +52,14 @@ def test_every_public_name_is_there():
 
     assert len(checkpoint.__all__) > 15
     assert all(getattr(checkpoint, name) is not None for name in checkpoint.__all__)
+
+
+def test_planning_and_inspecting_need_no_numba(tmp_path):
+    code = (
+        "import sys\n"
+        "from amssim.checkpoint import inspect_checkpoint, plan_quantize\n"
+        "plan_quantize(sys.argv[1]), inspect_checkpoint(sys.argv[1])\n"
+        "assert 'numba' not in sys.modules\n"
+    )
+    model = make_model(tmp_path / "model")
+    subprocess.run([sys.executable, "-c", code, str(model)], check=True)
