@@ -55,9 +55,9 @@ class GpuTensor:
         return self._matrix.gemv(x)
 
     @property
-    def T(self) -> Transposed:
+    def T(self) -> TransposedGpuTensor:
         """The transposed weights, which stand on the right: x @ w.T is ``gemv(w, x)``."""
-        return Transposed(self)
+        return TransposedGpuTensor(self)
 
     def dequantize(
         self,
@@ -93,7 +93,7 @@ class GpuTensor:
         return f"GpuTensor({self.scheme.name}, {rows}x{columns})"
 
 
-class Transposed:
+class TransposedGpuTensor:
     """A `GpuTensor` seen as [columns, rows], to be multiplied from the left.
 
     Attributes:

@@ -239,6 +239,98 @@ def test_launches_can_be_captured_in_a_graph(torch):
     assert torch.equal(out, amssim.gpu.gemv(weights, x))
 
 
+def test_matrices_share_a_workspace_on_each_of_two_streams(torch):
+    """bfloat16 products of two matrices, in turns on two streams, are what each is alone."""
+    from cuda_kernels.normalize.workspace import workspace_of
+
+    tensors = [adversarial(600, 2056, "fp4.25"), adversarial(257, 4096, "fp5.33")]
+    weights = [packed.to_gpu() for packed in tensors]
+    streams = [torch.cuda.Stream(), torch.cuda.Stream()]
+    kind = {"device": "cuda", "dtype": torch.bfloat16}
+    given = [
+        [torch.randn(batch, packed.shape[1], **kind) for batch in (1, 5, 64)] for packed in tensors
+    ]
+    alone = [
+        [amssim.gpu.gemv(w, x, dtype="float32") for x in several]
+        for w, several in zip(weights, given, strict=True)
+    ]
+    torch.cuda.synchronize()
+    results = []
+    for _ in range(20):
+        for stream in streams:
+            with torch.cuda.stream(stream):
+                results += [
+                    (amssim.gpu.gemv(w, x, dtype="float32"), expected)
+                    for w, several, singly in zip(weights, given, alone, strict=True)
+                    for x, expected in zip(several, singly, strict=True)
+                ]
+    torch.cuda.synchronize()
+    assert all(torch.equal(found, expected) for found, expected in results)
+    spaces = [workspace_of(0, stream.cuda_stream) for stream in streams]
+    largest = max(2 * x.numel() for several in given for x in several)
+    assert spaces[0] is not spaces[1]
+    for space in spaces:  # one for both matrices, not one for each matrix and batch
+        assert largest <= space.nbytes <= 4 * max(largest, 2**20)
+
+
+def test_a_graph_keeps_its_workspace_when_a_larger_batch_comes(torch):
+    small, wide = adversarial(64, 1032, "fp4.25"), adversarial(32, 2**17, "fp5.33")
+    weights, others = small.to_gpu(), wide.to_gpu()
+    kind = {"device": "cuda", "dtype": torch.bfloat16}
+    x, out = torch.randn(4, 1032, **kind), torch.empty(4, 64, **kind)
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    with torch.cuda.stream(stream):
+        amssim.gpu.gemv(weights, x, out)
+    with torch.cuda.graph(graph, stream=stream):
+        amssim.gpu.gemv(weights, x, out)
+    with torch.cuda.stream(stream):  # outgrows what the graph has captured
+        amssim.gpu.gemv(others, torch.randn(64, 2**17, **kind))
+    torch.cuda.synchronize()
+    x.copy_(torch.randn_like(x))
+    out.zero_()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(out, amssim.gpu.gemv(weights, x))
+
+
+def test_threads_on_one_stream_get_their_own_results(torch):
+    import threading
+
+    tensors = [adversarial(300, 1024, "fp4.25"), adversarial(300, 1024, "fp5.33")]
+    weights = [packed.to_gpu() for packed in tensors]
+    kind = {"device": "cuda", "dtype": torch.bfloat16}
+    given = [torch.randn(3, 1024, **kind) for _ in tensors]
+    alone = [amssim.gpu.gemv(w, x) for w, x in zip(weights, given, strict=True)]
+    wrong = []
+
+    def multiply(number):
+        for _ in range(200):
+            if not torch.equal(amssim.gpu.gemv(weights[number], given[number]), alone[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=multiply, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_the_transpose_stands_on_the_right_of_a_batch(torch, library):
+    weights = adversarial(48, 256, "fp5.33").to_gpu()
+    x = torch.randn(3, 256, device="cuda", dtype=torch.float16)
+    expected = amssim.gpu.gemv(weights, x)
+    if library == "cupy":
+        cupy = pytest.importorskip("cupy")
+        found = torch.from_dlpack(cupy.from_dlpack(x) @ weights.T)
+    else:
+        found = x @ weights.T
+    assert torch.equal(found, expected)
+    with pytest.raises(InputError, match=r"w @ x takes x\[columns\]"):
+        weights @ x
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
