@@ -58,7 +58,7 @@ def ptx():
 
     words, narrow = (types.Array(t, 1, "C") for t in (types.uint64, types.uint32))
     counted = types.void(types.int64, narrow)
-    names = ("logic", "multiply", "mixed", "half", "tensor", "read", "clock")
+    names = ("logic", "multiply", "mixed", "half_pairs", "tensor", "read", "clock")
     signatures = {"read": types.void(*[types.int64] * 3, words)}
     signatures["clock"] = types.void(types.int64, words)
     return {
@@ -75,7 +75,7 @@ def ptx():
         ("logic", "shr.u32", "shr.u64"),
         ("multiply", "mad.lo.s32", "mul.lo.s64"),
         ("mixed", "fma.rn.f32", "shr.u64"),
-        ("half", "fma.rn.f16x2", "depot"),
+        ("half_pairs", "fma.rn.f16x2", "depot"),
         ("tensor", "mma.sync", "depot"),
         ("read", "ld.global.cg.u64", "cvt.rn.f64"),
         ("clock", "%clock64", "depot"),

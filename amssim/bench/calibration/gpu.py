@@ -136,7 +136,7 @@ def _pipes(gpu: _Gpu) -> dict[str, Figure]:
         "issue_lanes": Figure(lanes(k.mixed, k.MIXED), "logic, IMAD and FFMA in one loop"),
         "alu_lanes": Figure(lanes(k.logic, k.LOGIC), "shifts and LOP3"),
         "imad_lanes": Figure(lanes(k.multiply, k.MULTIPLY), "IMAD"),
-        "half_lanes": Figure(2 * lanes(k.half, k.HALF), "HFMA2, two elements each"),
+        "half_lanes": Figure(2 * lanes(k.half_pairs, k.HALF), "HFMA2, two elements each"),
         "tensor_flops": Figure(
             mma_per_s * k.MMA_FLOPS, "mma.m16n8k16 from registers", wgmma if hopper else ""
         ),

@@ -12,7 +12,7 @@ from amssim.bench.calibration.gpu_instructions import clocks, half_fma, load, mm
 UNROLL, WORD_BYTES = 4, 8
 #: Steps of one pass; so many of `mixed` still unroll to the last.
 STEPS, MIXED_STEPS = 16, 4
-#: Instructions of one pass of `logic`, `multiply`, `mixed`, `half` and `tensor`, per thread.
+#: Instructions of one pass of `logic`, `multiply`, `mixed`, `half_pairs` and `tensor`, per thread.
 LOGIC, MULTIPLY, MIXED, HALF, TENSOR = 8 * STEPS, 4 * STEPS, 20 * MIXED_STEPS, 4 * STEPS, 2 * STEPS
 MMA_FLOPS = 2 * 16 * 8 * 16
 #: What no result equals: the comparison with it keeps the work alive.
@@ -130,7 +130,7 @@ def clock(repeats, out):
 
 
 @cuda.jit
-def half(repeats, out):
+def half_pairs(repeats, out):
     """x = x x + x on pairs, four chains: one HFMA2 each.
 
     out: uint32[1]
