@@ -6,8 +6,8 @@ from __future__ import annotations
 def size(nbytes: int) -> str:
     """Return bytes with a decimal unit.
 
-    >>> size(11_200_000), size(16)
-    ('11.2 MB', '16 B')
+    >>> size(11_200_000), size(999_999), size(16)
+    ('11.2 MB', '1 MB', '16 B')
     """
     return _scaled(nbytes, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), " B")
 
@@ -23,6 +23,6 @@ def count(number: int) -> str:
 
 def _scaled(number: int, units: tuple[tuple[str, float], ...], unit: str) -> str:
     for name, step in units:
-        if number >= step:
+        if number >= 0.9995 * step:  # which three digits show as 1 of this unit
             return f"{number / step:.3g} {name}"
     return f"{number}{unit}"
