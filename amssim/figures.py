@@ -1,4 +1,7 @@
-"""The one look of every figure: sizes, colours, markers."""
+"""The one look of every figure, whoever draws it: sizes, colours, markers, and its bytes.
+
+Matplotlib is loaded when the first figure is drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+P = ParamSpec("P")
 
 #: Okabe and Ito's colours, which stay apart for every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
@@ -29,7 +34,8 @@ MARKERS = "osD^vPX*"
 #: SVG metadata would hold the date and links.
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
-RC = {
+#: Matplotlib's settings of the style.
+RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.labelsize": 9,
@@ -59,7 +65,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def figure(panels: int = 1, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+def figure(panels: int = 1, *, height: float = 3.6) -> tuple[Figure, list[Axes]]:
     """Return a figure with ``panels`` axes side by side; ``height`` in inches."""
     from matplotlib.figure import Figure
 
@@ -68,11 +74,16 @@ def figure(panels: int = 1, height: float = 3.6) -> tuple[Figure, list[Axes]]:
     return made, list(made.subplots(1, panels, squeeze=False)[0])
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def look(i: int) -> dict[str, Any]:
+    """Colour and marker of series ``i``, as options of ``Axes.plot``."""
+    return {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Make a drawing function use the style."""
 
     @wraps(draw)
-    def drawn(*args, **options):
+    def drawn(*args: P.args, **options: P.kwargs) -> Figure:
         with style():
             return draw(*args, **options)
 
@@ -84,5 +95,5 @@ def svg(drawn: Figure) -> str:
     text = StringIO()
     with style():
         drawn.savefig(text, format="svg", metadata=NO_METADATA)
-    found = text.getvalue()
-    return found[found.index("<svg") :]
+    document = text.getvalue()
+    return document[document.index("<svg") :]

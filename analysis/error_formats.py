@@ -130,7 +130,7 @@ GROUPS = {
 def on_random(name: str) -> dict:
     """Every format without calibration on independent weights, and the bounds."""
     recipes = [*ams(), *plain()[1:], *(FormatRecipe(r.format) for r in rivals(AT_4_25, AT_5_33))]
-    records = compare(from_density(density(name), WEIGHTS, COLUMNS), recipes)
+    records = compare(from_density(density(name), WEIGHTS, columns=COLUMNS), recipes)
     return {"records": _without_layers(records), "bounds": bound_curves(density(name))}
 
 
@@ -141,7 +141,7 @@ def on_tails() -> list[dict]:
     recipes.append(FormatRecipe(find_format("fp4.25", scale="mse", scale_block=256)))
     found = []
     for shape in TAILS:
-        weights = from_density(density(f"gennorm:{shape:g}"), WEIGHTS, COLUMNS)
+        weights = from_density(density(f"gennorm:{shape:g}"), WEIGHTS, columns=COLUMNS)
         found += [{"shape": shape} | r for r in _without_layers(compare(weights, recipes))]
     return found
 

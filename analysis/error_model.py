@@ -71,13 +71,13 @@ def main() -> None:
     results = {part: known.get(part, {}) for part in ("stored", "sensitivity", "groups")}
     if PER_TENSOR in args.only:
         few = calibration[:: len(calibration) // SENSITIVITY_WINDOWS]
-        results["sensitivity"] = sensitivities(model, find_format("fp4.25"), few, moments)
+        results["sensitivity"] = sensitivities(model, find_format("fp4.25"), few, moments=moments)
     planned = partial(per_tensor, model, moments, results["sensitivity"])
     made: dict[str, Callable[[], list[Recipe]]] = error_formats.GROUPS | {PER_TENSOR: planned}
     for group in args.only:
         records = []
         for recipes in batched(made[group](), args.at_once):
-            stored, *found = evaluate(model, recipes, windows, moments, say)
+            stored, *found = evaluate(model, recipes, windows, moments=moments, progress=say)
             records += [described(model, *pair) for pair in zip(found, recipes, strict=True)]
             results["stored"], results["groups"][group] = stored, records
             recorded.save(name, results)
@@ -85,13 +85,14 @@ def main() -> None:
 
 def per_tensor(model: Llama, moments: Mapping, felt: Mapping[str, float]) -> list[PerTensor]:
     """A scheme per tensor in the bits of a published format, by noise and by measured KL."""
-    forms, own = [find_format(name) for name in CHOICES], list(model_layers(model, moments))
+    forms, own = [find_format(name) for name in CHOICES], list(model_layers(model, moments=moments))
     found = []
     for name in ("fp4.25", "fp5.33"):
         bits = restored_model(model, recipe(name))[1].effective_bits
         for weights, suffix in ((None, ""), (felt, " by KL")):
             title = f"{find_format(name).name} per tensor{suffix}, calibrated"
-            found.append(replace(allocate_formats(own, forms, bits, weights), name=title))
+            planned = allocate_formats(own, forms, bits, sensitivity=weights)
+            found.append(replace(planned, name=title))
     return found
 
 

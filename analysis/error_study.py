@@ -29,7 +29,7 @@ CALIBRATION_WINDOWS = 32
 
 def random(name: str) -> list[dict]:
     """The study on random weights; ``theory_db`` wherever the closed form applies."""
-    records = sharing_study(from_density(density(name), WEIGHTS, COLUMNS), default_study())
+    records = sharing_study(from_density(density(name), WEIGHTS, columns=COLUMNS), default_study())
     return [record | theory(name, record) for record in records]
 
 
@@ -42,7 +42,7 @@ def theory(name: str, record: dict) -> dict:
     named = scheme(record["scheme"])
     if columns < COLUMNS and columns % named.k:
         return {}  # groups that straddle two scales
-    mse = expected_mse_absmax(density(name), named, columns, record["search"])
+    mse = expected_mse_absmax(density(name), named, columns=columns, search=record["search"])
     return {"theory_db": -10 * math.log10(mse)}
 
 
@@ -52,7 +52,7 @@ def real(directory: Path) -> list[dict]:
     tokens = read_tokens(directory / "heldout_tokens.npy", model.config.vocab_size)
     windows = between_windows(tokens)[::4][:CALIBRATION_WINDOWS, :-1]
     moments = second_moments(model, windows)
-    return sharing_study(model_layers(model, moments), default_study(weighted=True))
+    return sharing_study(model_layers(model, moments=moments), default_study(weighted=True))
 
 
 def main() -> None:

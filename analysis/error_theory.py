@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import recorded
 
-from amssim import SEARCH_RULES, scheme
+from amssim import SEARCH_RULES
 from amssim.quality import (
     DENSITIES,
     SharingOptions,
@@ -25,16 +25,17 @@ BUDGETS = (4.0, 4.25, 4.5, 5.0, 5.34, 6.0)
 
 def compared(name: str) -> list[dict]:
     """Measured and predicted mean squared error of one density."""
-    choices = [SharingOptions(scheme(s)) for s in SCHEMES]
-    choices += [SharingOptions(scheme("fp4.25"), search=rule) for rule in SEARCH_RULES[1:]]
-    found = []
-    for choice, record in zip(
-        choices, sharing_study(from_density(density(name), WEIGHTS, COLUMNS), choices), strict=True
-    ):
-        predicted = expected_mse_absmax(density(name), choice.scheme, COLUMNS, choice.search)
+    tried = [SharingOptions(s) for s in SCHEMES]
+    tried += [SharingOptions("fp4.25", search=rule) for rule in SEARCH_RULES[1:]]
+    weights, rows = density(name), []
+    records = sharing_study(from_density(weights, WEIGHTS, columns=COLUMNS), tried)
+    for options, record in zip(tried, records, strict=True):
+        predicted = expected_mse_absmax(
+            weights, options.scheme, columns=COLUMNS, search=options.search
+        )
         kept = {key: record[key] for key in ("scheme", "search", "mse")}
-        found.append({"density": name} | kept | {"predicted": predicted})
-    return found
+        rows.append({"density": name} | kept | {"predicted": predicted})
+    return rows
 
 
 def optimum() -> list[dict]:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amssim.cli import output_file, terminal
+from amssim.cli.terminal import Subparsers
 from amssim.errors import InputError
 from amssim.rules import SCALE_RULES, SEARCH_RULES
+
+if TYPE_CHECKING:
+    from amssim.quality.layers.inputs import Inputs
+    from amssim.quality.layers.layer import Layers
+    from amssim.quality.record import Record
+    from amssim.quality.sharing.options import SharingOptions
 
 _DESCRIPTION = """\
 Restore weights under every choice of sharing and report the error. Without a
@@ -26,7 +34,7 @@ _SCHEMA = "amssim.quality/1"
 _MOST = 1e12
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "error",
@@ -87,36 +95,37 @@ def run(args: argparse.Namespace) -> int:
     if args.budget is not None:
         from amssim.cli import error_budget
 
-        return error_budget.run(args)
+        return error_budget.run_budget(args)
     if args.plot:
         from amssim.cli import error_plots
 
-        error_plots.check(args.plot)
+        error_plots.check_plots(args.plot)
     records = _records(args)
-    found = {"source": args.source or args.density, "records": records}
-    output_file.write_records(args.output, _SCHEMA, found, records)
+    source = args.source or args.density
+    answer = {"source": source, "records": records}
+    output_file.write_records(args.output, _SCHEMA, answer, records)
     if args.plot:
-        error_plots.draw(args.plot, records)
+        error_plots.draw_plots(args.plot, records)
     if args.json:
-        terminal.print_json(_SCHEMA, found)
+        terminal.print_json(_SCHEMA, answer)
     else:
-        _print(**found, whole=not _choices(args))
+        _print(source, records, whole=not _tried(args))
     return 0
 
 
-def _records(args: argparse.Namespace) -> list[dict]:
+def _records(args: argparse.Namespace) -> list[Record]:
     from amssim.quality.layers.sources import with_progress
     from amssim.quality.sharing.study import default_study, sharing_study
 
     inputs = _inputs(args)
-    choices = _choices(args) or default_study(weighted=inputs is not None)
+    tried = _tried(args) or default_study(weighted=inputs is not None)
     layers, total = _layers(args)
     with terminal.progress_bar("auto", "measuring") as progress:
         layers = with_progress(layers, total, progress)
-        return sharing_study(inputs.beside(layers) if inputs else layers, choices)
+        return sharing_study(inputs.beside(layers) if inputs else layers, tried)
 
 
-def _inputs(args: argparse.Namespace):
+def _inputs(args: argparse.Namespace) -> Inputs | None:
     """What is known of the inputs, or None."""
     if not (args.activations or args.tokens):
         return None
@@ -131,7 +140,7 @@ def _inputs(args: argparse.Namespace):
     return Inputs.of_model(args.source, args.tokens)
 
 
-def _layers(args: argparse.Namespace):
+def _layers(args: argparse.Namespace) -> tuple[Layers, int]:
     """The stream of weights, and how many they are."""
     from amssim.quality.layers import sources
     from amssim.quality.theory.density import density
@@ -142,26 +151,28 @@ def _layers(args: argparse.Namespace):
         if not least <= getattr(args, name) <= _MOST:
             raise InputError(f"--{name} is {getattr(args, name):g}, expected {least} to {_MOST:g}")
     count = int(args.weights)
-    return sources.from_density(density(args.density), count, args.columns, args.seed), count
+    weights = density(args.density)
+    return sources.from_density(weights, count, columns=args.columns, seed=args.seed), count
 
 
-def _choices(args: argparse.Namespace) -> list:
+def _tried(args: argparse.Namespace) -> list[SharingOptions]:
     """Every combination of the options given, or nothing where none is."""
-    from amssim import scheme
     from amssim.quality.sharing.options import SharingOptions
+    from amssim.scheme import PUBLISHED
 
-    given = [args.scheme, args.search, args.scale, args.scale_block, args.share_axis, args.order]
-    if not any(given) and not args.weighted:
+    names = ("search", "scale", "scale_block", "share_axis", "order")
+    given = {name: getattr(args, name) for name in names if getattr(args, name)}
+    if not given and not args.scheme and not args.weighted:
         return []
-    defaults = (["fp5.33", "fp4.25"], ["adaptive"], ["absmax"], [None], ["input"], ["stored"])
-    options = [values or default for values, default in zip(given, defaults, strict=True)]
-    found = [
-        SharingOptions(scheme(name), *rest, args.weighted) for name, *rest in product(*options)
+    schemes = args.scheme or [s.name for s in PUBLISHED]
+    tried = [
+        SharingOptions(name, **dict(zip(given, values, strict=True)), weighted=args.weighted)
+        for name, *values in product(schemes, *given.values())
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(tried))
 
 
-def _print(source: str, records: list[dict], whole: bool) -> None:
+def _print(source: str, records: list[Record], *, whole: bool) -> None:
     from amssim.cli import error_tables
     from amssim.quality.sharing.summary import summarize
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
 from amssim.cli import output_file, terminal
 from amssim.errors import InputError
+
+if TYPE_CHECKING:
+    from amssim.quality.record import Record
+    from amssim.quality.theory.density import Density
 
 _LEAST, _MOST = 2.1, 8
 _SCHEMA = "amssim.quality.budget/1"
@@ -15,7 +20,7 @@ _OTHERS = ("source", "scheme", "search", "scale", "scale_block", "share_axis", "
            "activations", "tokens", "weighted", "plot")  # fmt: skip
 
 
-def run(args: argparse.Namespace) -> int:
+def run_budget(args: argparse.Namespace) -> int:
     """Rank formats for a density; print a table or JSON, and write what was asked for."""
     from amssim.quality.theory.density import density
     from amssim.quality.theory.optimum import best_schemes
@@ -31,40 +36,40 @@ def run(args: argparse.Namespace) -> int:
         {"scheme": f.scheme.name, "bits": float(f.scheme.bits), "clip": f.clip, "mse": f.mse}
         for f in best_schemes(weights, args.budget)
     ]
-    found = {"density": weights.name, "budget": args.budget}
-    found |= {"formats": formats, "bounds": _bounds(weights, args.budget)}
-    output_file.write_records(args.output, _SCHEMA, found, formats)
+    answer: Record = {"density": weights.name, "budget": args.budget}
+    answer |= {"formats": formats, "bounds": _bounds(weights, args.budget)}
+    output_file.write_records(args.output, _SCHEMA, answer, formats)
     if args.json:
-        terminal.print_json(_SCHEMA, found)
+        terminal.print_json(_SCHEMA, answer)
     else:
-        _print(found)
+        _print(answer)
     return 0
 
 
-def _bounds(weights, budget: float) -> list[dict]:
+def _bounds(weights: Density, budget: float) -> list[Record]:
     """What quantisers of other kinds could reach with so many bits."""
     from amssim.quality.theory.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
 
     levels = 2 * math.floor(2**budget / 2)
-    found = {
+    bounds: dict[str, tuple[float, float]] = {
         "rate-distortion bound": (budget, shannon_lower_bound(weights, budget)),
         "entropy-coded scalar": entropy_coded_at(weights, budget),
         f"Lloyd-Max, {levels} levels": lloyd_max(weights, levels),
     }
-    return [{"name": name, "bits": bits, "mse": mse} for name, (bits, mse) in found.items()]
+    return [{"name": name, "bits": bits, "mse": mse} for name, (bits, mse) in bounds.items()]
 
 
-def _print(found: dict) -> None:
+def _print(answer: Record) -> None:
     console = terminal.console()
     console.print(
-        f"{found['density']} weights, variance 1, at most {found['budget']:g} bits\n"
+        f"{answer['density']} weights, variance 1, at most {answer['budget']:g} bits\n"
         "A scale per row maps `clip` standard deviations to the largest value.\n"
     )
     table = terminal.table("format", "payload bits", "clip, sigma", "SQNR dB")
-    for f in found["formats"]:
+    for f in answer["formats"]:
         table.add_row(f["scheme"], f"{f['bits']:.3f}", f"{f['clip']:.2f}", _db(f["mse"]))
     table.add_section()
-    for b in found["bounds"]:
+    for b in answer["bounds"]:
         table.add_row(b["name"], f"{b['bits']:.3f}", "", _db(b["mse"]))
     console.print(table)
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amssim.cli import output_file
 from amssim.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from amssim.quality.record import Record
 
 _NAMES = ("cost_of_k", "cost_of_search", "cost_of_scales")
 _FORMATS = (".svg", ".png", ".pdf")
 
 
-def check(path: Path) -> None:
+def check_plots(path: Path) -> None:
     """Raise `OutputError` unless every figure can become a new file of a known kind."""
     if path.suffix.lower() not in _FORMATS:
         raise OutputError(f"{path} cannot be drawn: expected a name in {', '.join(_FORMATS)}")
@@ -21,7 +27,7 @@ def check(path: Path) -> None:
         output_file.check_new(_target(path, name))
 
 
-def draw(path: Path, records: Sequence[dict]) -> None:
+def draw_plots(path: Path, records: Sequence[Record]) -> None:
     """Write the figures that ``records`` have something to show in.
 
     Raises:
@@ -37,7 +43,7 @@ def draw(path: Path, records: Sequence[dict]) -> None:
         output_file.write_new(_target(path, name), _bytes(figure, path.suffix))
 
 
-def _bytes(figure, suffix: str) -> bytes:
+def _bytes(figure: Figure, suffix: str) -> bytes:
     from amssim.figures import NO_METADATA, style
 
     made = BytesIO()

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amssim.cli import terminal
+from amssim.quality.record import Record, decibels, gap
 from amssim.quality.sharing.options import DEFAULT_OPTIONS, matching
-from amssim.quality.sharing.summary import decibels, gap
 from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED
 
@@ -26,7 +26,7 @@ _FIGURES = {
 _ORDERS = {"columns": "columns sorted by norm", "magnitude": "each row sorted (a bound)"}
 
 
-def study_tables(records: Sequence[dict]) -> Iterator[tuple[str, Table]]:
+def study_tables(records: Sequence[Record]) -> Iterator[tuple[str, Table]]:
     """Yield (question, table) for the records of the default study."""
     yield "What k costs: SQNR in dB", k_table(records)
     yield "What the search rule gains: SQNR in dB, and how far others fall short", rules(records)
@@ -35,61 +35,61 @@ def study_tables(records: Sequence[dict]) -> Iterator[tuple[str, Table]]:
         yield "The same in the layers' outputs, in dB", options(records, "output_sqnr_db")
 
 
-def k_table(records: Sequence[dict]) -> Table:
+def k_table(records: Sequence[Record]) -> Table:
     """A row per element, a column per k."""
     usual = matching(records)
     sizes = sorted({r["k"] for r in usual})
-    found = terminal.table("element", *(f"k={k}" for k in sizes))
+    table = terminal.table("element", *(f"k={k}" for k in sizes))
     for element in dict.fromkeys(r["element"] for r in usual):
         own = {r["k"]: decibels(r) for r in usual if r["element"] == element}
-        found.add_row(element, *(f"{own[k]:.2f}" if k in own else "" for k in sizes))
-    return found
+        table.add_row(element, *(f"{own[k]:.2f}" if k in own else "" for k in sizes))
+    return table
 
 
-def rules(records: Sequence[dict]) -> Table:
+def rules(records: Sequence[Record]) -> Table:
     """A row per scheme, a column per search rule."""
-    found = terminal.table("scheme", *SEARCH_RULES)
+    table = terminal.table("scheme", *SEARCH_RULES)
     tried = matching(records, search=None)
     for scheme in dict.fromkeys(r["scheme"] for r in tried if r["search"] != "adaptive"):
         own = {r["search"]: r for r in tried if r["scheme"] == scheme}
         best = own["adaptive"]
         losses = (gap(own[rule], best, "+.2f") for rule in SEARCH_RULES[1:])
-        found.add_row(scheme, f"{decibels(best):.2f}", *losses)
-    return found
+        table.add_row(scheme, f"{decibels(best):.2f}", *losses)
+    return table
 
 
-def options(records: Sequence[dict], figure: str = "sqnr_db") -> Table:
+def options(records: Sequence[Record], figure: str = "sqnr_db") -> Table:
     """A row per other choice, two columns per published scheme."""
     names = [s.name for s in PUBLISHED]
-    found = terminal.table("choice", *(h for name in names for h in ("bits", name)))
-    rows: dict[str, dict[str, dict]] = {}
+    table = terminal.table("choice", *(h for name in names for h in ("bits", name)))
+    rows: dict[str, dict[str, Record]] = {}
     for r in records:
         if r["scheme"] in names and r["search"] == "adaptive":
             rows.setdefault(label(r), {})[r["scheme"]] = r
     for name, own in rows.items():
         if any(figure in r for r in own.values()):
             cells = [_bits_and_db(own.get(scheme), figure) for scheme in names]
-            found.add_row(name, *(c for pair in cells for c in pair))
-    return found
+            table.add_row(name, *(c for pair in cells for c in pair))
+    return table
 
 
-def flat_table(records: Sequence[dict]) -> Table:
+def flat_table(records: Sequence[Record]) -> Table:
     """A row per record: what its choice changes, then every figure."""
     shown = [n for n in _FIGURES if any(n in r for r in records)]
-    found = terminal.table("choice", *(_FIGURES[name][0] for name in shown))
+    table = terminal.table("choice", *(_FIGURES[name][0] for name in shown))
     for r in records:
         cells = ["inf" if r.get(n) is None else f"{r[n]:{_FIGURES[n][1]}}" for n in shown]
         changed = "" if label(r) == "default" else f" {label(r)}"
-        found.add_row(r["scheme"] + changed, *cells)
-    for column in found.columns[1:]:
+        table.add_row(r["scheme"] + changed, *cells)
+    for column in table.columns[1:]:
         column.no_wrap = True
-    return found
+    return table
 
 
-def label(record: dict) -> str:
+def label(record: Record) -> str:
     """What a choice changes, in words: ``scale mse, block 256``."""
     changed = {n: record[n] for n, usual in DEFAULT_OPTIONS.items() if record[n] != usual}
-    words = {
+    words: dict[str, str | None] = {
         "search": changed.get("search"),
         "scale": f"scale {changed.get('scale')}",
         "scale_block": f"block {changed.get('scale_block')}",
@@ -97,10 +97,10 @@ def label(record: dict) -> str:
         "order": _ORDERS.get(record["order"]),
         "weighted": "weighted",
     }
-    return ", ".join(words[n] for n in changed) or "default"
+    return ", ".join(str(words[n]) for n in changed) or "default"
 
 
-def _bits_and_db(record: dict | None, figure: str) -> tuple[str, str]:
+def _bits_and_db(record: Record | None, figure: str) -> tuple[str, str]:
     if record is None:
         return "", ""
     value = record.get(figure)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from amssim.cli import output_file, terminal
+from amssim.cli.terminal import Subparsers
 from amssim.errors import InputError
 from amssim.rules import SCALE_RULES, SEARCH_RULES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from amssim.lm.llama import Llama
+    from amssim.quality.record import Record
 
 _DESCRIPTION = """\
 Quantise the linear layers of a Llama-architecture checkpoint and compare its
@@ -30,7 +38,7 @@ _COLUMNS = {
 }
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "eval",
@@ -83,49 +91,53 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate; print a table or JSON, and write the records if asked to."""
     output_file.check_new(args.output)
-    found = {"checkpoint": args.checkpoint, "records": _records(args)}
-    output_file.write_records(args.output, _SCHEMA, found, found["records"])
+    records = _records(args)
+    answer = {"checkpoint": args.checkpoint, "records": records}
+    output_file.write_records(args.output, _SCHEMA, answer, records)
     if args.json:
-        terminal.print_json(_SCHEMA, found)
+        terminal.print_json(_SCHEMA, answer)
     else:
-        _print(**found)
+        _print(args.checkpoint, records)
     return 0
 
 
-def _records(args: argparse.Namespace) -> list[dict]:
+def _records(args: argparse.Namespace) -> list[Record]:
     from amssim.lm.backends import backend
     from amssim.lm.load import load_model
     from amssim.lm.windows import all_windows, read_tokens, spread_windows
     from amssim.quality.evaluation.evaluate import evaluate
     from amssim.quality.recipes.recipe import recipe
+    from amssim.scheme import PUBLISHED
 
     for name, least in (("windows", 1), ("length", 1), ("calibrate", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name} is {getattr(args, name)}, expected at least {least}")
     options = {"search": args.search, "scale": args.scale, "scale_block": args.scale_block}
-    options["weighted"] = args.weighted
-    recipes = [recipe(name, **options) for name in args.scheme or ["fp5.33", "fp4.25"]]
+    names = args.scheme or [s.name for s in PUBLISHED]
+    recipes = [recipe(name, calibrated=args.weighted, **options) for name in names]
     model = load_model(args.checkpoint, backend(args.backend))
     tokens = read_tokens(args.tokens, model.config.vocab_size)
-    spread = spread_windows(tokens, args.windows, args.length)
-    windows = all_windows(tokens, args.length) if args.full else spread
+    spread = spread_windows(tokens, count=args.windows, length=args.length)
+    windows = all_windows(tokens, length=args.length) if args.full else spread
     moments = _moments(model, tokens, args)
     with terminal.progress_bar("auto", "evaluating") as progress:
-        return evaluate(model, recipes, windows, moments, progress)
+        return evaluate(model, recipes, windows, moments=moments, progress=progress)
 
 
-def _moments(model, tokens, args: argparse.Namespace):
+def _moments(
+    model: Llama, tokens: np.ndarray, args: argparse.Namespace
+) -> dict[str, np.ndarray] | None:
     from amssim.lm.moments import second_moments
     from amssim.lm.windows import between_windows
 
     count = args.calibrate or _CALIBRATION_WINDOWS * args.weighted
     if not count:
         return None
-    gaps = between_windows(tokens, args.windows, args.length)[:, :-1]
+    gaps = between_windows(tokens, count=args.windows, length=args.length)[:, :-1]
     return second_moments(model, gaps[:: max(1, len(gaps) // count)][:count])
 
 
-def _print(checkpoint: str, records: list[dict]) -> None:
+def _print(checkpoint: str, records: list[Record]) -> None:
     console = terminal.console()
     console.print(
         f"{checkpoint}: {records[0]['tokens']:,} predicted tokens\n"
@@ -141,7 +153,7 @@ def _print(checkpoint: str, records: list[dict]) -> None:
     console.print(table)
 
 
-def _cell(record: dict, name: str) -> str:
+def _cell(record: Record, name: str) -> str:
     if name not in record:
         return ""
     value = record[name]

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amssim.cli import output_file, terminal
+from amssim.cli.terminal import Subparsers
 from amssim.errors import InputError
+
+if TYPE_CHECKING:
+    from amssim.progress import Progress
+    from amssim.quality.layers.layer import Layers
+    from amssim.quality.recipes.recipe import Recipe
+    from amssim.quality.record import Record
+    from amssim.quality.report.page import Page
 
 _SCHEMES = ("fp6-e2m3", "fp5.33", "fp5-e2m2", "fp4.5", "fp4.25", "fp4-e2m1")
 _OTHERS = ("int4-g64", "int5-g48", "nf4-g64", "nf5-g48", "mxfp4", "mxfp6-e2m3", "nvfp4", "razer")
 _DEFAULT_MOST = 32e6
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "report",
@@ -44,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _page(args: argparse.Namespace):
+def _page(args: argparse.Namespace) -> Page:
     from amssim.checkpoint import linear_sizes
     from amssim.quality.layers.sources import from_file, with_progress
     from amssim.quality.recipes.recipe import recipe
@@ -59,7 +68,7 @@ def _page(args: argparse.Namespace):
         page.text(f"Measured on about {args.weights:,.0f} weights in rows from each.", note=True)
     ams = [recipe(name) for name in _SCHEMES]
 
-    def layers(progress):
+    def layers(progress: Progress | None) -> Layers:
         read = with_progress(from_file(args.checkpoint), count, progress)
         return contents.sampled(read, count, int(min(args.weights, count)))
 
@@ -73,20 +82,20 @@ def _page(args: argparse.Namespace):
     return page
 
 
-def _others() -> list:
+def _others() -> list[Recipe]:
     """Comparison formats of the same widths that need no calibration."""
     from amssim.quality.recipes.recipe import recipe
 
     return [recipe(name) for name in _OTHERS]
 
 
-def _perplexities(args: argparse.Namespace, recipes: list) -> list[dict]:
+def _perplexities(args: argparse.Namespace, recipes: list[Recipe]) -> list[Record]:
     from amssim.lm.load import load_model
     from amssim.lm.windows import read_tokens, spread_windows
     from amssim.quality.evaluation.evaluate import evaluate
 
     model = load_model(args.checkpoint)
     tokens = read_tokens(args.tokens, model.config.vocab_size)
-    windows = spread_windows(tokens, args.windows)
+    windows = spread_windows(tokens, count=args.windows)
     with terminal.progress_bar("auto", "language model") as progress:
         return evaluate(model, recipes, windows, progress=progress)

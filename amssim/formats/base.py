@@ -54,8 +54,6 @@ class Format(ABC):
     Stored integers lie in [0, 2^bits) or are signed and as wide; floats have their dtype's bits.
     """
 
-    #: Kind of format, for figures.
-    family: ClassVar[str]
     #: Formula of the bits per weight in the subclass's parameters, for whole blocks.
     formula: ClassVar[str]
     #: Where the format was published.
@@ -71,6 +69,11 @@ class Format(ABC):
     @abstractmethod
     def name(self) -> str:
         """Short name with the parameters that change the bits."""
+
+    @property
+    @abstractmethod
+    def family(self) -> str:
+        """Kind of format, for figures."""
 
     @property
     def needs_moments(self) -> bool:
@@ -98,8 +101,8 @@ class Format(ABC):
         """
         if len(shape) != 2 or min(shape) < 1:
             raise InputError(f"a matrix has at least one row and column, found {list(shape)}")
-        stored = sum(prod(part.shape) * Fraction(part.bits) for part in self.layout(shape).values())
-        return stored / prod(shape)
+        parts = self.layout(shape).values()
+        return sum((prod(p.shape) * Fraction(p.bits) for p in parts), Fraction(0)) / prod(shape)
 
     def quantize(self, weights: np.ndarray, moments: np.ndarray | None = None) -> QuantizedMatrix:
         """Quantise a matrix.

@@ -13,6 +13,9 @@ from amssim.errors import InputError
 #: Partial choices kept at most.
 CELLS = 1 << 15
 
+#: Of each partial choice kept after a tensor: the one it continues, and the tensor's option.
+Step = tuple[np.ndarray, np.ndarray]
+
 
 class Option(NamedTuple):
     """What a tensor would cost in a format: all its stored bits, and its error."""
@@ -59,7 +62,8 @@ def allocate(tensors: Mapping[str, Sequence[Option]], budget: int) -> Allocation
             f"a budget of {float(budget):.6g} bits is below the {float(rest):.6g} that the "
             "smallest options take: raise it or add smaller options"
         )
-    bits, errors, steps = np.zeros(1, np.int64), np.zeros(1), []
+    bits, errors = np.zeros(1, np.int64), np.zeros(1)
+    steps: list[Step] = []
     for options in tensors.values():
         rest -= min(o.bits for o in options)
         own_bits = np.array([o.bits for o in options])
@@ -77,17 +81,21 @@ def _undominated(bits: np.ndarray, errors: np.ndarray, limit: int) -> np.ndarray
     order = np.lexsort((errors, bits))
     order = order[bits[order] <= limit]
     lowest = np.minimum.accumulate(errors[order])
-    kept = order[np.append(True, lowest[1:] < lowest[:-1])]
+    kept: np.ndarray = order[np.append(True, lowest[1:] < lowest[:-1])]
     if len(kept) <= CELLS:
         return kept
     cells = bits[kept] * CELLS // limit  # errors fall with bits, so a cell's last is its best
-    return kept[np.append(cells[1:] != cells[:-1], True)]
+    best: np.ndarray = kept[np.append(cells[1:] != cells[:-1], True)]
+    return best
 
 
-def _traced(steps: list, at: int, tensors: Mapping[str, Sequence[Option]]) -> dict[str, str]:
+def _traced(
+    steps: Sequence[Step], at: int, tensors: Mapping[str, Sequence[Option]]
+) -> dict[str, str]:
     """Follow the choices back from the last tensor's partial choice ``at``."""
-    chosen = []
-    for (before, option), options in zip(reversed(steps), reversed(tensors.values()), strict=True):
+    chosen: list[str] = []
+    backwards = zip(reversed(steps), reversed(list(tensors.values())), strict=True)
+    for (before, option), options in backwards:
         chosen.append(options[option[at]].name)
         at = before[at]
     return dict(zip(tensors, reversed(chosen), strict=True))

@@ -37,25 +37,28 @@ class InputMoments:
     @property
     def full(self) -> bool:
         """Whether products of different inputs are known."""
-        return self.known and self.given.ndim == 2
+        return self.given is not None and self.given.ndim == 2
 
     @property
     def importance(self) -> np.ndarray:
         """float32[cols] E[x_j^2] divided by the columns' mean, at least 1e-6; ones if unknown."""
-        if not self.known:
+        if self.given is None:
             return np.ones(self.cols, np.float32)
         diagonal = np.diagonal(self.given) if self.full else self.given
         mean = diagonal.mean()
         if mean == 0:
             return np.ones(self.cols, np.float32)
-        return np.maximum(diagonal / mean, _FLOOR).astype(np.float32)
+        importance: np.ndarray = np.maximum(diagonal / mean, _FLOOR).astype(np.float32)
+        return importance
 
     @property
     def hessian(self) -> np.ndarray:
         """float64[cols, cols] E[x x^T] with a mean diagonal of 1; diagonal if no more is known."""
-        if not self.full or not np.trace(self.given):
+        if self.given is None or not self.full or not np.trace(self.given):
             return np.diag(self.importance.astype(np.float64))
-        return (self.given + self.given.T) * (self.cols / (2 * np.trace(self.given)))
+        factor = self.cols / (2 * np.trace(self.given))
+        symmetric: np.ndarray = (self.given + self.given.T) * factor
+        return symmetric
 
 
 def _check(moments: np.ndarray, cols: int) -> np.ndarray:

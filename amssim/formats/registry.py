@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from typing import Any
 
 from amssim.errors import SchemeError
 from amssim.formats.ams.ams import Ams
@@ -22,12 +23,12 @@ from amssim.formats.rivals.signround import SignRound
 from amssim.formats.rivals.slim_llm import SlimLlm
 from amssim.formats.rivals.solo import Solo
 from amssim.formats.rivals.squeezellm import SqueezeLlm
-from amssim.scheme import scheme, schemes
+from amssim.scheme import Scheme, scheme, schemes
 
 _MX_OFFSETS = (0, -1, 1)
 _NV_FACTORS = (1.0, *(f / 100 for f in range(50, 152) if f != 100))
 
-_FORMATS: dict[str, tuple[type[Format], dict]] = {
+_FORMATS: dict[str, tuple[type[Format], dict[str, Any]]] = {
     "int4": (Integer, {"bits": 4}),
     "int5": (Integer, {"bits": 5}),
     "int4-asym": (AsymmetricInteger, {"bits": 4}),
@@ -79,7 +80,7 @@ def format_names() -> tuple[str, ...]:
     return (*(s.name for s in schemes()), *_FORMATS)
 
 
-def find_format(name: str, **parameters) -> Format:
+def find_format(name: str, **parameters: Any) -> Format:
     """Return a format.
 
     Args:
@@ -110,7 +111,7 @@ def find_format(name: str, **parameters) -> Format:
     return _build(name, kind, defaults | parameters)
 
 
-def _scheme(name: str, key: str):
+def _scheme(name: str, key: str) -> Scheme:
     try:
         return scheme(key)
     except SchemeError as error:
@@ -119,8 +120,8 @@ def _scheme(name: str, key: str):
         raise SchemeError(message) from None
 
 
-def _build(name: str, kind: type[Format], parameters: dict) -> Format:
-    own = [field.name for field in fields(kind)]
+def _build(name: str, kind: type[Format], parameters: dict[str, Any]) -> Format:
+    own = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # all are dataclasses
     unknown = sorted(set(parameters) - set(own))
     if unknown:
         raise SchemeError(f"format {name!r} has no {unknown[0]}: it has {', '.join(own)}")

@@ -39,7 +39,8 @@ class Backend:
 
     def numpy(self, values: Any) -> np.ndarray:
         """Return an array of this library as a numpy array."""
-        return values if self.xp is np else values.cpu().numpy()
+        array: np.ndarray = values if self.xp is np else values.cpu().numpy()
+        return array
 
 
 def backend(name: str = "numpy") -> Backend:

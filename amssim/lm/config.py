@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from amssim.errors import FormatError, InputError, UnsupportedError
+from amssim.lm.config_values import flag, positive_number, positive_whole
+from amssim.lm.rotary import Rotary
 
 #: Values of ``model_type`` whose forward pass is the one of `amssim.lm.llama`.
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
-#: Rotary embeddings, and the numbers that each needs beside the base.
-ROPE_TYPES = {
-    "default": (),
-    "linear": ("factor",),
-    "llama3": (
-        "factor",
-        "low_freq_factor",
-        "high_freq_factor",
-        "original_max_position_embeddings",
-    ),
-}
 _SIZES = (
     "vocab_size",
     "hidden_size",
@@ -46,7 +37,7 @@ class LlamaConfig:
     num_key_value_heads: int
     head_dim: int
     rms_norm_eps: float
-    rope: Mapping[str, float | str]
+    rope: Rotary
     tie_word_embeddings: bool
     #: Linear layers that have a bias, such as ``self_attn.q_proj``.
     biased: tuple[str, ...] = ()
@@ -72,23 +63,23 @@ class LlamaConfig:
             )
         path = checkpoint / "config.json"
         try:
-            found = json.loads(path.read_text())
+            config = json.loads(path.read_text())
         except OSError as error:
             raise FormatError(
                 f"{path} cannot be read ({error.strerror}): a language model needs its config.json"
             ) from None
         except ValueError as error:
             raise FormatError(f"{path} is not JSON ({error})") from None
-        return cls.of(found, str(path))
+        return cls.of(config, where=str(path))
 
     @classmethod
-    def of(cls, found: dict, where: str = "config") -> LlamaConfig:
+    def of(cls, config: Mapping[str, Any], *, where: str = "config") -> LlamaConfig:
         """Take the numbers from a parsed config.json; ``where`` names it in errors."""
-        _check_kind(found, where)
-        numbers = {name: _positive(found, name, where) for name in _SIZES}
+        _check_kind(config, where)
+        numbers = {name: positive_whole(config, name, where) for name in _SIZES}
         heads = numbers["num_attention_heads"]
-        kv_heads = _positive(found, "num_key_value_heads", where, heads)
-        head_dim = _positive(found, "head_dim", where, numbers["hidden_size"] // heads)
+        kv_heads = positive_whole(config, "num_key_value_heads", where, heads)
+        head_dim = positive_whole(config, "head_dim", where, numbers["hidden_size"] // heads)
         if heads % kv_heads or head_dim % 2:
             raise FormatError(
                 f"{where} has {heads} heads over {kv_heads} key-value heads of {head_dim}: heads "
@@ -98,36 +89,23 @@ class LlamaConfig:
             **numbers,
             num_key_value_heads=kv_heads,
             head_dim=head_dim,
-            rms_norm_eps=_number(found, "rms_norm_eps", where, 1e-6),
-            rope=_rope(found, where),
-            tie_word_embeddings=_flag(found, "tie_word_embeddings", where),
-            biased=_biased(found, where),
-            qk_norm=found["model_type"] == "qwen3",
-            attention_window=_window(found, where),
+            rms_norm_eps=positive_number(config, "rms_norm_eps", where, 1e-6),
+            rope=Rotary.of(config, where),
+            tie_word_embeddings=flag(config, "tie_word_embeddings", where),
+            biased=_biased(config, where),
+            qk_norm=config["model_type"] == "qwen3",
+            attention_window=_window(config, where),
         )
 
     def inverse_frequencies(self) -> np.ndarray:
-        """float64[head_dim / 2] angle per position of each rotated pair, theta^(-2i/d), scaled.
-
-        The scaling of ``rope_type`` "llama3" is that of Llama 3.1 (transformers,
-        modeling_rope_utils.py): long wavelengths are stretched, those between are blended.
-        """
-        frequency = self.rope["rope_theta"] ** (-np.arange(0, self.head_dim, 2) / self.head_dim)
-        kind, factor = self.rope["rope_type"], self.rope.get("factor")
-        if kind == "linear":
-            return frequency / factor
-        if kind == "llama3":
-            low, high = self.rope["low_freq_factor"], self.rope["high_freq_factor"]
-            turns = self.rope["original_max_position_embeddings"] * frequency / (2 * math.pi)
-            blend = np.clip((turns - low) / (high - low), 0, 1)
-            return frequency * (blend + (1 - blend) / factor)
-        return frequency
+        """float64[head_dim / 2] angle per position of each rotated pair of a head."""
+        return self.rope.inverse_frequencies(self.head_dim)
 
 
-def _check_kind(found: dict, where: str) -> None:
-    if not isinstance(found, dict):
-        raise FormatError(f"{where} holds a {type(found).__name__}: expected named numbers")
-    kind, activation = found.get("model_type"), found.get("hidden_act", "silu")
+def _check_kind(config: Mapping[str, Any], where: str) -> None:
+    if not isinstance(config, dict):
+        raise FormatError(f"{where} holds a {type(config).__name__}: expected named numbers")
+    kind, activation = config.get("model_type"), config.get("hidden_act", "silu")
     if kind not in MODEL_TYPES:
         raise UnsupportedError(
             f"{where} has model_type {kind!r}: evaluation runs the Llama architecture only, "
@@ -135,67 +113,25 @@ def _check_kind(found: dict, where: str) -> None:
         )
     if activation != "silu":
         raise UnsupportedError(f"{where} has hidden_act {activation!r}: expected 'silu'")
-    if found.get("partial_rotary_factor", 1) != 1:
+    if config.get("partial_rotary_factor", 1) != 1:
         raise UnsupportedError(
-            f"{where} has partial_rotary_factor = {found['partial_rotary_factor']!r}: "
+            f"{where} has partial_rotary_factor = {config['partial_rotary_factor']!r}: "
             "expected heads that are turned as a whole"
         )
 
 
-def _positive(found: dict, name: str, where: str, default: int | None = None) -> int:
-    """A size; ``default`` where it is missing or null, unless that is None too."""
-    value = default if found.get(name) is None else found[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise FormatError(f"{where} has {name} = {value!r}: expected a positive whole number")
-    return value
-
-
-def _number(found: dict, name: str, where: str, default: float | None = None) -> float:
-    """A positive finite number; ``default`` as in `_positive`."""
-    value = default if found.get(name) is None else found[name]
-    fits = isinstance(value, int | float) and not isinstance(value, bool)
-    if not fits or not 0 < value < math.inf:
-        raise FormatError(f"{where} has {name} = {value!r}: expected a positive number")
-    return float(value)
-
-
-def _flag(found: dict, name: str, where: str) -> bool:
-    value = found.get(name) or False
-    if not isinstance(value, bool):
-        raise FormatError(f"{where} has {name} = {value!r}: expected true or false")
-    return value
-
-
-def _biased(found: dict, where: str) -> tuple[str, ...]:
+def _biased(config: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """Linear layers with a bias: Qwen2 always has three, others say so."""
-    attention, feed_forward = (_flag(found, f"{n}_bias", where) for n in ("attention", "mlp"))
-    parts = "qkvo" if attention else "qkv" if found["model_type"] == "qwen2" else ""
+    attention, feed_forward = (flag(config, f"{n}_bias", where) for n in ("attention", "mlp"))
+    parts = "qkvo" if attention else "qkv" if config["model_type"] == "qwen2" else ""
     names = [f"self_attn.{part}_proj" for part in parts]
     names += [f"mlp.{part}_proj" for part in ("gate", "up", "down") if feed_forward]
     return tuple(names)
 
 
-def _window(found: dict, where: str) -> int | None:
+def _window(config: Mapping[str, Any], where: str) -> int | None:
     """The sliding window; Qwen configurations give one and switch it off."""
-    on = found["model_type"] == "mistral" or _flag(found, "use_sliding_window", where)
-    return _positive(found, "sliding_window", where) if on and found.get("sliding_window") else None
-
-
-def _rope(found: dict, where: str) -> dict:
-    """Rotary parameters in the newer spelling (rope_parameters) or the older (rope_scaling)."""
-    rope = found.get("rope_parameters") or found.get("rope_scaling") or {}
-    if not isinstance(rope, dict):
-        raise FormatError(f"{where} has a rotary embedding {rope!r}: expected named numbers")
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in ROPE_TYPES:
-        raise UnsupportedError(
-            f"{where} has rotary embedding {kind!r}: expected one of {', '.join(ROPE_TYPES)}"
-        )
-    base = _number({"rope_theta": found.get("rope_theta")} | rope, "rope_theta", where, 10000.0)
-    numbers = {name: _number(rope, name, where) for name in ROPE_TYPES[kind]}
-    if kind == "llama3" and numbers["low_freq_factor"] >= numbers["high_freq_factor"]:
-        raise FormatError(
-            f"{where} has low_freq_factor = {numbers['low_freq_factor']:g}: expected less than "
-            f"high_freq_factor = {numbers['high_freq_factor']:g}"
-        )
-    return {"rope_type": kind, "rope_theta": base} | numbers
+    on = config["model_type"] == "mistral" or flag(config, "use_sliding_window", where)
+    if not on or not config.get("sliding_window"):
+        return None
+    return positive_whole(config, "sliding_window", where)

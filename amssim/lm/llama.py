@@ -7,6 +7,7 @@ Biases are added where there are any, and Qwen3 norms queries and keys (arXiv 25
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -68,19 +69,19 @@ class Llama:
         head = "model.embed_tokens" if self.config.tie_word_embeddings else "lm_head"
         return self._linear(head, self._norm("model.norm", x), lambda name, x: None)
 
-    def _norm(self, name: str, x):
+    def _norm(self, name: str, x: Any) -> Any:
         """x / rms(x) * weight."""
         xp = self.backend.xp
         mean_square = xp.mean(x * x, axis=-1, keepdims=True)
         return x / xp.sqrt(mean_square + self.config.rms_norm_eps) * self.weights[f"{name}.weight"]
 
-    def _linear(self, name: str, x, observe: Observer):
+    def _linear(self, name: str, x: Any, observe: Observer) -> Any:
         observe(name, x)
         y = x @ self.weights[f"{name}.weight"].T
         bias = self.weights.get(f"{name}.bias")
         return y if bias is None else y + bias
 
-    def _feed_forward(self, name: str, x, observe: Observer):
+    def _feed_forward(self, name: str, x: Any, observe: Observer) -> Any:
         """down(silu(gate(x)) * up(x)), with silu(g) = g / (1 + e^-g) = g/2 (1 + tanh(g/2))."""
         half = self._linear(f"{name}.gate_proj", x, observe) * 0.5
         gated = (half + half * self.backend.xp.tanh(half)) * self._linear(
@@ -88,7 +89,7 @@ class Llama:
         )
         return self._linear(f"{name}.down_proj", gated, observe)
 
-    def _attention(self, name: str, x, turn, observe: Observer):
+    def _attention(self, name: str, x: Any, turn: tuple[Any, Any], observe: Observer) -> Any:
         """Causal softmax attention; each key-value head serves heads / key-value heads queries."""
         q, k, v = (self._heads(self._linear(f"{name}.{p}_proj", x, observe)) for p in "qkv")
         if self.config.qk_norm:
@@ -102,26 +103,27 @@ class Llama:
         mixed = self.backend.xp.swapaxes(mixed.reshape(batch, heads, length, size), 1, 2)
         return self._linear(f"{name}.o_proj", mixed.reshape(batch, length, -1), observe)
 
-    def _heads(self, x):
+    def _heads(self, x: Any) -> Any:
         """[batch, length, heads * size] -> [batch, heads, length, size]."""
         batch, length, _ = x.shape
         return self.backend.xp.swapaxes(x.reshape(batch, length, -1, self.config.head_dim), 1, 2)
 
-    def _rotation(self, length: int):
+    def _rotation(self, length: int) -> tuple[Any, Any]:
         """cos and sin of position times frequency, float32[length, size], halves repeated."""
         angle = np.outer(np.arange(length), self.config.inverse_frequencies())
         angle = np.concatenate([angle, angle], axis=1)
-        return tuple(self.backend.array(f(angle).astype(np.float32)) for f in (np.cos, np.sin))
+        cos, sin = (self.backend.array(f(angle).astype(np.float32)) for f in (np.cos, np.sin))
+        return cos, sin
 
 
-def _rotate(xp, x, cos, sin):
+def _rotate(xp: ModuleType, x: Any, cos: Any, sin: Any) -> Any:
     """Turn each pair (x_i, x_{i + size/2}) by its angle."""
     half = x.shape[-1] // 2
     turned = xp.concatenate([-x[..., half:], x[..., :half]], axis=-1)
     return x * cos + turned * sin
 
 
-def _causal_softmax(backend: Backend, scores):
+def _causal_softmax(backend: Backend, scores: Any) -> Any:
     """Softmax over the last axis, where a query sees only its own and earlier positions."""
     xp, length = backend.xp, scores.shape[-1]
     hidden = np.triu(np.full((length, length), -np.inf, np.float32), 1)

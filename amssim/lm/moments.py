@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from amssim.errors import InputError
 from amssim.lm.llama import Llama
 
 
-def second_moments(model: Llama, windows: np.ndarray, batch: int = 4) -> dict[str, np.ndarray]:
+def second_moments(model: Llama, windows: np.ndarray, *, batch: int = 4) -> dict[str, np.ndarray]:
     """Return E[x x^T] of each linear layer's input, float32[in, in] by weight name.
 
     The diagonal is the importance of an input channel; the whole matrix gives the output error
@@ -19,10 +21,10 @@ def second_moments(model: Llama, windows: np.ndarray, batch: int = 4) -> dict[st
         windows: tokens [count, length].
         batch: windows per forward pass.
     """
-    sums: dict[str, np.ndarray] = {}
-    library, seen = model.backend, {}
+    library, sums = model.backend, dict[str, Any]()
+    seen: dict[int, tuple[Any, Any]] = {}
 
-    def observe(layer: str, x) -> None:
+    def observe(layer: str, x: Any) -> None:
         key = id(x)  # layers that read the same input share one product
         if key not in seen:
             flat = x.reshape(-1, x.shape[-1])
@@ -50,7 +52,7 @@ def activation_moments(activations: np.ndarray) -> np.ndarray:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         x = x.astype(np.float32)
-        moments = x.T @ x / np.float32(len(x))
+        moments: np.ndarray = x.T @ x / np.float32(len(x))
     if not np.isfinite(moments).all():
         raise InputError("activations have squares beyond float32: divide them by a power of two")
     return moments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from amssim.progress import Steps
 # Logits of one batch of windows: 16 MB, so that activations stay in the last cache; a vocabulary of
 # 128k tokens still has one window at a time.
 _BATCH_LOGITS = 4 << 20
+
+
+Key = TypeVar("Key")
 
 
 @dataclass
@@ -44,15 +48,16 @@ class Score:
 
 def score(
     reference: Llama,
-    models: Mapping[str, Llama],
+    models: Mapping[Key, Llama],
     windows: np.ndarray,
+    *,
     steps: Steps | None = None,
-) -> tuple[Score, dict[str, Score]]:
+) -> tuple[Score, dict[Key, Score]]:
     """Score ``models`` against ``reference``, batch by batch, the reference's logits made once.
 
     Args:
         reference: the model with the original weights.
-        models: others with the same vocabulary, by name; may be empty.
+        models: others with the same vocabulary, by any key; may be empty.
         windows: tokens [count, length + 1]; each window predicts its last ``length`` tokens.
         steps: counts the windows of each model.
 
@@ -82,7 +87,7 @@ def _batches(windows: np.ndarray, vocabulary: int) -> Iterator[np.ndarray]:
         yield windows[start : start + count]
 
 
-def _log_softmax(model: Llama, inputs: np.ndarray):
+def _log_softmax(model: Llama, inputs: np.ndarray) -> Any:
     """Log probabilities [batch * length, vocabulary]."""
     xp, z = model.backend.xp, model.logits(inputs)
     z = z.reshape(-1, z.shape[-1])
@@ -90,7 +95,7 @@ def _log_softmax(model: Llama, inputs: np.ndarray):
     return z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
 
 
-def _add(to: Score, backend: Backend, log_p, targets: np.ndarray, what: str) -> None:
+def _add(to: Score, backend: Backend, log_p: Any, targets: np.ndarray, what: str) -> None:
     picked = log_p[backend.array(np.arange(len(targets))), backend.array(targets)]
     total = float(backend.numpy(picked).astype(np.float64).sum())
     if not math.isfinite(total):
@@ -102,7 +107,7 @@ def _add(to: Score, backend: Backend, log_p, targets: np.ndarray, what: str) -> 
     to.nll -= total
 
 
-def _divergence(backend: Backend, p, q) -> np.ndarray:
+def _divergence(backend: Backend, p: Any, q: Any) -> np.ndarray:
     """KL(p || q) = sum p (log p - log q) of each row, in nats."""
     xp = backend.xp
     return backend.numpy(xp.sum(xp.exp(p) * (p - q), axis=-1))

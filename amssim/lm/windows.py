@@ -53,7 +53,7 @@ def _check_vocabulary(tokens: np.ndarray, vocabulary: int, where: str) -> np.nda
 
 
 def spread_windows(
-    tokens: np.ndarray, count: int = QUICK_WINDOWS, length: int = LENGTH
+    tokens: np.ndarray, *, count: int = QUICK_WINDOWS, length: int = LENGTH
 ) -> np.ndarray:
     """int64[count, length + 1]: window i starts at i * ((n - length - 1) // count).
 
@@ -66,7 +66,7 @@ def spread_windows(
     return np.stack([tokens[i * step : i * step + length + 1] for i in range(count)])
 
 
-def all_windows(tokens: np.ndarray, length: int = LENGTH) -> np.ndarray:
+def all_windows(tokens: np.ndarray, *, length: int = LENGTH) -> np.ndarray:
     """int64[windows, length + 1]: consecutive windows; a last part shorter than one is left out.
 
     >>> all_windows(np.arange(8), length=3).tolist()
@@ -78,7 +78,7 @@ def all_windows(tokens: np.ndarray, length: int = LENGTH) -> np.ndarray:
 
 
 def between_windows(
-    tokens: np.ndarray, count: int = QUICK_WINDOWS, length: int = LENGTH
+    tokens: np.ndarray, *, count: int = QUICK_WINDOWS, length: int = LENGTH
 ) -> np.ndarray:
     """int64[count, length + 1] for calibration: the middle of each gap between `spread_windows`.
 

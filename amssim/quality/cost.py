@@ -11,6 +11,7 @@ from amssim.errors import InputError
 from amssim.metrics import Metrics
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.output_noise import OutputNoise
+from amssim.quality.record import Record
 
 
 @dataclass
@@ -24,10 +25,10 @@ class QuantizationCost:
 
     def add(self, layer: LinearLayer, restored: np.ndarray, bits: Fraction) -> None:
         """Count ``layer`` as restored to float32[rows, cols] from ``bits`` per weight."""
-        found = Metrics.of(layer.weights, restored)
-        self.metrics += found
+        metrics = Metrics.of(layer.weights, restored)
+        self.metrics += metrics
         self.stored_bits += bits * layer.weights.size
-        self.layers_db[layer.name] = found.sqnr_db
+        self.layers_db[layer.name] = metrics.sqnr_db
         if layer.moments is not None:
             self.output += OutputNoise.of(layer.weights, restored, layer.moments)
 
@@ -43,7 +44,7 @@ class QuantizationCost:
         """All stored bits per weight."""
         return self.stored_bits / self.metrics.count
 
-    def as_dict(self) -> dict[str, float | int | None]:
+    def as_dict(self) -> Record:
         """Return bits and error figures by name, for JSON."""
-        bits = {"effective_bits": float(self.effective_bits)}
+        bits: Record = {"effective_bits": float(self.effective_bits)}
         return bits | self.metrics.as_dict() | self.output.as_dict()

@@ -116,7 +116,7 @@ def test_joint_scales_are_no_worse_than_any_factor():
     search = GroupSearch(w, np.ones(64, np.float32), 4, 16)
     base = np.abs(w).reshape(4, 4, 16).max(axis=2) / np.float32(7)
     factors = (1.0, 0.9, 0.8)
-    error = search.errors(joint_scales(search, tables, base, factors), tables)
+    error = search.errors(joint_scales(search, tables, base, factors=factors), tables)
     for factor in factors:
         assert (error <= search.errors(base * np.float32(factor), tables)).all()
 

@@ -87,7 +87,9 @@ def test_a_plan_spends_bits_where_tails_are_heavy():
 
 def test_sensitive_layers_get_more_bits():
     choices = [formats.find_format(name) for name in ("fp4.25", "fp5.33")]
-    found = allocate_formats(layers(), choices, Fraction(5), {"layer0": 1000.0, "layer2": 1000.0})
+    found = allocate_formats(
+        layers(), choices, Fraction(5), sensitivity={"layer0": 1000.0, "layer2": 1000.0}
+    )
     chosen = {name: form.name for name, form in found.formats}
     assert chosen["layer0"] == chosen["layer2"] == "fp5.33-e2m3"
     assert chosen["layer1"] == chosen["layer3"] == "fp4.25-e2m2"

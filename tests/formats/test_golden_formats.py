@@ -11,7 +11,7 @@ from formats.golden_formats import cases
 
 @pytest.mark.parametrize("case", cases("gguf"), ids=lambda c: f"Q{c['bits']}_0")
 def test_symmetric_integers_are_those_of_gguf(case):
-    form = Integer(case["bits"], case["group"])
+    form = Integer(bits=case["bits"], scale_block=case["group"])
     restored = form.quantize(case["weights"]).dequantize()
     # gguf rounds halves up and we to even: let either neighbour pass at an exact half
     differs = restored != case["restored"]
@@ -22,7 +22,7 @@ def test_symmetric_integers_are_those_of_gguf(case):
 
 @pytest.mark.parametrize("case", cases("torch"), ids=lambda c: f"uint{c['bits']}")
 def test_asymmetric_integers_are_those_of_torch(case):
-    form = AsymmetricInteger(case["bits"], case["group"])
+    form = AsymmetricInteger(bits=case["bits"], scale_block=case["group"])
     assert np.array_equal(form.quantize(case["weights"]).dequantize(), case["restored"])
 
 

@@ -8,6 +8,7 @@ import tiny_llama
 from amssim.errors import FormatError, InputError, UnsupportedError
 from amssim.lm.config import LlamaConfig
 from amssim.lm.load import linear_weights, load_model
+from amssim.lm.rotary import Rotary
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -26,7 +27,7 @@ def test_defaults_of_older_checkpoints():
     old = {k: v for k, v in tiny_llama.CONFIG.items() if k not in ("head_dim", "rope_theta")}
     found = LlamaConfig.of(old | {"num_key_value_heads": None})
     assert (found.head_dim, found.num_key_value_heads) == (8, 4)
-    assert found.rope == {"rope_theta": 10000.0, "rope_type": "default"}
+    assert found.rope == Rotary("default", 10000.0)
 
 
 def test_linear_rope_divides_and_default_does_not():

@@ -54,7 +54,7 @@ def test_a_model_does_not_diverge_from_itself(model):
 
 
 def test_second_moments_are_those_of_the_inputs(model):
-    windows = all_windows(TOKENS, 16)[:6, :-1]
+    windows = all_windows(TOKENS, length=16)[:6, :-1]
     inputs = {}
 
     def keep(name, x):
@@ -79,7 +79,7 @@ def test_calibration_windows_share_no_token_with_the_scored_ones():
 
 
 def test_windows_of_the_whole_text_cover_it_once():
-    windows = all_windows(TOKENS, 16)
+    windows = all_windows(TOKENS, length=16)
     assert windows.shape == (24, 17)
     assert (windows[:, 1:].reshape(-1) == TOKENS[1:385]).all()
 
@@ -96,7 +96,7 @@ def test_short_texts():
 def test_no_windows(count, length):
     for take in (spread_windows, between_windows):
         with pytest.raises(InputError, match=f"cannot take {count} windows of {length} tokens"):
-            take(TOKENS, count, length)
+            take(TOKENS, count=count, length=length)
 
 
 def test_token_files(tmp_path):

@@ -78,7 +78,7 @@ def test_no_format_beats_the_bounds():
 
 def test_the_best_clip_is_a_minimum():
     found = best_clip(density("normal"), FP4_25)
-    around = [expected_mse(density("normal"), FP4_25, c) for c in np.linspace(1.5, 9, 31)]
+    around = [expected_mse(density("normal"), FP4_25, clip=c) for c in np.linspace(1.5, 9, 31)]
     assert found.mse <= min(around)
 
 

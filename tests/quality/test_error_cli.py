@@ -113,7 +113,7 @@ def test_error_weighs_by_activations(tmp_path, capsys):
 
 def test_inputs_by_layer_are_those_of_running_the_model(tmp_path, checkpoint, capsys):
     model = load_model(checkpoint)
-    windows = spread_windows(TOKENS, 32)[:, :-1]
+    windows = spread_windows(TOKENS, count=32)[:, :-1]
     seen = {}
     model.logits(
         windows, lambda name, x: seen.update({f"{name}.weight": x.reshape(-1, x.shape[-1])})

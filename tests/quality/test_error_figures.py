@@ -19,7 +19,7 @@ from amssim.quality.theory.density import density
 
 @pytest.fixture(scope="module")
 def records():
-    return sharing_study(from_density(density("normal"), 4096, 128), default_study())
+    return sharing_study(from_density(density("normal"), 4096, columns=128), default_study())
 
 
 def lines(ax):

@@ -31,7 +31,7 @@ def model(tmp_path):
 
 
 def test_linear_layers_are_restored_and_nothing_else(model):
-    found, tally = restored_model(model, FP4_25)
+    found, cost = restored_model(model, FP4_25)
     linear = set(linear_weights(model.config))
     for name, weights in model.weights.items():
         if name not in linear:
@@ -40,8 +40,8 @@ def test_linear_layers_are_restored_and_nothing_else(model):
         words, scales = reference.quantize(weights, scheme("fp4.25"))
         expected = reference.dequantize(words, scales, scheme("fp4.25"), weights.shape[1])
         assert (found.weights[name] == expected).all()
-    assert tally.metrics.count == sum(model.weights[n].size for n in linear)
-    assert set(tally.layers_db) == linear
+    assert cost.metrics.count == sum(model.weights[n].size for n in linear)
+    assert set(cost.layers_db) == linear
 
 
 def test_records_of_an_evaluation(model):
@@ -66,12 +66,12 @@ def test_progress_counts_layers_and_windows(model):
 
 def test_sensitivity_is_the_divergence_of_one_layer_by_its_noise(model):
     moments = second_moments(model, WINDOWS[:, :-1])
-    found = sensitivities(model, Ams("fp4.25"), WINDOWS, moments)
+    found = sensitivities(model, Ams("fp4.25"), WINDOWS, moments=moments)
     assert list(found) == linear_weights(model.config)
     name = list(found)[5]
     only = Only(name)
-    record = evaluate(model, [only], WINDOWS, moments)[1]
-    (layer,) = (x for x in model_layers(model, moments) if x.name == name)
+    record = evaluate(model, [only], WINDOWS, moments=moments)[1]
+    (layer,) = (x for x in model_layers(model, moments=moments) if x.name == name)
     noise = (layer.weights - only.restore(layer)[0]).astype(np.float64)
     share = np.trace(noise @ layer.moments @ noise.T)
     share /= np.trace(layer.weights.astype(np.float64) @ layer.moments @ layer.weights.T)
@@ -99,7 +99,7 @@ def test_calibrated_recipes_see_the_inputs(model):
     moments = second_moments(model, WINDOWS[:, :-1])
     weighted = Ams("fp4.25", weighted=True)
     plain, blind, seeing = (
-        restored_model(model, recipe, moments)[1]
+        restored_model(model, recipe, moments=moments)[1]
         for recipe in (FP4_25, FormatRecipe(weighted), FormatRecipe(weighted, calibrated=True))
     )
     assert blind.output == plain.output

@@ -36,7 +36,7 @@ def test_names_and_options(name, options, found):
 
 @pytest.mark.parametrize("how", EXTENSIONS)
 def test_extensions_lower_the_output_error(how):
-    plain, extended = (recipe(n, weighted=True, **UNASKED) for n in ("fp4.25", f"{how}-fp4.25"))
+    plain, extended = (recipe(n, calibrated=True, **UNASKED) for n in ("fp4.25", f"{how}-fp4.25"))
 
     def noise(made):
         e = LAYER.weights - made.restore(LAYER)[0]
@@ -67,4 +67,4 @@ def test_feedback_without_inputs_is_refused(name):
 )
 def test_refused_names_and_options(name, options, message):
     with pytest.raises(SchemeError, match=message):
-        recipe(name, weighted=True, **UNASKED | options)
+        recipe(name, calibrated=True, **UNASKED | options)

@@ -26,15 +26,17 @@ def by_specification(weights, choice, importance=None):
 @pytest.mark.parametrize("rule", SCALE_RULES)
 @pytest.mark.parametrize("block", [None, 16])
 def test_sharing_along_rows_is_the_specification(search, rule, block):
-    choice = SharingOptions(scheme("fp4.25"), search, rule, block)
+    choice = SharingOptions(scheme("fp4.25"), search=search, scale=rule, scale_block=block)
     assert (restore(WEIGHTS, choice) == by_specification(WEIGHTS, choice)).all()
 
 
 def test_a_weighted_search_uses_the_importance():
     choice = SharingOptions(scheme("fp5.33"), weighted=True)
-    found = restore(WEIGHTS, choice, IMPORTANCE)
+    found = restore(WEIGHTS, choice, importance=IMPORTANCE)
     assert (found == by_specification(WEIGHTS, choice, IMPORTANCE)).all()
-    assert (found != restore(WEIGHTS, SharingOptions(scheme("fp5.33")), IMPORTANCE)).any()
+    assert (
+        found != restore(WEIGHTS, SharingOptions(scheme("fp5.33")), importance=IMPORTANCE)
+    ).any()
 
 
 def best_of_column_groups(weights, element, k, scales):

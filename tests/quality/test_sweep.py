@@ -146,7 +146,7 @@ def test_magnitudes_near_the_limits_are_measured(factor):
 
 def test_no_weights_at_all():
     with pytest.raises(InputError, match="cannot draw 0 weights in rows of 4"):
-        list(from_density(density("normal"), 0, 4))
+        list(from_density(density("normal"), 0, columns=4))
     with pytest.raises(InputError, match="no weights to measure"):
         sharing_study([], [SharingOptions(scheme("fp4.25"))])
 

@@ -33,5 +33,5 @@ def test_the_curve_is_the_closed_form_a_little_beyond_the_shapes():
     found = expected_curve(scheme("fp4.25"), 128, [1.0, 2.0], points=2)
     assert [shape for shape, _ in found] == pytest.approx([1 / 1.3, 2.6], abs=1e-3)
     for shape, db in found:
-        mse = expected_mse_absmax(density(f"gennorm:{shape}"), scheme("fp4.25"), 128)
+        mse = expected_mse_absmax(density(f"gennorm:{shape}"), scheme("fp4.25"), columns=128)
         assert db == pytest.approx(-10 * math.log10(mse))

@@ -38,7 +38,7 @@ def test_fixed_clip_agrees_with_monte_carlo(samples, weights, name):
     x = samples[weights]
     for search in SEARCH_RULES:
         measured = np.mean((x - s * restored(x / s, name, search)) ** 2, dtype=np.float64)
-        predicted = expected_mse(density(weights), scheme(name), clip, search)
+        predicted = expected_mse(density(weights), scheme(name), clip=clip, search=search)
         assert predicted == pytest.approx(measured, rel=TOLERANCE), search
 
 
@@ -49,7 +49,7 @@ def test_absmax_scales_agree_with_monte_carlo(samples, weights, name):
     s = np.abs(x).max(axis=1, keepdims=True) / np.float32(scheme(name).minifloat.max_value)
     for search in ("adaptive", "majority", "zero"):
         measured = np.mean((x - s * restored(x / s, name, search)) ** 2, dtype=np.float64)
-        predicted = expected_mse_absmax(density(weights), scheme(name), 256, search)
+        predicted = expected_mse_absmax(density(weights), scheme(name), columns=256, search=search)
         assert predicted == pytest.approx(measured, rel=TOLERANCE), search
 
 
@@ -58,7 +58,7 @@ def test_short_rows_count_the_exact_maximum():
     x = density("normal").sample((1 << 16, 8), np.random.default_rng(1))
     s = np.abs(x).max(axis=1, keepdims=True) / np.float32(7)
     measured = np.mean((x - s * restored(x / s, "fp4.25", "adaptive")) ** 2, dtype=np.float64)
-    predicted = expected_mse_absmax(density("normal"), scheme("fp4.25"), 8)
+    predicted = expected_mse_absmax(density("normal"), scheme("fp4.25"), columns=8)
     assert predicted == pytest.approx(measured, rel=TOLERANCE)
 
 
@@ -69,12 +69,12 @@ def test_a_group_that_the_row_leaves_short(name, columns, search):
     x = density("normal").sample((1 << 17, columns), np.random.default_rng(2))
     error = x - quantize(x, name, search=search).dequantize()
     measured = np.mean(error.astype(np.float64) ** 2)
-    predicted = expected_mse_absmax(density("normal"), scheme(name), columns, search)
+    predicted = expected_mse_absmax(density("normal"), scheme(name), columns=columns, search=search)
     assert predicted == pytest.approx(measured, rel=TOLERANCE)
 
 
 def test_a_row_of_one_weight_has_no_error():
-    assert expected_mse_absmax(density("normal"), scheme("fp4.25"), 1) == 0
+    assert expected_mse_absmax(density("normal"), scheme("fp4.25"), columns=1) == 0
 
 
 @pytest.mark.parametrize("name", ["fp6-e2m3", "fp4-e2m1", "fp6-e3m2"])
@@ -88,28 +88,30 @@ def test_without_sharing_it_is_the_integral_of_rounding(name):
         for low, high, v in parts
     )
     for search in ("adaptive", "majority"):
-        found = expected_mse(density("normal"), scheme(name), 3.0, search)
+        found = expected_mse(density("normal"), scheme(name), clip=3.0, search=search)
         assert found == pytest.approx(exact, rel=2e-4)
 
 
 def test_error_grows_with_k_up_to_one_fixed_bit():
-    errors = [expected_mse(density("normal"), scheme(f"ams-e2m2-k{k}"), 3.0) for k in range(1, 12)]
+    errors = [
+        expected_mse(density("normal"), scheme(f"ams-e2m2-k{k}"), clip=3.0) for k in range(1, 12)
+    ]
     assert errors == sorted(errors)
-    assert errors[-1] < expected_mse(density("normal"), scheme("fp4.25"), 3.0, "zero")
+    assert errors[-1] < expected_mse(density("normal"), scheme("fp4.25"), clip=3.0, search="zero")
 
 
 def test_numbers_that_are_none():
     for clip in (0, -1.0, np.nan, np.inf):
         with pytest.raises(InputError, match="a clip must be a positive number"):
-            expected_mse(density("normal"), scheme("fp4.25"), clip)
+            expected_mse(density("normal"), scheme("fp4.25"), clip=clip)
     for columns in (0, 2.5):
         with pytest.raises(InputError, match="columns must be a positive whole number"):
-            expected_mse_absmax(density("normal"), scheme("fp4.25"), columns)
+            expected_mse_absmax(density("normal"), scheme("fp4.25"), columns=columns)
 
 
 def test_unknown_rule():
     with pytest.raises(SchemeError, match="unknown search rule 'best'"):
-        expected_mse(density("normal"), scheme("fp4.25"), 3.0, "best")
+        expected_mse(density("normal"), scheme("fp4.25"), clip=3.0, search="best")
 
 
 @pytest.mark.parametrize("search", ["adaptive", "replace"])

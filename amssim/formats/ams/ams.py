@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from amssim.errors import SchemeError
+from amssim.formats.ams.sub_tables import codes_of_entries, sub_tables
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
+from amssim.formats.named_field import NamedField
 from amssim.formats.rounding.blocks import block_count
+from amssim.formats.rounding.table import Table
 from amssim.layout import layout
 from amssim.rules import check_scale, check_search
 from amssim.scheme import Scheme, scheme
 from amssim.tensor.packed import PackedTensor
-from amssim.tensor.quantize import dequantize, quantize
+from amssim.tensor.quantize import dequantize, pack, quantize
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Ams(Format):
     #: Options that a subclass decides itself and therefore refuses.
     decides: ClassVar[tuple[str, ...]] = ()
 
-    scheme: Scheme | str
+    scheme: NamedField[Scheme] = NamedField(scheme)
+    _: KW_ONLY
     search: str = "adaptive"
     scale: str = "absmax"
     scale_block: int | None = None
     weighted: bool = False
 
-    def __post_init__(self):
-        object.__setattr__(self, "scheme", scheme(self.scheme))
+    def __post_init__(self) -> None:
         check_search(self.search)
         check_scale(self.scale)
         for option in self.decides:
@@ -83,6 +86,27 @@ class Ams(Format):
             importance=moments.importance if self.weighted and moments.known else None,
         )
         return {"words": packed.words, "scales": packed.scales}
+
+    @property
+    def k(self) -> int:
+        """Weights of a group."""
+        return self.scheme.k
+
+    @property
+    def tables(self) -> list[Table]:
+        """A table of values for each value of the shared bit."""
+        return [table for table, _ in sub_tables(self.scheme)]
+
+    def parts_of(self, indices: np.ndarray, chosen: np.ndarray, scales: np.ndarray) -> Parts:
+        """Return the parts of weights that are entries ``indices`` of the ``chosen`` tables.
+
+        Args:
+            indices: uint8[rows, cols] in `tables`.
+            chosen: uint8[rows, groups] the table of each group.
+            scales: float32[rows, blocks].
+        """
+        codes = codes_of_entries(self.scheme, indices, chosen)
+        return {"words": pack(codes, self.scheme), "scales": scales}
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
         """Unpack."""

@@ -8,13 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from amssim.formats.ams.ams import Ams
-from amssim.formats.ams.sub_tables import codes_of_entries, sub_tables
 from amssim.formats.base import Parts
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rivals.integer import Integer, signed_absmax
 from amssim.formats.rounding.blocks import half, per_column
 from amssim.formats.rounding.feedback import round_with_feedback
-from amssim.tensor.quantize import pack
 
 
 @dataclass(frozen=True)
@@ -49,19 +47,15 @@ class GptqAms(Ams):
             return super().encode(weights, moments)
         scales = self.scales_of(weights, moments)
         each = per_column(scales, self.scale_block or weights.shape[1], weights.shape[1])
-        tables = [table for table, _ in sub_tables(self.scheme)]
-        indices, chosen = round_with_feedback(weights, each, moments.hessian, tables, self.scheme.k)
-        return {
-            "words": pack(codes_of_entries(self.scheme, indices, chosen), self.scheme),
-            "scales": scales,
-        }
+        entries = round_with_feedback(weights, each, moments.hessian, self.tables, self.k)
+        return self.parts_of(*entries, scales)
 
     def scales_of(self, weights: np.ndarray, moments: InputMoments) -> np.ndarray:
         """float32[rows, blocks] scales by the format's rule."""
         return super().encode(weights, moments)["scales"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GptqInteger(Integer):
     """Symmetric integers rounded with error feedback; scales fixed beforehand by the maximum.
 

@@ -27,7 +27,7 @@ class GroupSearch:
     k: int
     scale_block: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.scale_block % self.k and self.scale_block < self.weights.shape[1]:
             raise SchemeError(
                 f"scale blocks of {self.scale_block} columns cut groups of {self.k}: "
@@ -36,33 +36,40 @@ class GroupSearch:
 
     def normalised(self, scales: np.ndarray) -> np.ndarray:
         """float32[rows, cols] weight / scale."""
-        return self.weights / per_column(scales, self.scale_block, self.weights.shape[1])
+        normalised: np.ndarray = self.weights / per_column(
+            scales, self.scale_block, self.weights.shape[1]
+        )
+        return normalised
 
     def chosen(self, scales: np.ndarray, tables: Sequence[Table]) -> np.ndarray:
         """uint8[rows, groups] the table with the least error, the first of equals."""
-        return np.argmin(self._group_errors(scales, tables), axis=0).astype(np.uint8)
+        best: np.ndarray = np.argmin(self._group_errors(scales, tables), axis=0).astype(np.uint8)
+        return best
 
     def errors(self, scales: np.ndarray, tables: Sequence[Table]) -> np.ndarray:
         """float64[rows, blocks] weighted squared error of the weights."""
         least = np.min(self._group_errors(scales, tables), axis=0)
         groups = -(-self.scale_block // self.k)
-        return in_blocks(least, groups).sum(axis=2) * scales.astype(np.float64) ** 2
+        errors: np.ndarray = in_blocks(least, groups).sum(axis=2) * scales.astype(np.float64) ** 2
+        return errors
 
-    def indices(self, scales, tables: Sequence[Table], chosen: np.ndarray) -> np.ndarray:
+    def indices(
+        self, scales: np.ndarray, tables: Sequence[Table], chosen: np.ndarray
+    ) -> np.ndarray:
         """uint8[rows, cols] entry of each weight in its group's table."""
         x = self.normalised(scales)
         ones = np.ones(chosen.shape, np.float32)
-        found = [table.codes(x, ones, self.k) for table in tables]
-        return np.choose(per_column(chosen, self.k, x.shape[1]), found)
+        entries = [table.codes(x, ones, self.k) for table in tables]
+        return np.choose(per_column(chosen, self.k, x.shape[1]), entries)
 
     def values(self, scales: np.ndarray, tables: Sequence[Table]) -> np.ndarray:
         """float32[rows, cols] what the weights are rounded to, before the scale."""
         chosen = self.chosen(scales, tables)
         indices = self.indices(scales, tables, chosen)
-        found = [table.array.take(indices, mode="clip") for table in tables]
-        return np.choose(per_column(chosen, self.k, indices.shape[1]), found)
+        values = [table.array.take(indices, mode="clip") for table in tables]
+        return np.choose(per_column(chosen, self.k, indices.shape[1]), values)
 
-    def _group_errors(self, scales, tables) -> np.ndarray:
+    def _group_errors(self, scales: np.ndarray, tables: Sequence[Table]) -> np.ndarray:
         x = self.normalised(scales)
         ones = np.ones((len(x), block_count(x.shape[1], self.k)), np.float32)
         return np.stack([table.errors(x, self.importance, ones, self.k) for table in tables])

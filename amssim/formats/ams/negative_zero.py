@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from amssim.errors import SchemeError
 from amssim.formats.ams.group_search import GroupSearch
-from amssim.formats.ams.joint import ROUNDS, base_scales, joint_scales
+from amssim.formats.ams.joint import joint_scales
 from amssim.formats.ams.sub_tables import sub_tables
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
-from amssim.formats.rounding.blocks import block_count, per_column
+from amssim.formats.named_field import NamedField
+from amssim.formats.rounding.blocks import absmax_scales, block_count, per_column
 from amssim.formats.rounding.feedback import round_with_feedback
 from amssim.formats.rounding.table import Table
 from amssim.layout import layout
@@ -43,12 +45,12 @@ class NegativeZero(Format):
     checked: ClassVar[str] = "brute force over special values, signs and codes"
     uses: ClassVar[str] = "full"
 
-    scheme: Scheme | str
+    scheme: NamedField[Scheme] = NamedField(scheme)
+    _: KW_ONLY
     scale_block: int | None = None
     feedback: bool = False
 
-    def __post_init__(self):
-        object.__setattr__(self, "scheme", scheme(self.scheme))
+    def __post_init__(self) -> None:
         if self.scheme.k == 1:
             raise SchemeError("a special value needs a shared bit: k = 1 has none")
 
@@ -105,7 +107,9 @@ class NegativeZero(Format):
         values = self.scheme.minifloat.values.copy()
         values[self.scheme.minifloat.sign_bit] = values[int(parts["special"][0])]
         codes = unpack(parts["words"], self.scheme, shape[1])
-        return values[codes] * per_column(parts["scales"], self.scale_block or shape[1], shape[1])
+        scales = per_column(parts["scales"], self.scale_block or shape[1], shape[1])
+        weights: np.ndarray = values[codes] * scales
+        return weights
 
     def _search(self, weights: np.ndarray, importance: np.ndarray) -> GroupSearch:
         return GroupSearch(weights, importance, self.scheme.k, self.scale_block or weights.shape[1])
@@ -118,14 +122,20 @@ class NegativeZero(Format):
 
     def _signed_scales(self, search: GroupSearch, special: int) -> tuple[np.ndarray, float]:
         """float32[rows, blocks] best scales of either sign, and the error they leave."""
-        base = base_scales(search.weights, search.scale_block, self.scheme.minifloat.max_value)
+        base = absmax_scales(search.weights, search.scale_block, self.scheme.minifloat.max_value)
         tables, _ = self.tables(special)
-        both = [joint_scales(search, tables, s, _FACTORS, ROUNDS) for s in (base, -base)]
+        both = [joint_scales(search, tables, s, factors=_FACTORS) for s in (base, -base)]
         errors = [search.errors(s, tables) for s in both]
         scales = np.where(errors[1] < errors[0], both[1], both[0])
         return scales, float(np.minimum(*errors).sum())
 
-    def _round(self, search, scales, tables, moments) -> tuple[np.ndarray, np.ndarray]:
+    def _round(
+        self,
+        search: GroupSearch,
+        scales: np.ndarray,
+        tables: Sequence[Table],
+        moments: InputMoments,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Entry of each weight and table of each group, with feedback if asked and possible."""
         if self.feedback and moments.full:
             each = per_column(scales, search.scale_block, search.weights.shape[1])

@@ -37,7 +37,7 @@ class Permuted(Format):
     inner: Format
     order: str = "norm"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.order not in COLUMN_ORDERS:
             raise SchemeError(
                 f"unknown order {self.order!r}: choose one of {', '.join(COLUMN_ORDERS)}"
@@ -69,7 +69,7 @@ class Permuted(Format):
         return restored
 
     def _columns(self, weights: np.ndarray, moments: InputMoments) -> np.ndarray:
-        if self.order == "affinity":
+        if self.order == "affinity" and isinstance(self.inner, Ams):
             return by_affinity(weights, self.inner.scheme)
         norms = np.einsum("ij,ij->j", weights, weights, dtype=np.float64)
         key = norms if self.order == "norm" else moments.importance
@@ -78,8 +78,8 @@ class Permuted(Format):
 
 def _moved(moments: np.ndarray | None, columns: np.ndarray) -> np.ndarray | None:
     if moments is None or moments.ndim == 1:
-        return None if moments is None else moments[columns]
-    return moments[np.ix_(columns, columns)]
+        return None if moments is None else moments.take(columns)
+    return moments.take(columns, axis=0).take(columns, axis=1)
 
 
 def by_affinity(weights: np.ndarray, scheme: Scheme) -> np.ndarray:

@@ -7,17 +7,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from amssim._jit import jit
 from amssim.errors import SchemeError
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
+from amssim.formats.rivals.db_llm_kernels import nearest_levels, normal_equations
 from amssim.formats.rounding.blocks import absmax, block_count, check_positive, half_values
 
 # Relative to the planes' own squares: keeps the least squares solvable where planes coincide.
 _RIDGE = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DbLlm(Format):
     """w = sum_p a_p b_p with b_p in {0, 1} and a float16 factor a_p per plane and block.
 
@@ -40,7 +40,7 @@ class DbLlm(Format):
     scale_block: int = 64
     rounds: int = 15
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(planes=self.planes, scale_block=self.scale_block)
         if self.planes > 6:
             raise SchemeError(f"db-llm takes up to 6 planes, found {self.planes}")
@@ -75,73 +75,33 @@ class DbLlm(Format):
         """Add up the planes."""
         levels = self._levels(parts["factors"])
         block = np.arange(shape[1]) // self.scale_block
-        return levels[np.arange(shape[0])[:, None], block, parts["codes"]]
+        sums: np.ndarray = levels[np.arange(shape[0])[:, None], block, parts["codes"]]
+        return sums
 
     def _start(self, weights: np.ndarray) -> np.ndarray:
         powers = 2.0 ** np.arange(self.planes - 1, -1, -1)
         signs = np.where(np.arange(self.planes) == 0, 1, -1)
         scale = absmax(weights, self.scale_block) / 2 ** (self.planes - 1)
-        return (scale[..., None] * powers * signs).astype(np.float32)
+        start: np.ndarray = (scale[..., None] * powers * signs).astype(np.float32)
+        return start
 
     def _levels(self, factors: np.ndarray) -> np.ndarray:
         """float32[rows, blocks, 2^planes] the sum of each code's planes, plane 0 in bit 0."""
         planes = np.arange(2**self.planes)[:, None] >> np.arange(self.planes) & 1
-        return factors.astype(np.float32) @ planes.T.astype(np.float32)
+        levels: np.ndarray = factors.astype(np.float32) @ planes.T.astype(np.float32)
+        return levels
 
-    def _codes(self, weights, importance, factors, errors) -> np.ndarray:
+    def _codes(
+        self, weights: np.ndarray, importance: np.ndarray, factors: np.ndarray, errors: np.ndarray
+    ) -> np.ndarray:
         codes = np.empty(weights.shape, np.uint8)
-        _nearest_levels(weights, importance, self._levels(factors), self.scale_block, codes, errors)
+        nearest_levels(weights, importance, self._levels(factors), self.scale_block, codes, errors)
         return codes
 
-    def _fit(self, weights, importance, codes) -> np.ndarray:
+    def _fit(self, weights: np.ndarray, importance: np.ndarray, codes: np.ndarray) -> np.ndarray:
         shape = (len(weights), block_count(weights.shape[1], self.scale_block), self.planes)
         matrix, right = np.zeros((*shape, self.planes)), np.zeros(shape)
-        _normal_equations(weights, importance, codes, self.scale_block, matrix, right)
+        normal_equations(weights, importance, codes, self.scale_block, matrix, right)
         ridge = _RIDGE * np.trace(matrix, axis1=2, axis2=3) + np.finfo(np.float64).tiny
         matrix += ridge[..., None, None] * np.eye(self.planes)
         return np.linalg.solve(matrix, right[..., None])[..., 0]
-
-
-@jit
-def _nearest_levels(weights, importance, levels, scale_block, codes, errors):
-    """codes[i, j] = argmin_c |w[i, j] - levels[i, g, c]|; errors[i, g] = sum_j h[j] (...)^2.
-
-    weights     float32[rows, cols]  w
-    importance  float32[cols]  h
-    levels      float32[rows, blocks, n]
-    codes       uint8[rows, cols]  written
-    errors      float64[rows, blocks]  written
-    """
-    errors[:] = 0.0
-    for i in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            least, best = np.inf, 0
-            for c in range(levels.shape[2]):
-                distance = abs(
-                    np.float64(weights[i, j]) - np.float64(levels[i, j // scale_block, c])
-                )
-                if distance < least:
-                    least, best = distance, c
-            codes[i, j] = best
-            errors[i, j // scale_block] += importance[j] * least * least
-
-
-@jit
-def _normal_equations(weights, importance, codes, scale_block, matrix, right):
-    """matrix = B^T H B and right = B^T H w of each block, B its planes; both start at zero.
-
-    weights     float32[rows, cols]
-    importance  float32[cols]
-    codes       uint8[rows, cols]
-    matrix      float64[rows, blocks, planes, planes]  added to
-    right       float64[rows, blocks, planes]  added to
-    """
-    planes = right.shape[2]
-    for i in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            code, h = codes[i, j], np.float64(importance[j])
-            for p in range(planes):
-                if code >> p & 1:
-                    right[i, j // scale_block, p] += h * weights[i, j]
-                    for q in range(planes):
-                        matrix[i, j // scale_block, p, q] += h * (code >> q & 1)

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from amssim._jit import jit
 from amssim.errors import SchemeError
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
+from amssim.formats.rivals.fineq_kernels import choose_states
 from amssim.formats.rounding.blocks import absmax, block_count, check_positive, half
 from amssim.formats.rounding.table import least
 
@@ -19,13 +19,14 @@ CLUSTER, PAIR = 3, 6
 FINEQ_FACTORS = tuple((100 - 2 * i) / 100 for i in range(46))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FineQ(Format):
-    """Six weights, two clusters, share a 2-bit state: 0 for b bits each, n for none to weight n.
+    """Clusters of three weights in 3b bits; two clusters, six weights, share a 2-bit state.
 
-    All weights of a row are multiples of one float16 scale. In states 1 to 3 the cluster's n-th
-    weight is 0 and the others have 3b/2 bits: a cluster always takes 3b bits. States and scale
-    have the least squared error, weighted by the inputs' second moments.
+    In state 0 each of the three weights has b bits. In state n = 1, 2 or 3 the n-th weight of
+    both clusters is dropped to 0 and the other two have 3b/2 bits each. All weights of a row are
+    multiples of one float16 scale. States and scale are those of the least squared error,
+    weighted by the inputs' second moments.
 
     >>> FineQ(bits=2).bits_per_weight((1, 4096 * 6)) - (16 / (4096 * 6)) == 7 / 3
     True
@@ -43,7 +44,7 @@ class FineQ(Format):
 
     bits: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(bits=self.bits)
         if self.bits not in (2, 4):
             raise SchemeError(f"fineq takes 2 or 4 bits, found {self.bits}")
@@ -75,8 +76,8 @@ class FineQ(Format):
         levels, states = np.empty(w.shape, np.int8), np.empty(pairs, np.uint8)
         errors = np.empty((len(w), 1))
 
-        def evaluate(scales):
-            _choose(w, h, scales.astype(np.float32), *self.limits, levels, states, errors)
+        def evaluate(scales: np.ndarray) -> np.ndarray:
+            choose_states(w, h, scales.astype(np.float32), *self.limits, levels, states, errors)
             return errors
 
         base = absmax(weights, weights.shape[1]) / np.float32(self.limits[0])
@@ -100,52 +101,12 @@ class FineQ(Format):
     def _join(self, levels: np.ndarray, states: np.ndarray) -> np.ndarray:
         widths, at = self._fields(states)
         fields = levels.reshape(*states.shape, 2, CLUSTER).astype(np.int64) & ((1 << widths) - 1)
-        return (fields << at).sum(axis=-1).astype(np.uint16)
+        joined: np.ndarray = (fields << at).sum(axis=-1).astype(np.uint16)
+        return joined
 
     def _split(self, clusters: np.ndarray, states: np.ndarray) -> np.ndarray:
         widths, at = self._fields(states)
         fields = clusters[..., None].astype(np.int64) >> at & ((1 << widths) - 1)
         negative = (fields << 1) >> widths & (widths > 0)
-        return (fields - (negative << widths)).reshape(len(clusters), -1)
-
-
-@jit
-def _choose(weights, importance, scales, narrow, wide, levels, states, errors):
-    """Per six weights, the state with the least sum of h (w - s level)^2, and its levels.
-
-    weights      float32[rows, 6 pairs]
-    importance   float32[6 pairs]  h
-    scales       float32[rows, 1]  s
-    narrow, wide largest level of a normal weight, and of a weight of a cluster that drops one
-    levels       int8[rows, 6 pairs]  written
-    states       uint8[rows, pairs]  written
-    errors       float64[rows, 1]  written
-    """
-    for i in range(weights.shape[0]):
-        s = scales[i, 0]
-        errors[i, 0] = 0.0
-        for pair in range(states.shape[1]):
-            lowest, best = np.inf, 0
-            for state in range(4):
-                total = 0.0
-                for n in range(6):
-                    j = 6 * pair + n
-                    level = _level(np.float32(weights[i, j] / s), n % 3, state, narrow, wide)
-                    error = np.float64(weights[i, j]) - np.float64(np.float32(level * s))
-                    total += importance[j] * error * error
-                if total < lowest:
-                    lowest, best = total, state
-            states[i, pair] = best
-            errors[i, 0] += lowest
-            for n in range(6):
-                j = 6 * pair + n
-                levels[i, j] = _level(np.float32(weights[i, j] / s), n % 3, best, narrow, wide)
-
-
-@jit
-def _level(x, nth, state, narrow, wide):
-    """x rounded to the whole numbers that the cluster's n-th weight can hold in a state."""
-    if state == nth + 1:
-        return np.float32(0)
-    limit = np.float32(narrow if state == 0 else wide)
-    return min(max(np.rint(x), -limit), limit)
+        levels: np.ndarray = (fields - (negative << widths)).reshape(len(clusters), -1)
+        return levels

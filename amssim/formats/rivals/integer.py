@@ -18,10 +18,10 @@ from amssim.formats.rounding.blocks import (
     in_blocks,
     per_column,
 )
-from amssim.formats.rounding.table import integer_table
+from amssim.formats.rounding.table import Table, integer_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Integer(Format):
     """Symmetric: w = s q, q in -2^(b-1) .. 2^(b-1) - 1; the largest weight maps to the low end.
 
@@ -42,7 +42,7 @@ class Integer(Format):
     bits: int = 4
     scale_block: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_width("int", self.bits, 2, 8)
 
@@ -52,7 +52,7 @@ class Integer(Format):
         return f"int{self.bits}-g{self.scale_block}"
 
     @property
-    def table(self):
+    def table(self) -> Table:
         """The integers of a code."""
         return integer_table(-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
 
@@ -69,7 +69,8 @@ class Integer(Format):
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
         """Return scale times integer."""
         scales = per_column(parts["scales"].astype(np.float32), self.scale_block, shape[1])
-        return self.table.values_of(parts["codes"]) * scales
+        weights: np.ndarray = self.table.values_of(parts["codes"]) * scales
+        return weights
 
 
 def signed_absmax(weights: np.ndarray, scale_block: int) -> np.ndarray:
@@ -79,7 +80,7 @@ def signed_absmax(weights: np.ndarray, scale_block: int) -> np.ndarray:
     return np.take_along_axis(blocks, position, axis=2)[..., 0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AsymmetricInteger(Format):
     """w = s (q - z), q and the zero point z in 0 .. 2^b - 1; the block's range includes zero.
 
@@ -96,7 +97,7 @@ class AsymmetricInteger(Format):
     bits: int = 4
     scale_block: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_width("int", self.bits, 2, 8)
 
@@ -133,7 +134,9 @@ def affine_grid(low: np.ndarray, high: np.ndarray, bits: int) -> tuple[np.ndarra
     return scales, zeros.astype(np.uint8)
 
 
-def affine_parts(weights, low, high, bits: int, scale_block: int) -> Parts:
+def affine_parts(
+    weights: np.ndarray, low: np.ndarray, high: np.ndarray, bits: int, scale_block: int
+) -> Parts:
     """Codes, scales and zero points of ``weights`` on the grid of those ranges."""
     scales, zeros = affine_grid(low, high, bits)
     cols = weights.shape[1]
@@ -145,7 +148,9 @@ def affine_parts(weights, low, high, bits: int, scale_block: int) -> Parts:
 def affine_values(parts: Parts, scale_block: int) -> np.ndarray:
     """float32 scale times (code - zero point)."""
     cols = parts["codes"].shape[1]
-    steps = parts["codes"].astype(np.float32) - per_column(
-        parts["zeros"].astype(np.float32), scale_block, cols
+    zeros, scales = (
+        per_column(parts[name].astype(np.float32), scale_block, cols)
+        for name in ("zeros", "scales")
     )
-    return steps * per_column(parts["scales"].astype(np.float32), scale_block, cols)
+    values: np.ndarray = (parts["codes"].astype(np.float32) - zeros) * scales
+    return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from amssim.errors import SchemeError
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
+from amssim.formats.named_field import NamedField
 from amssim.formats.rounding.blocks import (
     absmax,
     block_count,
@@ -20,6 +21,16 @@ from amssim.formats.rounding.blocks import (
 from amssim.formats.rounding.scale_codes import e8m0, from_e8m0
 from amssim.formats.rounding.table import least, minifloat_table
 from amssim.minifloat import Minifloat
+
+
+def as_minifloat(element: Minifloat | str) -> Minifloat:
+    """Return the minifloat of that name, such as ``e2m3``."""
+    if isinstance(element, Minifloat):
+        return element
+    text = str(element).lower()
+    if len(text) == 4 and text[0] == "e" and text[2] == "m" and (text[1] + text[3]).isdigit():
+        return Minifloat(int(text[1]), int(text[3]))
+    raise SchemeError(f"unknown element {element!r}: expected a minifloat such as e2m1")
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,12 @@ class Microscaling(Format):
     checked: ClassVar[str] = "gfloat block formats"
     uses: ClassVar[str] = "diagonal"
 
-    element: Minifloat | str = "e2m1"
+    element: NamedField[Minifloat] = NamedField(as_minifloat, default="e2m1")
+    _: KW_ONLY
     scale_block: int = 32
     offsets: tuple[int, ...] = (0,)
 
-    def __post_init__(self):
-        object.__setattr__(self, "element", as_minifloat(self.element))
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_filled(offsets=self.offsets)
 
@@ -78,19 +89,10 @@ class Microscaling(Format):
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
         """Return power of two times element."""
         scales = per_column(from_e8m0(parts["scales"]), self.scale_block, shape[1])
-        return minifloat_table(self.element).values_of(parts["codes"]) * scales
+        weights: np.ndarray = minifloat_table(self.element).values_of(parts["codes"]) * scales
+        return weights
 
 
 def _exponent(positive: np.ndarray) -> np.ndarray:
     """floor(log2 x), exactly; 0 where x is 0."""
     return np.where(positive > 0, np.frexp(positive)[1] - 1, 0)
-
-
-def as_minifloat(element: Minifloat | str) -> Minifloat:
-    """Return the minifloat of that name, such as ``e2m3``."""
-    if isinstance(element, Minifloat):
-        return element
-    text = str(element).lower()
-    if len(text) == 4 and text[0] == "e" and text[2] == "m" and (text[1] + text[3]).isdigit():
-        return Minifloat(int(text[1]), int(text[3]))
-    raise SchemeError(f"unknown element {element!r}: expected a minifloat such as e2m1")

@@ -36,7 +36,8 @@ def normal_table(bits: int) -> Table:
     from scipy.stats import norm
 
     def side(count: int) -> np.ndarray:
-        return norm.ppf(np.linspace(0.5, _OUTER, count + 1)[1:])
+        quantiles: np.ndarray = norm.ppf(np.linspace(0.5, _OUTER, count + 1)[1:])
+        return quantiles
 
     half_count = 2 ** (bits - 1)
     positive, negative = side(half_count), -side(half_count - 1)
@@ -44,7 +45,7 @@ def normal_table(bits: int) -> Table:
     return Table(tuple(values.astype(np.float32).tolist()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NormalFloat(Format):
     """w = s t[code], t the table of normal quantiles and s the block's absolute maximum.
 
@@ -61,7 +62,7 @@ class NormalFloat(Format):
     bits: int = 4
     scale_block: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_width("nf", self.bits, 2, 8)
 
@@ -83,13 +84,14 @@ class NormalFloat(Format):
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
         """Return scale times table entry."""
         scales = per_column(parts["scales"].astype(np.float32), self.scale_block, shape[1])
-        return normal_table(self.bits).values_of(parts["codes"]) * scales
+        weights: np.ndarray = normal_table(self.bits).values_of(parts["codes"]) * scales
+        return weights
 
-    def _codes(self, weights, scales) -> np.ndarray:
+    def _codes(self, weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
         return normal_table(self.bits).codes(weights, scales, self.scale_block)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LearnedNormalFloat(NormalFloat):
     """NFL: scales fitted to the weights, each round the least-squares scale of the last codes.
 
@@ -116,7 +118,8 @@ class LearnedNormalFloat(NormalFloat):
         best, least = scales, table.errors(weights, h, scales, self.scale_block)
         for _ in range(self.rounds):
             values = table.values_of(self._codes(weights, scales))
-            scales = half(fitted_scales(weights, values, h, self.scale_block, scales))
+            fitted = fitted_scales(weights, values, h, self.scale_block, otherwise=scales)
+            scales = half(fitted)
             errors = table.errors(weights, h, scales, self.scale_block)
             best = np.where(errors < least, scales, best)
             least = np.minimum(errors, least)
@@ -124,7 +127,12 @@ class LearnedNormalFloat(NormalFloat):
 
 
 def fitted_scales(
-    weights, values, importance, scale_block: int, otherwise: np.ndarray
+    weights: np.ndarray,
+    values: np.ndarray,
+    importance: np.ndarray,
+    scale_block: int,
+    *,
+    otherwise: np.ndarray,
 ) -> np.ndarray:
     """float32[rows, blocks] the scale of ``values`` that fits each block of ``weights`` best.
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from amssim.codec.constants import SMALLEST_SCALE
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rounding.blocks import (
     absmax,
+    absmax_scales,
     block_count,
     check_filled,
     check_positive,
@@ -24,7 +24,7 @@ from amssim.minifloat import Minifloat
 E2M1 = Minifloat(2, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Nvfp4(Format):
     """w = t s v: t = max|W| / (448 * 6) of the tensor, s the block's E4M3 scale, v in E2M1.
 
@@ -45,7 +45,7 @@ class Nvfp4(Format):
     scale_block: int = 16
     factors: tuple[float, ...] = (1.0,)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_filled(factors=self.factors)
 
@@ -80,12 +80,11 @@ class Nvfp4(Format):
         scales = per_column(
             from_e4m3(parts["scales"]) * parts["tensor"], self.scale_block, shape[1]
         )
-        return minifloat_table(E2M1).values_of(parts["codes"]) * scales
+        weights: np.ndarray = minifloat_table(E2M1).values_of(parts["codes"]) * scales
+        return weights
 
 
 def tensor_scale(weights: np.ndarray, limit: float) -> np.ndarray:
-    """float32[1] max|W| / limit, not below the least normal float32; 1 for zeros."""
-    largest = np.abs(weights).max()
-    if largest == 0:
-        return np.ones(1, np.float32)
-    return np.maximum(largest / np.float32(limit), SMALLEST_SCALE).reshape(1).astype(np.float32)
+    """float32[1] the scale that maps the tensor's largest magnitude to ``limit``."""
+    scale: np.ndarray = absmax_scales(weights.reshape(1, -1), weights.size, limit)[0]
+    return scale

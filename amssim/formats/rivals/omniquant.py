@@ -19,7 +19,7 @@ from amssim.formats.rounding.table import least
 CLIPS = tuple((100 - 5 * i) / 100 for i in range(10))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OmniQuant(AsymmetricInteger):
     """Integers from c_low min to c_high max of the block, both factors by search over `CLIPS`.
 
@@ -56,7 +56,14 @@ class OmniQuant(AsymmetricInteger):
         )
 
 
-def range_errors(weights, importance, low, high, bits: int, scale_block: int) -> np.ndarray:
+def range_errors(
+    weights: np.ndarray,
+    importance: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    bits: int,
+    scale_block: int,
+) -> np.ndarray:
     """float64[rows, blocks] weighted squared error with blocks that range from low to high."""
     scales, zeros = affine_grid(low, high, bits)
     bottom = -zeros.astype(np.float32)

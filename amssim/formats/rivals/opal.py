@@ -14,10 +14,10 @@ from amssim.formats.input_moments import InputMoments
 from amssim.formats.rounding.blocks import block_count, check_positive, check_width, in_blocks
 from amssim.formats.rounding.scale_codes import e8m0, from_e8m0
 
-_LARGEST = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
+_LARGEST = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Opal(Format):
     """Blocks keep their n largest weights in bfloat16 with their places, the others as s q.
 
@@ -39,7 +39,7 @@ class Opal(Format):
     outliers: int = 1
     scale_block: int = 128
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(outliers=self.outliers, scale_block=self.scale_block)
         check_width("opal", self.bits, 2, 8)
         if self.outliers >= self.scale_block:

@@ -22,7 +22,7 @@ from amssim.formats.rounding.scale_codes import E3M3, e3m3, from_e3m3
 from amssim.formats.rounding.table import Table, minifloat_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Razer(Format):
     """w = t s v, v in E2M1 or the block's special value, one of +5, -5, +8, -8.
 
@@ -44,7 +44,7 @@ class Razer(Format):
     scale_block: int = 16
     specials: tuple[float, ...] = (5.0, -5.0, 8.0, -8.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_filled(specials=self.specials)
 
@@ -77,18 +77,18 @@ class Razer(Format):
         special = np.argmin(errors, axis=0)
         kept = np.take_along_axis(scales, special[None], axis=0)[0]
         codes = self._codes(weights, special, from_e3m3(kept) * tensor)
-        return {"codes": codes, "scales": kept, "special": special.astype(np.uint8)} | {
-            "tensor": tensor
-        }
+        blocks = {"scales": kept, "special": special.astype(np.uint8)}
+        return {"codes": codes, **blocks, "tensor": tensor}
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
         """Return both scales times the entry of the block's table."""
         special = per_column(parts["special"], self.scale_block, shape[1])
         values = np.stack([t.array for t in self.tables])[special, parts["codes"]]
         scales = from_e3m3(parts["scales"]) * parts["tensor"]
-        return values * per_column(scales, self.scale_block, shape[1])
+        weights: np.ndarray = values * per_column(scales, self.scale_block, shape[1])
+        return weights
 
-    def _codes(self, weights, special, scales) -> np.ndarray:
+    def _codes(self, weights: np.ndarray, special: np.ndarray, scales: np.ndarray) -> np.ndarray:
         chosen = per_column(special, self.scale_block, weights.shape[1])
         every = [table.codes(weights, scales, self.scale_block) for table in self.tables]
         return np.choose(chosen, every)

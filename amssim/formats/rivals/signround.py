@@ -17,7 +17,7 @@ from amssim.formats.rounding.table import least
 INVERSE_FACTORS = tuple(1 + 0.75 * i / 100 for i in range(-100, 101))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SignRound(Integer):
     """Symmetric integers q = clamp(round(w/s + v)), |v| <= 1/2 tuned by sign gradient descent.
 
@@ -37,7 +37,7 @@ class SignRound(Integer):
 
     steps: int = 200
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(steps=self.steps)
 
@@ -65,20 +65,21 @@ class SignRound(Integer):
         )
         return half(base / factors[best])
 
-    def _tune(self, weights, scales, hessian) -> np.ndarray:
+    def _tune(self, weights: np.ndarray, scales: np.ndarray, hessian: np.ndarray) -> np.ndarray:
         """float32 whole numbers of the tuned rounding."""
         h = hessian.astype(np.float32)
         x = weights / scales
         low, high = np.float32(self.table.values[0]), np.float32(self.table.values[-1])
         offsets = np.zeros_like(x)
-        best, lowest = None, np.full(len(x), np.inf)
+        best: np.ndarray = x
+        lowest = np.full(len(x), np.inf)
         for step in range(self.steps):
             levels = np.clip(np.rint(x + offsets), low, high)
             error = levels * scales - weights
             pull = error @ h
             loss = np.einsum("ij,ij->i", error, pull, dtype=np.float64)
             better = loss < lowest
-            best = levels if best is None else np.where(better[:, None], levels, best)
+            best = np.where(better[:, None], levels, best)
             lowest = np.where(better, loss, lowest)
             rate = np.float32((1 - step / self.steps) / self.steps)
             offsets = np.clip(offsets - rate * np.sign(pull * scales), -0.5, 0.5)

@@ -19,7 +19,7 @@ from amssim.formats.rounding.table import least
 RANGES = (1.0, *(f / 100 for f in range(90, 111, 2) if f != 100))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SlimLlm(Format):
     """Groups of columns with b - 1, b or b + 1 bits; as many gain a bit as lose one.
 
@@ -41,7 +41,7 @@ class SlimLlm(Format):
     bits: int = 4
     scale_block: int = 128
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_width("slim-llm", self.bits, 2, 7)
 

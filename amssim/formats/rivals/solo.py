@@ -21,7 +21,7 @@ from amssim.formats.rounding.blocks import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Solo(Format):
     """w = +-s a^c, c in 0 .. 2^(b-1) - 1: s the block's maximum, s a^cmax a low quantile of |w|.
 
@@ -45,7 +45,7 @@ class Solo(Format):
     scale_block: int = 128
     quantile: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive(scale_block=self.scale_block)
         check_width("solo", self.bits, 2, 8)
         if not 0 <= self.quantile <= 1:
@@ -59,7 +59,7 @@ class Solo(Format):
     @property
     def last(self) -> int:
         """The largest power."""
-        return 2 ** (self.bits - 1) - 1
+        return int(2 ** (self.bits - 1)) - 1
 
     def layout(self, shape: MatrixShape) -> dict[str, StoredPart]:
         """Return codes with the sign on top, scales and bases."""
@@ -81,10 +81,8 @@ class Solo(Format):
                 np.log2(bases.astype(np.float32)), self.scale_block, cols
             )
         powers = np.rint(np.clip(power, 0, self.last)).astype(np.uint8)
-        return {"codes": powers + (weights < 0) * np.uint8(self.last + 1)} | {
-            "scales": scales,
-            "bases": bases,
-        }
+        codes = powers + (weights < 0) * np.uint8(self.last + 1)
+        return {"codes": codes, "scales": scales, "bases": bases}
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
         """Return sign times scale times power."""

@@ -14,7 +14,7 @@ from amssim.formats.rounding.blocks import check_width, half_values
 from amssim.formats.rounding.kmeans import nearest_centroids, row_centroids
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SqueezeLlm(Format):
     """w = t_row[code], except the largest ``outliers`` of the tensor, stored sparsely (CSR).
 
@@ -38,7 +38,7 @@ class SqueezeLlm(Format):
     bits: int = 4
     outliers: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_width("squeezellm", self.bits, 1, 8)
         if not 0 <= self.outliers < 1:
             raise SchemeError(f"outliers must be a share from 0 to below 1, found {self.outliers}")
@@ -79,7 +79,8 @@ class SqueezeLlm(Format):
         restored = np.take_along_axis(parts["tables"], parts["codes"].astype(np.intp), axis=1)
         restored = restored.astype(np.float32)
         if "values" in parts:
-            rows = np.repeat(np.arange(shape[0]), np.diff(parts["row_starts"].astype(np.int64)))
+            counts: np.ndarray = np.diff(parts["row_starts"].astype(np.int64))
+            rows = np.repeat(np.arange(shape[0]), counts)
             restored[rows, parts["columns"]] = parts["values"]
         return restored
 

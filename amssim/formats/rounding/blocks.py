@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from amssim.codec.constants import SMALLEST_SCALE
 from amssim.errors import InputError, SchemeError
 
 HALF = np.finfo(np.float16)
@@ -16,7 +19,7 @@ def check_positive(**sizes: int) -> None:
             raise SchemeError(f"{name} must be a positive whole number, found {size!r}")
 
 
-def check_filled(**lists: tuple) -> None:
+def check_filled(**lists: Sequence[object]) -> None:
     """Raise `SchemeError` for a list of candidates without one."""
     for name, candidates in lists.items():
         if not len(candidates):
@@ -48,7 +51,15 @@ def per_column(per_block: np.ndarray, block: int, cols: int) -> np.ndarray:
 
 def absmax(weights: np.ndarray, block: int) -> np.ndarray:
     """float32[rows, blocks] largest magnitude of each block."""
-    return np.abs(in_blocks(weights, block)).max(axis=2)
+    largest: np.ndarray = np.abs(in_blocks(weights, block)).max(axis=2)
+    return largest
+
+
+def absmax_scales(weights: np.ndarray, block: int, limit: float) -> np.ndarray:
+    """float32[rows, blocks] largest magnitude / ``limit``; 1 for zeros, no subnormal number."""
+    largest = absmax(weights, block)
+    scales = np.maximum(largest / np.float32(limit), SMALLEST_SCALE)
+    return np.where(largest == 0, np.float32(1), scales).astype(np.float32)
 
 
 def extremes(weights: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-from amssim._jit import jit
 from amssim.errors import InputError
-from amssim.formats.rounding.kernels import nearest_entry
+from amssim.formats.rounding.feedback_kernels import round_block
 from amssim.formats.rounding.table import Table, thresholds
 
 #: Added to the diagonal of H, whose mean is 1, as published.
@@ -37,7 +36,8 @@ def inverse_factor(hessian: np.ndarray, damping: float = DAMPING) -> np.ndarray:
             "moments are not positive semidefinite, as E[x x^T] of any inputs is: "
             "pass sums of x x^T over real inputs"
         ) from None
-    return solve_triangular(low, np.eye(len(low)), lower=True)[::-1, ::-1].copy()
+    upper: np.ndarray = solve_triangular(low, np.eye(len(low)), lower=True)[::-1, ::-1].copy()
+    return upper
 
 
 def round_with_feedback(
@@ -76,7 +76,7 @@ def round_with_feedback(
     for start in range(0, cols, step):
         stop = min(start + step, cols)
         errors = np.zeros((rows, stop - start))
-        _round_block(w, scales, factor, *entries, k, start, stop, *work, codes, chosen, errors)
+        round_block(w, scales, factor, *entries, k, start, stop, *work, codes, chosen, errors)
         w[:, stop:] -= errors @ factor[start:stop, stop:]
     return codes, chosen
 
@@ -84,67 +84,3 @@ def round_with_feedback(
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
     """Fill up with the last value: an index past the table's end then means its end."""
     return np.pad(values, (0, size - len(values)), mode="edge")
-
-
-@jit
-def _round_group(w, s, factor, thresholds, values, start, stop, moved, codes, errors):
-    """Cost sum_j (d_j / U_jj)^2 of rounding columns start..stop of a row with one table.
-
-    w, s       float64[cols]  the row's weights and scales
-    factor     float64[cols, cols]  U
-    thresholds float32[n - 1]
-    values     float64[n]  the table
-    moved      float64[k]  work space: the group's weights after feedback
-    codes      uint8[k]  written
-    errors     float64[k]  written: d_j / U_jj
-    """
-    cost = 0.0
-    for j in range(start, stop):
-        moved[j - start] = w[j]
-    for j in range(start, stop):
-        g = j - start
-        code = nearest_entry(moved[g] / s[j], thresholds)
-        error = (moved[g] - s[j] * values[code]) / factor[j, j]
-        codes[g], errors[g] = code, error
-        cost += error * error
-        for later in range(j + 1, stop):
-            moved[later - start] -= error * factor[j, later]
-    return cost
-
-
-@jit
-def _round_block(
-    weights, scales, factor, thresholds, values, k, start, stop,
-    moved, trial, trial_errors, codes, chosen, errors,
-):  # fmt: skip
-    """Round columns start..stop of every row and feed their errors back within the block.
-
-    weights       float64[rows, cols]  changed in columns start..stop
-    scales        float64[rows, cols]
-    factor        float64[cols, cols]  U
-    thresholds    float32[tables, n - 1]
-    values        float64[tables, n]   ascending
-    moved, trial, trial_errors         float64[k], uint8[k], float64[k] work space
-    codes         uint8[rows, cols]    written
-    chosen        uint8[rows, groups]  written
-    errors        float64[rows, stop - start]  written: d_j / U_jj
-    """
-    tables = values.shape[0]
-    for i in range(weights.shape[0]):
-        w, s = weights[i], scales[i]
-        for first in range(start, stop, k):
-            last = min(first + k, stop)
-            least = np.inf
-            for t in range(tables):
-                cost = _round_group(
-                    w, s, factor, thresholds[t], values[t], first, last, moved, trial, trial_errors
-                )
-                if cost < least:
-                    least = cost
-                    chosen[i, first // k] = t
-                    for j in range(first, last):
-                        codes[i, j] = trial[j - first]
-                        errors[i, j - start] = trial_errors[j - first]
-            for j in range(first, last):
-                for later in range(last, stop):
-                    w[later] -= errors[i, j - start] * factor[j, later]

@@ -15,7 +15,8 @@ E3M3 = np.unique(np.abs(Minifloat(3, 3).values))[:-1]
 
 def e8m0(exponents: np.ndarray) -> np.ndarray:
     """uint8 codes of 2^exponents, kept within 2^-127 .. 2^127."""
-    return np.clip(exponents + E8M0_BIAS, 0, 254).astype(np.uint8)
+    codes: np.ndarray = np.clip(exponents + E8M0_BIAS, 0, 254).astype(np.uint8)
+    return codes
 
 
 def from_e8m0(codes: np.ndarray) -> np.ndarray:
@@ -26,12 +27,14 @@ def from_e8m0(codes: np.ndarray) -> np.ndarray:
 def e4m3(scales: np.ndarray) -> np.ndarray:
     """uint8 codes of the E4M3 values nearest to positive ``scales``, none of them zero."""
     clipped = np.clip(scales, 2.0**-9, E4M3_MAX).astype(np.float32)
-    return clipped.astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
+    codes: np.ndarray = clipped.astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
+    return codes
 
 
 def from_e4m3(codes: np.ndarray) -> np.ndarray:
     """float32 value of E4M3 codes."""
-    return codes.view(ml_dtypes.float8_e4m3fn).astype(np.float32)
+    scales: np.ndarray = codes.view(ml_dtypes.float8_e4m3fn).astype(np.float32)
+    return scales
 
 
 def e3m3(scales: np.ndarray) -> np.ndarray:
@@ -42,4 +45,5 @@ def e3m3(scales: np.ndarray) -> np.ndarray:
 
 def from_e3m3(codes: np.ndarray) -> np.ndarray:
     """float32 value of E3M3 codes."""
-    return E3M3[codes]
+    scales: np.ndarray = E3M3[codes]
+    return scales

@@ -63,9 +63,16 @@ class Table:
 
     def values_of(self, codes: np.ndarray) -> np.ndarray:
         """float32 entries at the codes."""
-        return self.array[codes]
+        entries: np.ndarray = self.array[codes]
+        return entries
 
-    def errors(self, weights, importance, scales, scale_block: int) -> np.ndarray:
+    def errors(
+        self,
+        weights: np.ndarray,
+        importance: np.ndarray,
+        scales: np.ndarray,
+        scale_block: int,
+    ) -> np.ndarray:
         """float64[rows, blocks] sum of importance (weight - restored)^2 over each block."""
         errors = np.empty((len(weights), block_count(weights.shape[1], scale_block)))
         scales = np.ascontiguousarray(scales, np.float32)
@@ -85,14 +92,15 @@ def thresholds(values: np.ndarray, even: int | None = None) -> np.ndarray:
         values: the entries.
         even: parity of the indices that win a tie; None if the lower one always does.
     """
-    midpoints = (values[..., 1:] + values[..., :-1]) / 2
-    below = midpoints.astype(np.float32)
+    midpoints: np.ndarray = (values[..., 1:] + values[..., :-1]) / 2
+    below: np.ndarray = midpoints.astype(np.float32)
     previous = np.nextafter(below, np.float32(-np.inf))
     below = np.where(below > midpoints, previous, below)
     if even is None:
         return below
     upper_wins = (np.arange(midpoints.shape[-1]) + 1) % 2 == even
-    return np.where(upper_wins & (below == midpoints), previous, below)
+    moved: np.ndarray = np.where(upper_wins & (below == midpoints), previous, below)
+    return moved
 
 
 @lru_cache

@@ -8,9 +8,10 @@ from amssim.quality.cost import QuantizationCost
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.layers.sources import check_matrix
 from amssim.quality.recipes.recipe import Recipe
+from amssim.quality.record import Record
 
 
-def compare(layers: Iterable[LinearLayer], recipes: Sequence[Recipe]) -> list[dict]:
+def compare(layers: Iterable[LinearLayer], recipes: Sequence[Recipe]) -> list[Record]:
     """Return a record for each recipe: name, family, effective bits, error, and dB by layer.
 
     Args:
@@ -20,16 +21,19 @@ def compare(layers: Iterable[LinearLayer], recipes: Sequence[Recipe]) -> list[di
     Raises:
         InputError: weights that are empty, not finite or all zero, or no layer at all.
     """
-    tallies = [QuantizationCost() for _ in recipes]
+    costs = [QuantizationCost() for _ in recipes]
     for layer in layers:
         check_matrix(layer.name, layer.weights)
-        for recipe, tally in zip(recipes, tallies, strict=True):
-            tally.add(layer, *recipe.restore(layer))
-    for tally in tallies:
-        tally.check()
-    return [_record(r, t) for r, t in zip(recipes, tallies, strict=True)]
+        for recipe, cost in zip(recipes, costs, strict=True):
+            cost.add(layer, *recipe.restore(layer))
+    for cost in costs:
+        cost.check()
+    return [
+        named_record(recipe, cost) | {"layers_db": cost.layers_db}
+        for recipe, cost in zip(recipes, costs, strict=True)
+    ]
 
 
-def _record(recipe: Recipe, tally: QuantizationCost) -> dict:
-    named = {"name": recipe.name, "family": recipe.family}
-    return named | tally.as_dict() | {"layers_db": tally.layers_db}
+def named_record(recipe: Recipe, cost: QuantizationCost) -> Record:
+    """Return what ``recipe`` has cost, with its name and family."""
+    return {"name": recipe.name, "family": recipe.family} | cost.as_dict()

@@ -11,14 +11,17 @@ from amssim.lm.load import linear_weights
 from amssim.lm.scoring import score
 from amssim.progress import Progress, Steps
 from amssim.quality.cost import QuantizationCost
+from amssim.quality.evaluation.compare import named_record
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.layers.sources import check_matrix
 from amssim.quality.recipes.recipe import Recipe
+from amssim.quality.record import Record
 
 
 def restored_model(
     model: Llama,
     recipe: Recipe,
+    *,
     moments: Mapping[str, np.ndarray] | None = None,
     steps: Steps | None = None,
 ) -> tuple[Llama, QuantizationCost]:
@@ -30,23 +33,24 @@ def restored_model(
         moments: second moments of the layers' inputs by weight name.
         steps: counts the layers.
     """
-    changed, tally = {}, QuantizationCost()
-    for layer in model_layers(model, moments):
+    changed, cost = {}, QuantizationCost()
+    for layer in model_layers(model, moments=moments):
         if steps:
             steps(recipe.name)
         restored, bits = recipe.restore(layer)
-        tally.add(layer, restored, bits)
+        cost.add(layer, restored, bits)
         changed[layer.name] = model.backend.array(restored)
-    return model.with_weights(changed), tally
+    return model.with_weights(changed), cost
 
 
 def evaluate(
     model: Llama,
     recipes: Sequence[Recipe],
     windows: np.ndarray,
+    *,
     moments: Mapping[str, np.ndarray] | None = None,
     progress: Progress | None = None,
-) -> list[dict]:
+) -> list[Record]:
     """Return one record for the model as it is, and one for each recipe.
 
     Args:
@@ -59,17 +63,18 @@ def evaluate(
     recipes = list(dict.fromkeys(recipes))
     layer_steps = len(recipes) * len(linear_weights(model.config))
     steps = Steps(layer_steps + (len(recipes) + 1) * len(windows), progress)
-    made = {recipe: restored_model(model, recipe, moments, steps) for recipe in recipes}
-    own, scores = score(model, {r: quantised for r, (quantised, _) in made.items()}, windows, steps)
-    records = [{"name": "as stored", "family": "as stored"} | own.as_dict()]
-    for recipe, (_, tally) in made.items():
-        named = {"name": recipe.name, "family": recipe.family}
-        records.append(named | tally.as_dict() | scores[recipe].as_dict())
+    made = {r: restored_model(model, r, moments=moments, steps=steps) for r in recipes}
+    models = {recipe: restored for recipe, (restored, _) in made.items()}
+    own, scores = score(model, models, windows, steps=steps)
+    stored: Record = {"name": "as stored", "family": "as stored"}
+    records = [stored | own.as_dict()]
+    for recipe, (_, cost) in made.items():
+        records.append(named_record(recipe, cost) | scores[recipe].as_dict())
     return records
 
 
 def model_layers(
-    model: Llama, moments: Mapping[str, np.ndarray] | None = None
+    model: Llama, *, moments: Mapping[str, np.ndarray] | None = None
 ) -> Iterator[LinearLayer]:
     """Yield the linear layers of ``model``, with the second moments of their inputs if given."""
     for name in linear_weights(model.config):

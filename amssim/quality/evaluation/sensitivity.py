@@ -17,6 +17,7 @@ def sensitivities(
     model: Llama,
     form: Format,
     windows: np.ndarray,
+    *,
     moments: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, float]:
     """Return, by layer, the KL divergence per share of noise in the layer's output.
@@ -31,7 +32,7 @@ def sensitivities(
         moments: second moments of the layers' inputs by weight name.
     """
     shares, changed = {}, {}
-    for layer in model_layers(model, moments):
+    for layer in model_layers(model, moments=moments):
         restored = form.quantize(layer.weights, layer.moments).dequantize()
         shares[layer.name] = noise_share(layer, restored)
         changed[layer.name] = model.with_weights({layer.name: model.backend.array(restored)})

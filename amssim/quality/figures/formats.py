@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from amssim.figures import BLUE, CYCLE, GREY, MARKERS, figure, styled
+from amssim.figures import BLUE, GREY, figure, look, styled
+from amssim.quality.record import Record
 
 #: Line styles of the theoretical curves, by their names in recorded results.
 BOUND_LINES = {"rate-distortion": "-", "entropy-coded": "--", "Lloyd-Max": ":"}
@@ -17,7 +20,7 @@ _APART = 0.15
 
 
 @styled
-def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
+def error_against_bits(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
     """SQNR against effective bits; a panel per kind of weights.
 
     Args:
@@ -39,7 +42,7 @@ def error_against_bits(panels: Mapping[str, Mapping]) -> Figure:
 
 
 @styled
-def perplexity_against_bits(records: Sequence[dict], stored: float, title: str = "") -> Figure:
+def perplexity_against_bits(records: Sequence[Record], stored: float, title: str = "") -> Figure:
     """Perplexity against effective bits; ``stored`` is that of the model as it is."""
     drawn, (ax,) = figure(height=4.4)
     families = list(dict.fromkeys(r["family"] for r in records))
@@ -55,16 +58,15 @@ def perplexity_against_bits(records: Sequence[dict], stored: float, title: str =
 
 
 @styled
-def tail_curves(records: Sequence[dict], title: str = "") -> Figure:
+def tail_curves(records: Sequence[Record], title: str = "") -> Figure:
     """SQNR against the shape of a generalised normal density, a line per format."""
     drawn, (ax,) = figure(height=4.0)
     names = list(dict.fromkeys(r["name"] for r in records))
     for i, name in enumerate(names):
         own = sorted((r for r in records if r["name"] == name), key=lambda r: r["shape"])
-        line = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
         bits = own[0]["effective_bits"]
         xs, ys = [r["shape"] for r in own], [r["sqnr_db"] for r in own]
-        ax.plot(xs, ys, label=f"{name} ({bits:.2f})", **line)
+        ax.plot(xs, ys, label=f"{name} ({bits:.2f})", **look(i))
     ax.set_xscale("log")
     ticks = sorted({r["shape"] for r in records})
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
@@ -80,7 +82,7 @@ ERRORS = {"sqnr_db": "SQNR of the weights, dB", "output_sqnr_db": "SQNR of the o
 
 
 @styled
-def divergence_against_error(records: Sequence[dict]) -> Figure:
+def divergence_against_error(records: Sequence[Record]) -> Figure:
     """KL divergence of each format against its error in the weights and in the outputs.
 
     The line in each panel is proportional to the power of the noise, through the middle of the
@@ -91,9 +93,8 @@ def divergence_against_error(records: Sequence[dict]) -> Figure:
     for ax, (name, label) in zip(axes, ERRORS.items(), strict=True):
         for i, family in enumerate(families):
             own = [r for r in records if r["family"] == family]
-            look = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
             xs, ys = [r[name] for r in own], [r["kl_mean"] for r in own]
-            ax.plot(xs, ys, label=family, linestyle="", **look)
+            ax.plot(xs, ys, label=family, linestyle="", **look(i))
         middle = median(math.log10(r["kl_mean"]) + r[name] / 10 for r in records)
         ends = [min(r[name] for r in records), max(r[name] for r in records)]
         ax.plot(ends, [10 ** (middle - x / 10) for x in ends], "--", color=GREY, linewidth=1,
@@ -103,20 +104,19 @@ def divergence_against_error(records: Sequence[dict]) -> Figure:
     return drawn
 
 
-def _scatter(ax, records: Sequence[dict], families: list[str], value: str) -> None:
+def _scatter(ax: Axes, records: Sequence[Record], families: list[str], value: str) -> None:
     """A marker per family; the first family's, the AMS formats', joined by a line."""
     for i, family in enumerate(families):
         own = sorted((r for r in records if r["family"] == family), key=lambda r: _at(r, value))
         xs, ys = [r["effective_bits"] for r in own], [r[value] for r in own]
         line = "-" if family == families[0] else ""
-        look = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
-        ax.plot(xs, ys, label=family, linestyle=line, zorder=3 if line else 2, **look)
+        ax.plot(xs, ys, label=family, linestyle=line, zorder=3 if line else 2, **look(i))
 
 
-def _name(ax, records: Sequence[dict], value: str, highest: bool) -> None:
+def _name(ax: Axes, records: Sequence[Record], value: str, highest: bool) -> None:
     """Name the AMS formats on the line, and others that none with as few bits beats."""
     line = [r for r in records if r["family"] == "AMS"]
-    best: list[dict] = []
+    best: list[Record] = []
     for r in reversed(frontier(records, value, highest)):
         if all(abs(r["effective_bits"] - b["effective_bits"]) > _APART for b in best):
             best.append(r)
@@ -128,25 +128,26 @@ def _name(ax, records: Sequence[dict], value: str, highest: bool) -> None:
                     ha=side, fontsize=6.5, color=colour)  # fmt: skip
 
 
-def frontier(records: Sequence[dict], value: str, highest: bool) -> list[dict]:
+def frontier(records: Sequence[Record], value: str, highest: bool) -> list[Record]:
     """Records that none with as few bits equals, by bits.
 
     >>> records = [{"effective_bits": b, "db": v} for b, v in ((4, 20), (4, 21), (5, 19), (6, 30))]
     >>> [r["db"] for r in frontier(records, "db", highest=True)]
     [21, 30]
     """
-    sign, found = -1 if highest else 1, []
+    sign = -1 if highest else 1
+    best: list[Record] = []
     for r in sorted(records, key=lambda r: (r["effective_bits"], sign * r[value])):
-        if not found or sign * r[value] < sign * found[-1][value]:
-            found.append(r)
-    return found
+        if not best or sign * r[value] < sign * best[-1][value]:
+            best.append(r)
+    return best
 
 
-def _at(record: dict, value: str) -> tuple[float, float]:
+def _at(record: Record, value: str) -> tuple[float, float]:
     return record["effective_bits"], record[value]
 
 
-def _limit(ax, records: Sequence[dict], value: str, *others: float) -> None:
+def _limit(ax: Axes, records: Sequence[Record], value: str, *others: float) -> None:
     """Show the records and ``others``, whatever the curves do outside."""
     for axis, numbers in (
         (ax.set_xlim, [r["effective_bits"] for r in records]),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amssim.figures import CYCLE, GREY, MARKERS, figure, styled
@@ -16,7 +18,9 @@ _PLACE = re.compile(r"^(?P<before>.*?)(?P<index>\d+)\.(?P<part>.*?)(\.weight)?$"
 
 @styled
 def layer_tails(
-    layers: Sequence[Mapping], curves: Mapping[str, Sequence[Sequence[float]]], title: str = ""
+    layers: Sequence[Mapping[str, Any]],
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    title: str = "",
 ) -> Figure:
     """SQNR of each matrix against the shape of its weights, and what the closed form expects.
 
@@ -60,7 +64,7 @@ def layer_map(values: Mapping[str, float], title: str, label: str) -> Figure:
     ax.grid(False)
     ax.set(xlabel="layer", title=title)
     every = max(1, len(columns) // 16)
-    ax.set_xticks(range(0, len(columns), every), columns[::every])
+    ax.set_xticks(range(0, len(columns), every), [str(c) for c in columns[::every]])
     ax.set_yticks(range(len(parts)), [part.replace("self_attn.", "") for part in parts])
     drawn.colorbar(image, ax=ax, label=label, shrink=0.9)
     if grid.size <= 160:
@@ -73,7 +77,7 @@ def _place(name: str) -> tuple[int, str]:
     return (int(found["index"]), found["part"]) if found else (0, name)
 
 
-def _write_values(ax, grid: np.ndarray) -> None:
+def _write_values(ax: Axes, grid: np.ndarray) -> None:
     middle = np.nanmean([np.nanmin(grid), np.nanmax(grid)])
     for (i, j), value in np.ndenumerate(grid):
         if np.isfinite(value):

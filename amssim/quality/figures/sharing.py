@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from amssim.figures import CYCLE, GREY, MARKERS, figure, styled
+from amssim.quality.record import Record
 from amssim.quality.sharing.options import matching
 from amssim.rules import SEARCH_RULES
 
 
 @styled
-def cost_of_k(records: Sequence[dict], title: str = "") -> Figure:
+def cost_of_k(records: Sequence[Record], title: str = "") -> Figure:
     """SQNR against k for each element; ``theory_db``, where recorded, as a dashed line."""
     drawn, (ax,) = figure()
     chosen = sorted(matching(records), key=lambda r: r["k"])
     for i, element in enumerate(dict.fromkeys(r["element"] for r in chosen)):
         own = [r for r in chosen if r["element"] == element]
-        ks = [r["k"] for r in own]
-        ax.plot(ks, [r["sqnr_db"] for r in own], MARKERS[i], color=CYCLE[i], label=element.upper())
-        style = "--" if "theory_db" in own[0] else "-"
-        ax.plot(ks, [r.get("theory_db", r["sqnr_db"]) for r in own], style, color=CYCLE[i])
+        ks, measured = [r["k"] for r in own], [r["sqnr_db"] for r in own]
+        ax.plot(ks, measured, MARKERS[i], color=CYCLE[i], label=element.upper())
+        line = "--" if "theory_db" in own[0] else "-"
+        expected: list[float] = [r.get("theory_db", r["sqnr_db"]) for r in own]
+        ax.plot(ks, expected, line, color=CYCLE[i])
     if any("theory_db" in r for r in chosen):
         ax.plot([], [], "--", color=GREY, label="closed form")
     ax.set(xlabel="k, weights that share a bit", ylabel="SQNR, dB", title=title)
@@ -31,7 +33,7 @@ def cost_of_k(records: Sequence[dict], title: str = "") -> Figure:
 
 
 @styled
-def cost_of_search(records: Sequence[dict], title: str = "") -> Figure:
+def cost_of_search(records: Sequence[Record], title: str = "") -> Figure:
     """SQNR of each search rule against k, one panel per element."""
     chosen = sorted(matching(records, search=None), key=lambda r: r["k"])
     compared = [r for r in chosen if r["search"] == "replace"]
@@ -52,7 +54,7 @@ def cost_of_search(records: Sequence[dict], title: str = "") -> Figure:
 
 
 @styled
-def cost_of_scales(records: Sequence[dict], title: str = "") -> Figure:
+def cost_of_scales(records: Sequence[Record], title: str = "") -> Figure:
     """SQNR against effective bits as scale blocks shrink, for both scale rules."""
     drawn, (ax,) = figure()
     chosen = matching(records, scale=None, scale_block=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class Inputs:
             AmsError: see `load_model` and `read_tokens`.
         """
         model = load_model(checkpoint)
-        windows = spread_windows(read_tokens(tokens, model.config.vocab_size), WINDOWS)
+        windows = spread_windows(read_tokens(tokens, model.config.vocab_size), count=WINDOWS)
         return cls(str(checkpoint), second_moments(model, windows[:, :-1]), whole=True)
 
     def of(self, name: str) -> np.ndarray:
@@ -59,8 +59,8 @@ class Inputs:
             raise InputError(
                 f"{self.where} has no inputs of {name}: expected inputs of every layer"
             )
-        found = self.by_name[name]
-        return found if self.whole else activation_moments(found)
+        known = self.by_name[name]
+        return known if self.whole else activation_moments(known)
 
     def beside(self, layers: Layers) -> Layers:
         """Yield ``layers`` with the moments of their inputs."""
@@ -68,17 +68,17 @@ class Inputs:
             yield LinearLayer(layer.name, layer.weights, self.of(layer.name))
 
 
-class _Same(Mapping):
+class _Same(Mapping[str, np.ndarray]):
     """One value under every name."""
 
-    def __init__(self, value):
+    def __init__(self, value: np.ndarray):
         self.value = value
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self.value
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 0

@@ -19,7 +19,7 @@ _BLOCK_WEIGHTS, _COLUMNS = 1 << 22, 4096
 
 
 def from_density(
-    density: Density, count: int = 1 << 22, columns: int = _COLUMNS, seed: int = 0
+    density: Density, count: int = 1 << 22, *, columns: int = _COLUMNS, seed: int = 0
 ) -> Layers:
     """Yield about ``count`` independent weights in matrices of ``columns``; the seed fixes them.
 

@@ -42,6 +42,7 @@ def allocate_formats(
     layers: Iterable[LinearLayer],
     formats: Sequence[Format],
     bits: Fraction,
+    *,
     sensitivity: Mapping[str, float] | None = None,
 ) -> PerTensor:
     """Choose a format per layer so that the model has at most ``bits`` per weight.
@@ -59,7 +60,8 @@ def allocate_formats(
     Raises:
         InputError: no layer, or a budget that the smallest formats exceed.
     """
-    options, weights, named = {}, 0, {f.name: f for f in formats}
+    options: dict[str, list[Option]] = {}
+    weights, named = 0, {f.name: f for f in formats}
     for layer in layers:
         factor = (sensitivity or {}).get(layer.name, 1.0)
         options[layer.name] = [_option(layer, f, factor) for f in formats]
@@ -79,5 +81,5 @@ def noise_share(layer: LinearLayer, restored: np.ndarray) -> float:
     """||(W - R) X||^2 / ||W X||^2 of a layer restored to R; X is white where it is unknown."""
     cols = layer.weights.shape[1]
     moments = np.eye(cols, dtype=np.float32) if layer.moments is None else layer.moments
-    found = OutputNoise.of(layer.weights, restored, moments)
-    return found.noise / found.signal if found.signal else 0.0
+    output = OutputNoise.of(layer.weights, restored, moments)
+    return output.noise / output.signal if output.signal else 0.0

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median, mode
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from amssim.quality.evaluation.compare import compare
 from amssim.quality.figures.formats import error_against_bits, perplexity_against_bits
@@ -13,6 +14,7 @@ from amssim.quality.figures.layers import layer_map, layer_tails
 from amssim.quality.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 from amssim.quality.layers.layer import Layers, LinearLayer
 from amssim.quality.recipes.recipe import Recipe
+from amssim.quality.record import Record
 from amssim.quality.report.page import Page
 from amssim.quality.sharing.study import default_study, sharing_study
 from amssim.quality.sharing.summary import summarize
@@ -93,7 +95,7 @@ def _watched(layers: Layers, shapes: dict[str, float], columns: list[int]) -> La
         yield layer
 
 
-def _tails(records: Sequence[dict], shapes: dict[str, float], columns: int):
+def _tails(records: Sequence[Record], shapes: dict[str, float], columns: int) -> Figure:
     """Every layer's SQNR by its shape, with the closed form for rows of ``columns``."""
     points = [
         {"format": r["name"], "shape": shapes[layer], "sqnr_db": db}
@@ -106,7 +108,7 @@ def _tails(records: Sequence[dict], shapes: dict[str, float], columns: int):
     return layer_tails(points, expected)
 
 
-def add_perplexity(page: Page, records: Sequence[dict]) -> None:
+def add_perplexity(page: Page, records: Sequence[Record]) -> None:
     """Add the records of `amssim.quality.evaluation.evaluate.evaluate`."""
     stored, *others = records
     page.heading("Language model")
@@ -117,18 +119,18 @@ def add_perplexity(page: Page, records: Sequence[dict]) -> None:
     page.text(f"{stored['tokens']:,} predicted tokens; KL in nats per token.", note=True)
 
 
-def _scores(record: dict) -> Iterator[str]:
+def _scores(record: Record) -> Iterator[str]:
     for name in ("perplexity", "kl_mean", "kl_p99"):
         yield f"{record[name]:.4f}"
 
 
-def _row(record: dict) -> list[str]:
+def _row(record: Record) -> list[str]:
     figures = ("inf" if record[n] is None else f"{record[n]:{form}}" for n, form in _FIGURES)
     return [record["name"], f"{record['effective_bits']:.3f}", *figures]
 
 
-def _bits(record: dict) -> float:
-    return record["effective_bits"]
+def _bits(record: Record) -> float:
+    return float(record["effective_bits"])
 
 
 def _is_ours(row: Sequence[str]) -> bool:

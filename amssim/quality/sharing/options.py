@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from fractions import Fraction
+from typing import Any
 
 from amssim.errors import InputError, SchemeError
+from amssim.formats.named_field import NamedField
 from amssim.formats.rounding.blocks import check_positive
 from amssim.layout import layout
+from amssim.quality.record import Record
 from amssim.rules import check_scale, check_search
 from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
@@ -37,7 +40,8 @@ class SharingOptions:
         InputError: ``weighted`` with an order or axis that has no weighted search.
     """
 
-    scheme: Scheme | str
+    scheme: NamedField[Scheme] = NamedField(find_scheme)
+    _: KW_ONLY
     search: str = "adaptive"
     scale: str = "absmax"
     scale_block: int | None = None
@@ -45,8 +49,7 @@ class SharingOptions:
     order: str = "stored"
     weighted: bool = False
 
-    def __post_init__(self):
-        object.__setattr__(self, "scheme", find_scheme(self.scheme))
+    def __post_init__(self) -> None:
         check_search(self.search)
         check_scale(self.scale)
         if self.scale_block is not None:
@@ -77,7 +80,7 @@ class SharingOptions:
 DEFAULT_OPTIONS = {f.name: f.default for f in fields(SharingOptions) if f.name != "scheme"}
 
 
-def matching(records: Iterable[dict], **changed) -> list[dict]:
+def matching(records: Iterable[Record], **changed: Any) -> list[Record]:
     """Return the records with default options but for ``changed``; None there means any."""
     wanted = {
         n: v for n, v in (DEFAULT_OPTIONS | changed).items() if v is not None or n not in changed

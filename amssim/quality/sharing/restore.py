@@ -20,57 +20,59 @@ def reordered(weights: np.ndarray, order: str) -> np.ndarray:
 
 
 def restore(
-    weights: np.ndarray, choice: SharingOptions, importance: np.ndarray | None = None
+    weights: np.ndarray, options: SharingOptions, *, importance: np.ndarray | None = None
 ) -> np.ndarray:
-    """Quantise and dequantise float32[rows, cols] ``weights``, already in the choice's order.
+    """Quantise and dequantise float32[rows, cols] ``weights``, already in the order of ``options``.
 
     Args:
         weights: finite.
-        choice: how; its ``order`` is the caller's business, see `reordered`.
-        importance: float32[cols], needed where the choice is weighted.
+        options: how; its ``order`` is the caller's business, see `reordered`.
+        importance: float32[cols], needed where the options are weighted.
     """
-    if choice.weighted and importance is None:
+    if options.weighted and importance is None:
         raise InputError("a weighted search needs activations: give the inputs of the layer")
-    importance = importance if choice.weighted else None
-    if choice.share_axis == "output":
-        return _restore_across_rows(weights, choice)
-    return _restore_along_rows(weights, choice, importance)
+    importance = importance if options.weighted else None
+    if options.share_axis == "output":
+        return _restore_across_rows(weights, options)
+    return _restore_along_rows(weights, options, importance)
 
 
-def _restore_along_rows(weights, choice: SharingOptions, importance) -> np.ndarray:
+def _restore_along_rows(
+    weights: np.ndarray, options: SharingOptions, importance: np.ndarray | None
+) -> np.ndarray:
     return quantize(
         weights,
-        choice.scheme,
-        search=choice.search,
-        scale=choice.scale,
-        scale_block=choice.scale_block,
+        options.scheme,
+        search=options.search,
+        scale=options.scale,
+        scale_block=options.scale_block,
         importance=importance,
     ).dequantize()
 
 
-def _restore_across_rows(weights: np.ndarray, choice: SharingOptions) -> np.ndarray:
+def _restore_across_rows(weights: np.ndarray, options: SharingOptions) -> np.ndarray:
     """Scale along rows as always, then share down each column of the scaled weights.
 
     A group then mixes rows of different scales, so its errors count with the squared scales.
     """
     rows, cols = weights.shape
-    block = choice.scale_block or cols
-    largest = choice.scheme.minifloat.max_value
+    block = options.scale_block or cols
+    largest = options.scheme.minifloat.max_value
     scales = quantize(
-        weights, choice.scheme, scale=choice.scale, scale_block=choice.scale_block
+        weights, options.scheme, scale=options.scale, scale_block=options.scale_block
     ).scales
     restored = np.empty_like(weights)
     for b, start in enumerate(range(0, cols, block)):
         s = scales[:, b : b + 1]
         part = np.clip(weights[:, start : start + block] / s, -largest, largest)
         # one more group that holds the largest value keeps this second scale at 1
-        tall = np.concatenate([part, np.zeros((-rows % choice.scheme.k + 1, part.shape[1]))])
+        tall = np.concatenate([part, np.zeros((-rows % options.scheme.k + 1, part.shape[1]))])
         tall[-1] = largest
         squares = np.append((s / s.max()) ** 2, np.zeros(len(tall) - rows))
         values = quantize(
             np.ascontiguousarray(tall.T, np.float32),
-            choice.scheme,
-            search=choice.search,
+            options.scheme,
+            search=options.search,
             importance=squares.astype(np.float32),
         ).dequantize()
         restored[:, start : start + block] = values.T[:rows] * s

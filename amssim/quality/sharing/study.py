@@ -1,70 +1,70 @@
-"""The sharing study: every choice on a stream of matrices, one record per choice."""
+"""The sharing study: every way of sharing on a stream of layers, one record for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from amssim.minifloat import Minifloat
 from amssim.quality.cost import QuantizationCost
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.layers.sources import check_matrix
+from amssim.quality.record import Record
 from amssim.quality.sharing.options import WEIGHT_ORDERS, SharingOptions
 from amssim.quality.sharing.restore import reordered, restore
-from amssim.rules import SEARCH_RULES
+from amssim.rules import SCALE_RULES, SEARCH_RULES
 from amssim.scheme import PUBLISHED, Scheme
 
 E2M3, E2M2, E2M1, E3M2 = (Minifloat(*widths) for widths in ((2, 3), (2, 2), (2, 1), (3, 2)))
 
 
-def default_study(weighted: bool = False) -> list[SharingOptions]:
-    """Return the study's choices: each dimension varied around the published formats.
+def default_study(*, weighted: bool = False) -> list[SharingOptions]:
+    """Return what the study tries: each option varied around the published formats.
 
     Args:
-        weighted: whether activations are at hand, so that a weighted search can be tried.
+        weighted: whether moments are at hand, so that a weighted search can be tried.
     """
-    found = [SharingOptions(Scheme(e, k)) for e in (E2M3, E2M2, E2M1, E3M2) for k in range(1, 9)]
+    tried = [SharingOptions(Scheme(e, k)) for e in (E2M3, E2M2, E2M1, E3M2) for k in range(1, 9)]
     shared = [Scheme(e, k) for e in (E2M3, E2M2) for k in (2, 3, 4, 8)]
-    found += [SharingOptions(s, search) for s in shared for search in SEARCH_RULES]
-    found += [SharingOptions(s, share_axis="output") for s in shared]
+    tried += [SharingOptions(s, search=rule) for s in shared for rule in SEARCH_RULES]
+    tried += [SharingOptions(s, share_axis="output") for s in shared]
     for s in PUBLISHED:
-        found += [SharingOptions(s, order=order) for order in WEIGHT_ORDERS]
+        tried += [SharingOptions(s, order=order) for order in WEIGHT_ORDERS]
         for block in (None, 512, 256, 128, 64):
-            found += [
-                SharingOptions(s, scale=rule, scale_block=block) for rule in ("absmax", "mse")
-            ]
+            tried += [SharingOptions(s, scale=rule, scale_block=block) for rule in SCALE_RULES]
         if weighted:
-            found += [SharingOptions(s, scale=rule, weighted=True) for rule in ("absmax", "mse")]
-    return list(dict.fromkeys(found))
+            tried += [SharingOptions(s, scale=rule, weighted=True) for rule in SCALE_RULES]
+    return list(dict.fromkeys(tried))
 
 
-def sharing_study(layers: Iterable[LinearLayer], choices: Sequence[SharingOptions]) -> list[dict]:
-    """Return one record per choice: its options, effective bits and metrics over all layers.
+def sharing_study(layers: Iterable[LinearLayer], tried: Sequence[SharingOptions]) -> list[Record]:
+    """Return a record for each of ``tried``: its options, effective bits and error over all layers.
 
     Args:
         layers: the weights, each read once and let go; where they come with second moments the
-            records have ``output_sqnr_db`` and weighted choices work.
-        choices: what to try.
+            records have ``output_sqnr_db`` and weighted options work.
+        tried: ways of sharing.
 
     Raises:
         InputError: weights that are empty, not finite or all zero, or no layer at all.
     """
-    tallies = {choice: QuantizationCost() for choice in choices}
+    costs = {options: QuantizationCost() for options in tried}
     for layer in layers:
         check_matrix(layer.name, layer.weights)
-        _measure(layer, tallies)
-    for tally in tallies.values():
-        tally.check()
-    return [choice.as_dict() | tally.as_dict() for choice, tally in tallies.items()]
+        _measure(layer, costs)
+    for cost in costs.values():
+        cost.check()
+    return [options.as_dict() | cost.as_dict() for options, cost in costs.items()]
 
 
-def _measure(layer: LinearLayer, tallies: dict[SharingOptions, QuantizationCost]) -> None:
+def _measure(layer: LinearLayer, costs: Mapping[SharingOptions, QuantizationCost]) -> None:
+    """Restore ``layer`` in every way; each order of the weights is made once."""
     for order in WEIGHT_ORDERS:
-        group = {c: t for c, t in tallies.items() if c.order == order}
-        if not group:
+        own = {options: cost for options, cost in costs.items() if options.order == order}
+        if not own:
             continue
         # inputs have the stored order: what is known of them fits no other
         moments = layer.moments if order == "stored" else None
         arranged = LinearLayer(layer.name, reordered(layer.weights, order), moments)
-        for choice, tally in group.items():
-            restored = restore(arranged.weights, choice, arranged.importance)
-            tally.add(arranged, restored, choice.effective_bits(layer.weights.shape))
+        for options, cost in own.items():
+            restored = restore(arranged.weights, options, importance=arranged.importance)
+            cost.add(arranged, restored, options.effective_bits(layer.weights.shape))

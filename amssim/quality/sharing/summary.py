@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from amssim.quality.record import Record, decibels, gap
 from amssim.quality.sharing.options import matching
 from amssim.scheme import PUBLISHED
 
 
-def summarize(records: Sequence[dict]) -> list[tuple[str, str]]:
+def summarize(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Say what sharing costs the published formats, and what adaptive gains, in two clauses each.
 
     Args:
@@ -26,15 +27,3 @@ def summarize(records: Sequence[dict]) -> list[tuple[str, str]]:
         gain = f"{gap(own, best)} more than with the next best search rule, {best['search']}"
         found.append((f"{scheme.name}: {cost}", gain))
     return found
-
-
-def decibels(record: dict) -> float:
-    """SQNR of a record, infinite where nothing is lost."""
-    found = record["sqnr_db"]
-    return float("inf") if found is None else found
-
-
-def gap(a: dict, b: dict, form: str = ".2f") -> str:
-    """How many dB the first is above the second; without an error both are infinite."""
-    low, high = decibels(b), decibels(a)
-    return f"{high - low:{form}}" if max(low, high) < float("inf") else "n/a"

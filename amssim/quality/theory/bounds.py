@@ -38,7 +38,7 @@ def shannon_lower_bound(density: Density, bits: float) -> float:
     if not bits >= 0:
         raise InputError(f"a rate must be a number of bits from 0, found {bits}")
     power = math.exp(2 * density.entropy_nats) / (2 * math.pi * math.e)
-    return min(1.0, power * 4.0**-bits)
+    return min(1.0, float(power * 4.0**-bits))
 
 
 def entropy_coded(density: Density, step: float) -> RatePoint:
@@ -80,7 +80,7 @@ def entropy_coded_at(density: Density, bits: float) -> RatePoint:
     return entropy_coded(density, math.exp(brentq(excess, least, math.log(20.0))))
 
 
-def lloyd_max(density: Density, levels: int, rounds: int = 5000) -> RatePoint:
+def lloyd_max(density: Density, levels: int, *, rounds: int = 5000) -> RatePoint:
     """Return the best quantiser with an even number of ``levels``, at log2(levels) bits.
 
     Lloyd's alternation of midpoints and centroids, from the levels of high-rate theory, whose
@@ -126,4 +126,5 @@ def _companded(density: Density, count: int) -> np.ndarray:
     """Centres of ``count`` cells of equal mass under the density to the power 1/3."""
     points = np.linspace(0, density.quantile(1 - 1e-9), 100_001)
     share = np.cumsum(np.cbrt(density.pdf(np.maximum(points, points[1] / 2))))
-    return np.interp((np.arange(count) + 0.5) / count * share[-1], share, points)
+    centres: np.ndarray = np.interp((np.arange(count) + 0.5) / count * share[-1], share, points)
+    return centres

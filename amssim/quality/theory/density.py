@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import interpolate, stats
 
 from amssim.errors import InputError
@@ -26,9 +27,11 @@ class PartialMoments(NamedTuple):
         """Return the moments of the intervals between successive points."""
         return PartialMoments(*(np.diff(m) for m in self))
 
-    def squared_error(self, value) -> np.ndarray:
+    def squared_error(self, value: ArrayLike) -> np.ndarray:
         """Integral of (a - value)^2."""
-        return self.second - 2 * value * self.first + value**2 * self.mass
+        v = np.asarray(value)
+        error: np.ndarray = self.second - 2 * v * self.first + v**2 * self.mass
+        return error
 
 
 class Density:
@@ -43,34 +46,37 @@ class Density:
     [0.6827, 0.3139, 0.1987]
     """
 
-    def __init__(self, name: str, frozen):
+    def __init__(self, name: str, frozen: Any):
         self.name, self._frozen = name, frozen
 
-    def below(self, points) -> PartialMoments:
+    def below(self, points: ArrayLike) -> PartialMoments:
         """Return the moments of 0 <= a < points; ``inf`` is a valid point."""
         points = np.asarray(points, np.float64)
         inside = np.minimum(points, self._grid[-1])
-        found = [np.where(points > self._grid[-1], m(self._grid[-1]), m(inside)) for m in self._m]
-        return PartialMoments(*found)
+        end = self._grid[-1]
+        return PartialMoments(*(np.where(points > end, m(end), m(inside)) for m in self._splines))
 
     def quantile(self, mass: float) -> float:
         """Return the a that |w| stays below with probability ``mass``."""
         return float(self._frozen.isf((1 - mass) / 2))
 
-    def sample(self, shape, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, shape: tuple[int, ...] | int, rng: np.random.Generator) -> np.ndarray:
         """Draw float32 weights of ``shape``."""
         if self.name == "normal":
-            return rng.standard_normal(shape, dtype=np.float32)
-        return self._frozen.rvs(size=shape, random_state=rng).astype(np.float32)
+            normal: np.ndarray = rng.standard_normal(shape, dtype=np.float32)
+            return normal
+        drawn: np.ndarray = self._frozen.rvs(size=shape, random_state=rng).astype(np.float32)
+        return drawn
 
     @property
     def entropy_nats(self) -> float:
         """Differential entropy of w."""
         return float(self._frozen.entropy())
 
-    def pdf(self, points) -> np.ndarray:
+    def pdf(self, points: ArrayLike) -> np.ndarray:
         """Density of a = |w|."""
-        return 2 * self._frozen.pdf(points)
+        doubled: np.ndarray = 2 * self._frozen.pdf(points)
+        return doubled
 
     @cached_property
     def _grid(self) -> np.ndarray:
@@ -78,7 +84,7 @@ class Density:
         return np.concatenate([[0.0], np.geomspace(1e-7, far, _GRID_CELLS)])
 
     @cached_property
-    def _m(self) -> list[interpolate.CubicHermiteSpline]:
+    def _splines(self) -> list[interpolate.CubicHermiteSpline]:
         """Moments below each grid point by Gauss-Legendre quadrature, between them by Hermite."""
         node, weight = np.polynomial.legendre.leggauss(_NODES)
         low, width = self._grid[:-1, None], np.diff(self._grid)[:, None]
@@ -105,18 +111,18 @@ def density(name: str) -> Density:
     Raises:
         InputError: an unknown name, or a density whose tails are too heavy.
     """
-    found = _NAME.fullmatch(name)
-    shape = float(found[2]) if found and found[2] else None
-    if not found or (shape is None) != (found[1] in ("normal", "laplace")):
+    parsed = _NAME.fullmatch(name)
+    family, shape = parsed.groups() if parsed else ("", None)
+    if not parsed or (shape is None) != (family in ("normal", "laplace")):
         raise InputError(
             f"unknown density {name!r}: choose normal, laplace, t5 (any number of degrees from 3) "
             "or gennorm:1.5 (any shape from 0.2)"
         )
-    if found[1] == "normal":
+    if family == "normal":
         return Density(name, stats.norm())
-    if found[1] == "laplace":
+    if family == "laplace":
         return Density(name, stats.laplace(scale=0.5**0.5))
-    return _with_shape(name, found[1], shape)
+    return _with_shape(name, family, float(shape or 0))
 
 
 def _with_shape(name: str, family: str, shape: float) -> Density:

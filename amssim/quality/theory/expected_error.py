@@ -27,7 +27,9 @@ from amssim.scheme import Scheme
 _MAXIMA = 24  # quadrature nodes over the distribution of a row's maximum
 
 
-def expected_mse(density: Density, scheme: Scheme, clip: float, search: str = "adaptive") -> float:
+def expected_mse(
+    density: Density, scheme: Scheme, *, clip: float, search: str = "adaptive"
+) -> float:
     """Return E (w - restored)^2 where the scale maps ``clip`` to the largest value.
 
     Args:
@@ -48,14 +50,14 @@ def expected_mse(density: Density, scheme: Scheme, clip: float, search: str = "a
         raise InputError(f"a clip must be a positive number of standard deviations, found {clip}")
     s = clip / scheme.minifloat.max_value
 
-    def below(points):
+    def below(points: np.ndarray) -> PartialMoments:
         return _scaled(density.below(points * s), s)
 
     return float(s**2 * _Group(below, scheme, search).total(scheme.k) / scheme.k)
 
 
 def expected_mse_absmax(
-    density: Density, scheme: Scheme, columns: int, search: str = "adaptive"
+    density: Density, scheme: Scheme, *, columns: int, search: str = "adaptive"
 ) -> float:
     """Return E (w - restored)^2 where each ``columns`` weights have their own absmax scale.
 
@@ -82,9 +84,9 @@ def _row_mse(density: Density, scheme: Scheme, largest: float, columns: int, sea
     s = largest / scheme.minifloat.max_value
     everything = density.below(largest).mass
 
-    def below(points):
-        found = density.below(np.minimum(points * s, largest))
-        return _scaled(PartialMoments(*(m / everything for m in found)), s)
+    def below(points: np.ndarray) -> PartialMoments:
+        part = density.below(np.minimum(points * s, largest))
+        return _scaled(PartialMoments(*(m / everything for m in part)), s)
 
     group, (groups, rest) = _Group(below, scheme, search), divmod(columns, scheme.k)
     total = 0.0
@@ -121,12 +123,13 @@ class _Group:
         others, own = size - with_largest, with_largest * self.cut.last_step**2
         if self.lattice:
             zeros = (self.k - size) * self.cut.excess_of_zero
-            return others * self.errors[0].sum() + own + self.lattice.gain(others, -own, zeros)
+            first = others * float(self.errors[0].sum()) + own
+            return first + self.lattice.gain(others, -own, zeros)
         if self.search == "majority":
             return self._majority(others, own)
         if self.search == "zero":
-            return others * self.errors[0].sum() + own
-        return others * self.errors[1].sum()
+            return others * float(self.errors[0].sum()) + own
+        return others * float(self.errors[1].sum())
 
     def _majority(self, others: int, own: float) -> float:
         """The number of odd codes is binomial; given it, the weights are independent again."""

@@ -52,7 +52,9 @@ class Lattice:
         values = (np.arange(length) - count * self.low) * self.size + shift
         return float(sums @ np.where(values + padding < 0, values, 0)) + count * self.beyond
 
-    def _add_piece(self, below, cut: Pieces, i: int) -> None:
+    def _add_piece(
+        self, below: Callable[[np.ndarray], PartialMoments], cut: Pieces, i: int
+    ) -> None:
         """Add piece i, where d = offset + slope a, to the lattice."""
         offset, slope = cut.offset[i], cut.slope[i]
         low, high = cut.edges[i : i + 2]
@@ -66,7 +68,9 @@ class Lattice:
             rest = [edges[0], high] if slope < 0 else [low, edges[0]]
             self._add_rest(below(np.array(rest)), offset, slope)
 
-    def _add_cells(self, moments: PartialMoments, offset, slope, points, at: int) -> None:
+    def _add_cells(
+        self, moments: PartialMoments, offset: float, slope: float, points: np.ndarray, at: int
+    ) -> None:
         mass, first, _ = moments.between()
         total = offset * mass + slope * first
         sign = np.sign(slope)  # where d falls with a, the edges run down and all integrals flip
@@ -74,7 +78,7 @@ class Lattice:
         self.masses[at : at + len(mass)] += sign * mass - upper
         self.masses[at + 1 : at + 1 + len(mass)] += upper
 
-    def _add_rest(self, moments: PartialMoments, offset, slope) -> None:
+    def _add_rest(self, moments: PartialMoments, offset: float, slope: float) -> None:
         """Put all d below the lattice on its lowest point, and note what that leaves out."""
         mass, first, _ = (float(m[0]) for m in moments.between())
         self.masses[0] += mass

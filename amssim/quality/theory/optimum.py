@@ -34,28 +34,30 @@ class Optimum:
 
 
 @lru_cache(maxsize=1024)
-def best_clip(density: Density, scheme: Scheme, search: str = "adaptive") -> Optimum:
+def best_clip(density: Density, scheme: Scheme, *, search: str = "adaptive") -> Optimum:
     """Return the clip with the least expected error: what an ``mse`` scale of long rows tends to.
 
     >>> from amssim.quality.theory.density import density
     >>> from amssim.scheme import FP4_25
-    >>> found = best_clip(density("normal"), FP4_25)
-    >>> round(found.clip, 2), round(found.sqnr_db, 2)
+    >>> best = best_clip(density("normal"), FP4_25)
+    >>> round(best.clip, 2), round(best.sqnr_db, 2)
     (3.08, 21.85)
     """
 
     def mse(log_clip: float) -> float:
-        return expected_mse(density, scheme, math.exp(log_clip), search)
+        return expected_mse(density, scheme, clip=math.exp(log_clip), search=search)
 
     # the error has shallow local minima, one per alignment of the grid's octaves with the density
     starts = [math.log(1.5) + 0.25 * i for i in range(17)]
     coarse = min(range(len(starts)), key=lambda i: mse(starts[i]))
     low, high = starts[max(coarse - 1, 0)], starts[min(coarse + 1, len(starts) - 1)]
-    found = minimize_scalar(mse, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
-    return Optimum(scheme, math.exp(found.x), float(found.fun))
+    least = minimize_scalar(mse, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    return Optimum(scheme, math.exp(least.x), float(least.fun))
 
 
-def best_schemes(density: Density, bits, search: str = "adaptive") -> list[Optimum]:
+def best_schemes(
+    density: Density, bits: float | Fraction, *, search: str = "adaptive"
+) -> list[Optimum]:
     """Return, least error first, each element's largest format of at most ``bits`` per weight.
 
     Elements that leave a whole bit of the budget unused are passed over.
@@ -75,7 +77,7 @@ def best_schemes(density: Density, bits, search: str = "adaptive") -> list[Optim
     schemes = [s for s in fitting if s and s.bits > budget - 1]
     if not schemes:
         raise InputError(f"no format has at most {float(budget):g} bits: the least is about 2.1")
-    return sorted((best_clip(density, s, search) for s in schemes), key=lambda found: found.mse)
+    return sorted((best_clip(density, s, search=search) for s in schemes), key=lambda o: o.mse)
 
 
 def _elements() -> list[Minifloat]:

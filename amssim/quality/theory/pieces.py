@@ -27,12 +27,14 @@ class Pieces:
     @property
     def slope(self) -> np.ndarray:
         """Slope of d = (a - v1)^2 - (a - v0)^2 in each interval."""
-        return -2 * (self.v1 - self.v0)
+        slope: np.ndarray = -2 * (self.v1 - self.v0)
+        return slope
 
     @property
     def offset(self) -> np.ndarray:
         """d of each interval's line at a = 0."""
-        return self.v1**2 - self.v0**2
+        offset: np.ndarray = self.v1**2 - self.v0**2
+        return offset
 
     @property
     def largest_excess(self) -> float:

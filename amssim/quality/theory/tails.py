@@ -35,10 +35,10 @@ def shape_of(weights: np.ndarray) -> float:
     kept = size > 0
     if not kept.any():
         return MOST
-    found = float((mean[kept] / size[kept]).mean())
+    ratio = float((mean[kept] / size[kept]).mean())
 
     def excess(log_shape: float) -> float:
-        return _ratio(math.exp(log_shape)) - found
+        return _ratio(math.exp(log_shape)) - ratio
 
     low, high = math.log(LEAST), math.log(MOST)
     if excess(low) > 0 or excess(high) < 0:
@@ -47,7 +47,7 @@ def shape_of(weights: np.ndarray) -> float:
 
 
 def expected_curve(
-    scheme: Scheme, columns: int, shapes: Sequence[float], points: int = 7
+    scheme: Scheme, columns: int, shapes: Sequence[float], *, points: int = 7
 ) -> list[list[float]]:
     """Return points [shape, dB] over the range of ``shapes``: the closed form, absmax scales.
 
@@ -58,11 +58,11 @@ def expected_curve(
         points: how many.
     """
     low, high = max(LEAST, min(shapes) / 1.3), min(MOST, max(shapes) * 1.3)
-    found = []
+    curve = []
     for shape in np.geomspace(low, high, points).round(3).tolist():
-        mse = expected_mse_absmax(density(f"gennorm:{shape}"), scheme, columns)
-        found.append([shape, -10 * math.log10(mse)])
-    return found
+        mse = expected_mse_absmax(density(f"gennorm:{shape}"), scheme, columns=columns)
+        curve.append([shape, -10 * math.log10(mse)])
+    return curve
 
 
 def _ratio(shape: float) -> float:
