@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from io import StringIO
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = ["CYCLE", "MARKERS", "figure", "file_bytes", "look", "style", "styled", "svg"]
 
 P = ParamSpec("P")
 
@@ -90,10 +92,15 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
+def file_bytes(drawn: Figure, kind: str) -> bytes:
+    """Return a figure as a file of ``kind``: svg, png or pdf. The same SVG has the same bytes."""
+    content = BytesIO()
+    with style():
+        drawn.savefig(content, format=kind, metadata=NO_METADATA if kind == "svg" else None)
+    return content.getvalue()
+
+
 def svg(drawn: Figure) -> str:
     """Return a figure as the SVG element alone, for a page."""
-    text = StringIO()
-    with style():
-        drawn.savefig(text, format="svg", metadata=NO_METADATA)
-    document = text.getvalue()
+    document = file_bytes(drawn, "svg").decode()
     return document[document.index("<svg") :]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import error_predictors
 import recorded
 import style
+from matplotlib.figure import Figure
 
 from amssim.quality import (
     cost_of_k,
@@ -21,61 +24,64 @@ from amssim.quality import (
 TITLES = {"normal": "normal weights", "t5": "Student-t weights, 5 degrees"}
 
 
-def study() -> None:
+def figures() -> Iterator[tuple[str, Figure]]:
+    """Yield the name of each figure's file and the figure."""
+    yield from study()
+    yield from formats()
+    yield from layers()
+    yield from predictions()
+
+
+def study() -> Iterator[tuple[str, Figure]]:
+    """What each choice of sharing costs."""
     weights = recorded.load("error_study")["weights"]
-    style.save(cost_of_k(weights["normal"], "cost of k, normal weights"), "error_k")
-    style.save(cost_of_search(weights["model"], "language model,"), "error_search")
-    style.save(cost_of_scales(weights["t5"], "scale blocks, Student-t weights"), "error_scales")
+    yield "error_k", cost_of_k(weights["normal"], "cost of k, normal weights")
+    yield "error_search", cost_of_search(weights["model"], "language model,")
+    yield "error_scales", cost_of_scales(weights["t5"], "scale blocks, Student-t weights")
 
 
-def formats() -> None:
+def formats() -> Iterator[tuple[str, Figure]]:
+    """Every format at its bits, and a few against the weight of the tails."""
     found = recorded.load("error_formats")
     panels = {title: found["random"][name] for name, title in TITLES.items()}
-    records = [r for r in model_records() if r["effective_bits"] < 16]
-    panels["language model"] = {"records": records, "bounds": found["model"]["bounds"]}
-    style.save(error_against_bits(panels), "error_bits")
-    style.save(tail_curves(found["tails"], "generalised normal weights"), "error_tails")
-    each_layer(found["model"])
+    panels["language model"] = {"records": model_records(), "bounds": found["model"]["bounds"]}
+    yield "error_bits", error_against_bits(panels)
+    yield "error_tails", tail_curves(found["tails"], "generalised normal weights")
 
 
-def each_layer(found: dict) -> None:
+def layers() -> Iterator[tuple[str, Figure]]:
     """Every matrix of the model: a map by its place, and its tails."""
-    points = []
-    for record in found["layers"]:
-        points += [
-            {"format": record["name"], "shape": found["shapes"][layer], "sqnr_db": db}
-            for layer, db in record["layers_db"].items()
-        ]
-        title = f"SQNR of each matrix, {record['name']}"
-        name = f"error_layers_{record['name'].split('-')[0]}"
-        style.save(layer_map(record["layers_db"], title, "SQNR, dB"), name)
-    style.save(layer_tails(points, found["expected"], "matrices of the model"), "error_shapes")
+    model = recorded.load("error_formats")["model"]
+    points = [
+        {"format": record["name"], "shape": model["shapes"][layer], "sqnr_db": db}
+        for record in model["layers"]
+        for layer, db in record["layers_db"].items()
+    ]
+    shown = next(r for r in model["layers"] if r["name"].startswith("fp4.25"))
+    title = f"SQNR of each matrix, {shown['name']}"
+    yield "error_layers_fp4.25", layer_map(shown["layers_db"], title, "SQNR, dB")
+    yield "error_shapes", layer_tails(points, model["expected"], "matrices of the model")
 
 
-def perplexity() -> None:
-    stored = recorded.load("error_model")["stored"]["perplexity"]
-    records = [r for r in model_records() if r["effective_bits"] < 16]
-    style.save(perplexity_against_bits(records, stored), "error_perplexity")
-    every = [r for g in recorded.load("error_model")["groups"].values() for r in g]
-    style.save(divergence_against_error(error_predictors.quantised(every)), "error_divergence")
-
-
-def sensitivity() -> None:
-    found = recorded.load("error_model")["sensitivity"]
-    shares = {layer: 1e3 * felt for layer, felt in found.items()}
+def predictions() -> Iterator[tuple[str, Figure]]:
+    """What the model then predicts, and how sensitive it is to each matrix."""
+    scored = recorded.load("error_model")
+    stored = scored["stored"]["perplexity"]
+    yield "error_perplexity", perplexity_against_bits(model_records(), stored)
+    every = [r for group in scored["groups"].values() for r in group]
+    yield "error_divergence", divergence_against_error(error_predictors.quantised(every))
+    shares = {layer: 1e3 * felt for layer, felt in scored["sensitivity"].items()}
     title = "KL divergence per unit share of noise in a matrix's output"
-    style.save(layer_map(shares, title, "thousandths of a nat"), "error_sensitivity")
+    yield "error_sensitivity", layer_map(shares, title, "thousandths of a nat")
 
 
 def model_records() -> list[dict]:
-    """Records of the language model in the order of the groups, but for the search rules."""
+    """Quantised records of the model in the order of the groups, but for the search rules."""
     groups = recorded.load("error_model")["groups"]
     chosen = (group for name, group in groups.items() if name != "search")
-    return [r for group in chosen for r in group]
+    return [r for group in chosen for r in group if r["effective_bits"] < 16]
 
 
 if __name__ == "__main__":
-    study()
-    formats()
-    perplexity()
-    sensitivity()
+    for name, figure in figures():
+        style.save(figure, name)

@@ -1,4 +1,4 @@
-"""Where figures go, and in which form: SVG and PNG under docs/figures, one style for all."""
+"""Saves figures as SVG under docs/figures, in the one style of amssim/figures.py."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from amssim.figures import NO_METADATA, style
+from amssim.figures import file_bytes
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
 def save(figure: Figure, name: str) -> None:
-    """Write docs/figures/``name``.svg and .png; the same figure always has the same bytes."""
+    """Write docs/figures/``name``.svg; the same figure always has the same bytes."""
     FIGURES.mkdir(parents=True, exist_ok=True)
-    with style():
-        figure.savefig(FIGURES / f"{name}.svg", metadata=NO_METADATA)
-        figure.savefig(FIGURES / f"{name}.png", metadata={"Software": None})
+    (FIGURES / f"{name}.svg").write_bytes(file_bytes(figure, "svg"))

@@ -30,7 +30,7 @@ examples:
   amssim error --density t5 --scheme fp4.25 --scale-block 256 --scale-block 64
   amssim error --density laplace --budget 4.25
 """
-_SCHEMA = "amssim.quality/1"
+_SCHEMA = "amssim.error/1"
 _MOST = 1e12
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amssim.quality.theory.density import Density
 
 _LEAST, _MOST = 2.1, 8
-_SCHEMA = "amssim.quality.budget/1"
+_SCHEMA = "amssim.error.budget/1"
 #: Options that say nothing about a budget.
 _OTHERS = ("source", "scheme", "search", "scale", "scale_block", "share_axis", "order",
            "activations", "tokens", "weighted", "plot")  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,6 @@ from amssim.cli import output_file
 from amssim.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from amssim.quality.record import Record
 
 _NAMES = ("cost_of_k", "cost_of_search", "cost_of_scales")
@@ -33,6 +30,7 @@ def draw_plots(path: Path, records: Sequence[Record]) -> None:
     Raises:
         InputError: none of them.
     """
+    from amssim.figures import file_bytes
     from amssim.quality.figures import sharing
 
     drawn = {name: getattr(sharing, name)(records) for name in _NAMES}
@@ -40,17 +38,8 @@ def draw_plots(path: Path, records: Sequence[Record]) -> None:
     if not shown:
         raise InputError("no figure shows these choices: leave them out to draw the whole study")
     for name, figure in shown.items():
-        output_file.write_new(_target(path, name), _bytes(figure, path.suffix))
-
-
-def _bytes(figure: Figure, suffix: str) -> bytes:
-    from amssim.figures import NO_METADATA, style
-
-    made = BytesIO()
-    with style():
-        kind = suffix[1:].lower()
-        figure.savefig(made, format=kind, metadata=NO_METADATA if kind == "svg" else None)
-    return made.getvalue()
+        content = file_bytes(figure, path.suffix[1:].lower())
+        output_file.write_new(_target(path, name), content)
 
 
 def _target(path: Path, name: str) -> Path:

@@ -22,7 +22,7 @@ def cost_of_k(records: Sequence[Record], title: str = "") -> Figure:
         ks, measured = [r["k"] for r in own], [r["sqnr_db"] for r in own]
         ax.plot(ks, measured, MARKERS[i], color=CYCLE[i], label=element.upper())
         line = "--" if "theory_db" in own[0] else "-"
-        expected: list[float] = [r.get("theory_db", r["sqnr_db"]) for r in own]
+        expected: list[float] = [r["theory_db"] if "theory_db" in r else r["sqnr_db"] for r in own]
         ax.plot(ks, expected, line, color=CYCLE[i])
     if any("theory_db" in r for r in chosen):
         ax.plot([], [], "--", color=GREY, label="closed form")
