@@ -15,7 +15,7 @@ from amssim.rules import SCALE_RULES, SEARCH_RULES
 if TYPE_CHECKING:
     from amssim.quality.layers.inputs import Inputs
     from amssim.quality.layers.layer import Layers
-    from amssim.quality.record import Record
+    from amssim.quality.record import QualityRecord
     from amssim.quality.sharing.options import SharingOptions
 
 _DESCRIPTION = """\
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _records(args: argparse.Namespace) -> list[Record]:
+def _records(args: argparse.Namespace) -> list[QualityRecord]:
     from amssim.quality.layers.sources import with_progress
     from amssim.quality.sharing.study import default_study, sharing_study
 
@@ -172,7 +172,7 @@ def _tried(args: argparse.Namespace) -> list[SharingOptions]:
     return list(dict.fromkeys(tried))
 
 
-def _print(source: str, records: list[Record], *, whole: bool) -> None:
+def _print(source: str, records: list[QualityRecord], *, whole: bool) -> None:
     from amssim.cli import error_tables
     from amssim.quality.sharing.summary import summarize
 

@@ -10,7 +10,7 @@ from amssim.cli import output_file, terminal
 from amssim.errors import InputError
 
 if TYPE_CHECKING:
-    from amssim.quality.record import Record
+    from amssim.quality.record import QualityRecord
     from amssim.quality.theory.density import Density
 
 _LEAST, _MOST = 2.1, 8
@@ -36,7 +36,7 @@ def run_budget(args: argparse.Namespace) -> int:
         {"scheme": f.scheme.name, "bits": float(f.scheme.bits), "clip": f.clip, "mse": f.mse}
         for f in best_schemes(weights, args.budget)
     ]
-    answer: Record = {"density": weights.name, "budget": args.budget}
+    answer: QualityRecord = {"density": weights.name, "budget": args.budget}
     answer |= {"formats": formats, "bounds": _bounds(weights, args.budget)}
     output_file.write_records(args.output, _SCHEMA, answer, formats)
     if args.json:
@@ -46,7 +46,7 @@ def run_budget(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bounds(weights: Density, budget: float) -> list[Record]:
+def _bounds(weights: Density, budget: float) -> list[QualityRecord]:
     """What quantisers of other kinds could reach with so many bits."""
     from amssim.quality.theory.bounds import entropy_coded_at, lloyd_max, shannon_lower_bound
 
@@ -59,7 +59,7 @@ def _bounds(weights: Density, budget: float) -> list[Record]:
     return [{"name": name, "bits": bits, "mse": mse} for name, (bits, mse) in bounds.items()]
 
 
-def _print(answer: Record) -> None:
+def _print(answer: QualityRecord) -> None:
     console = terminal.console()
     console.print(
         f"{answer['density']} weights, variance 1, at most {answer['budget']:g} bits\n"

@@ -10,7 +10,7 @@ from amssim.cli import output_file
 from amssim.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from amssim.quality.record import Record
+    from amssim.quality.record import QualityRecord
 
 _NAMES = ("cost_of_k", "cost_of_search", "cost_of_scales")
 _FORMATS = (".svg", ".png", ".pdf")
@@ -24,7 +24,7 @@ def check_plots(path: Path) -> None:
         output_file.check_new(_target(path, name))
 
 
-def draw_plots(path: Path, records: Sequence[Record]) -> None:
+def draw_plots(path: Path, records: Sequence[QualityRecord]) -> None:
     """Write the figures that ``records`` have something to show in.
 
     Raises:

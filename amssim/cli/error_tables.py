@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amssim.cli import terminal
-from amssim.quality.record import Record, decibels, gap
+from amssim.quality.record import QualityRecord, decibels, gap
 from amssim.quality.sharing.options import DEFAULT_OPTIONS, matching
 from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED
@@ -26,7 +26,7 @@ _FIGURES = {
 _ORDERS = {"columns": "columns sorted by norm", "magnitude": "each row sorted (a bound)"}
 
 
-def study_tables(records: Sequence[Record]) -> Iterator[tuple[str, Table]]:
+def study_tables(records: Sequence[QualityRecord]) -> Iterator[tuple[str, Table]]:
     """Yield (question, table) for the records of the default study."""
     yield "What k costs: SQNR in dB", k_table(records)
     yield "What the search rule gains: SQNR in dB, and how far others fall short", rules(records)
@@ -35,7 +35,7 @@ def study_tables(records: Sequence[Record]) -> Iterator[tuple[str, Table]]:
         yield "The same in the layers' outputs, in dB", options(records, "output_sqnr_db")
 
 
-def k_table(records: Sequence[Record]) -> Table:
+def k_table(records: Sequence[QualityRecord]) -> Table:
     """A row per element, a column per k."""
     usual = matching(records)
     sizes = sorted({r["k"] for r in usual})
@@ -46,7 +46,7 @@ def k_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def rules(records: Sequence[Record]) -> Table:
+def rules(records: Sequence[QualityRecord]) -> Table:
     """A row per scheme, a column per search rule."""
     table = terminal.table("scheme", *SEARCH_RULES)
     tried = matching(records, search=None)
@@ -58,11 +58,11 @@ def rules(records: Sequence[Record]) -> Table:
     return table
 
 
-def options(records: Sequence[Record], figure: str = "sqnr_db") -> Table:
+def options(records: Sequence[QualityRecord], figure: str = "sqnr_db") -> Table:
     """A row per other choice, two columns per published scheme."""
     names = [s.name for s in PUBLISHED]
     table = terminal.table("choice", *(h for name in names for h in ("bits", name)))
-    rows: dict[str, dict[str, Record]] = {}
+    rows: dict[str, dict[str, QualityRecord]] = {}
     for r in records:
         if r["scheme"] in names and r["search"] == "adaptive":
             rows.setdefault(label(r), {})[r["scheme"]] = r
@@ -73,7 +73,7 @@ def options(records: Sequence[Record], figure: str = "sqnr_db") -> Table:
     return table
 
 
-def flat_table(records: Sequence[Record]) -> Table:
+def flat_table(records: Sequence[QualityRecord]) -> Table:
     """A row per record: what its choice changes, then every figure."""
     shown = [n for n in _FIGURES if any(n in r for r in records)]
     table = terminal.table("choice", *(_FIGURES[name][0] for name in shown))
@@ -86,7 +86,7 @@ def flat_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def label(record: Record) -> str:
+def label(record: QualityRecord) -> str:
     """What a choice changes, in words: ``scale mse, block 256``."""
     changed = {n: record[n] for n, usual in DEFAULT_OPTIONS.items() if record[n] != usual}
     words: dict[str, str | None] = {
@@ -100,7 +100,7 @@ def label(record: Record) -> str:
     return ", ".join(str(words[n]) for n in changed) or "default"
 
 
-def _bits_and_db(record: Record | None, figure: str) -> tuple[str, str]:
+def _bits_and_db(record: QualityRecord | None, figure: str) -> tuple[str, str]:
     if record is None:
         return "", ""
     value = record.get(figure)

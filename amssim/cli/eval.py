@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from amssim.lm.llama import Llama
-    from amssim.quality.record import Record
+    from amssim.quality.record import QualityRecord
 
 _DESCRIPTION = """\
 Quantise the linear layers of a Llama-architecture checkpoint and compare its
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _records(args: argparse.Namespace) -> list[Record]:
+def _records(args: argparse.Namespace) -> list[QualityRecord]:
     from amssim.lm.backends import backend
     from amssim.lm.load import load_model
     from amssim.lm.windows import all_windows, read_tokens, spread_windows
@@ -137,7 +137,7 @@ def _moments(
     return second_moments(model, gaps[:: max(1, len(gaps) // count)][:count])
 
 
-def _print(checkpoint: str, records: list[Record]) -> None:
+def _print(checkpoint: str, records: list[QualityRecord]) -> None:
     console = terminal.console()
     console.print(
         f"{checkpoint}: {records[0]['tokens']:,} predicted tokens\n"
@@ -153,7 +153,7 @@ def _print(checkpoint: str, records: list[Record]) -> None:
     console.print(table)
 
 
-def _cell(record: Record, name: str) -> str:
+def _cell(record: QualityRecord, name: str) -> str:
     if name not in record:
         return ""
     value = record[name]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amssim.progress import Progress
     from amssim.quality.layers.layer import Layers
     from amssim.quality.recipes.recipe import Recipe
-    from amssim.quality.record import Record
+    from amssim.quality.record import QualityRecord
     from amssim.quality.report.page import Page
 
 _SCHEMES = ("fp6-e2m3", "fp5.33", "fp5-e2m2", "fp4.5", "fp4.25", "fp4-e2m1")
@@ -89,7 +89,7 @@ def _others() -> list[Recipe]:
     return [recipe(name) for name in _OTHERS]
 
 
-def _perplexities(args: argparse.Namespace, recipes: list[Recipe]) -> list[Record]:
+def _perplexities(args: argparse.Namespace, recipes: list[Recipe]) -> list[QualityRecord]:
     from amssim.lm.load import load_model
     from amssim.lm.windows import read_tokens, spread_windows
     from amssim.quality.evaluation.evaluate import evaluate

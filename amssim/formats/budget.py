@@ -14,7 +14,7 @@ from amssim.errors import InputError
 CELLS = 1 << 15
 
 #: Of each partial choice kept after a tensor: the one it continues, and the tensor's option.
-Step = tuple[np.ndarray, np.ndarray]
+_Step = tuple[np.ndarray, np.ndarray]
 
 
 class Option(NamedTuple):
@@ -63,7 +63,7 @@ def allocate(tensors: Mapping[str, Sequence[Option]], budget: int) -> Allocation
             "smallest options take: raise it or add smaller options"
         )
     bits, errors = np.zeros(1, np.int64), np.zeros(1)
-    steps: list[Step] = []
+    steps: list[_Step] = []
     for options in tensors.values():
         rest -= min(o.bits for o in options)
         own_bits = np.array([o.bits for o in options])
@@ -90,7 +90,7 @@ def _undominated(bits: np.ndarray, errors: np.ndarray, limit: int) -> np.ndarray
 
 
 def _traced(
-    steps: Sequence[Step], at: int, tensors: Mapping[str, Sequence[Option]]
+    steps: Sequence[_Step], at: int, tensors: Mapping[str, Sequence[Option]]
 ) -> dict[str, str]:
     """Follow the choices back from the last tensor's partial choice ``at``."""
     chosen: list[str] = []

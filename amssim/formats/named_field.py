@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class NamedField(Generic[T]):
+class NamedField(Generic[_T]):
     """Descriptor whose value is ``find`` of what the dataclass is made with.
 
     Without ``default`` the field must be given.
@@ -22,19 +22,19 @@ class NamedField(Generic[T]):
     (4, True)
     """
 
-    def __init__(self, find: Callable[[T | str], T], *, default: T | str | None = None):
+    def __init__(self, find: Callable[[_T | str], _T], *, default: _T | str | None = None):
         self.find, self.default, self.name = find, default, ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: Any, owner: type | None = None) -> T:
+    def __get__(self, instance: Any, owner: type | None = None) -> _T:
         if instance is not None:
-            value: T = instance.__dict__[self.name]
+            value: _T = instance.__dict__[self.name]
             return value
         if self.default is None:  # dataclasses take this for a field without a default
             raise AttributeError(self.name)
         return self.find(self.default)
 
-    def __set__(self, instance: Any, value: T | str) -> None:
+    def __set__(self, instance: Any, value: _T | str) -> None:
         instance.__dict__[self.name] = self.find(value)

@@ -11,7 +11,7 @@ from amssim.errors import InputError
 from amssim.metrics import Metrics
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.output_noise import OutputNoise
-from amssim.quality.record import Record
+from amssim.quality.record import QualityRecord
 
 
 @dataclass
@@ -44,7 +44,7 @@ class QuantizationCost:
         """All stored bits per weight."""
         return self.stored_bits / self.metrics.count
 
-    def as_dict(self) -> Record:
+    def as_dict(self) -> QualityRecord:
         """Return bits and error figures by name, for JSON."""
-        bits: Record = {"effective_bits": float(self.effective_bits)}
+        bits: QualityRecord = {"effective_bits": float(self.effective_bits)}
         return bits | self.metrics.as_dict() | self.output.as_dict()

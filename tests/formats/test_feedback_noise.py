@@ -1,4 +1,4 @@
-"""Error feedback by what it is for: the least output noise, and nothing where inputs say nothing."""
+"""Error feedback by what it is for, least output noise; and nothing where inputs say nothing."""
 
 from itertools import product
 

@@ -74,7 +74,7 @@ def test_a_number_at_the_end_is_the_scale_block(kind, name):
 def test_no_format_calls_its_columns_a_group(kind):
     names = {field.name for field in fields(kind)}
     assert not names & {"group", "block", "group_size", "block_size"}
-    keyword_only = [p for p in inspect.signature(kind).parameters.values()][1:]
+    keyword_only = list(inspect.signature(kind).parameters.values())[1:]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in keyword_only)
 
 

@@ -12,16 +12,16 @@ from hypothesis.extra import numpy as st_np
 from amssim.errors import InputError, SchemeError
 from amssim.formats.rounding.blocks import (
     absmax,
-    absmax_scales,
     block_count,
     check_filled,
     check_positive,
     check_width,
     extremes,
-    half,
+    half_scales,
     half_values,
     in_blocks,
     per_column,
+    scales_to_limit,
 )
 
 SMALL = st.floats(-1e4, 1e4, width=32)
@@ -66,7 +66,7 @@ def test_a_number_per_block_reaches_its_columns(rows, block, cols):
 
 @given(MATRICES, WIDTHS, st.sampled_from([1.0, 3.5, 7.0, 448.0]))
 def test_absmax_scales_map_the_largest_weight_to_the_limit(matrix, block, limit):
-    scales = absmax_scales(matrix, block, limit)
+    scales = scales_to_limit(matrix, block, limit)
     for i, row in enumerate(matrix):
         for b, own in enumerate(blocks_of(row, block)):
             largest = np.abs(own).max()
@@ -84,7 +84,7 @@ def test_half_values_are_those_of_the_struct_module(value):
 
 @given(st.floats(-65504, 65504, width=32))
 def test_half_scales_are_never_zero_and_keep_their_sign(value):
-    scale = half(np.float32([[value]]))[0, 0]
+    scale = half_scales(np.float32([[value]]))[0, 0]
     if value == 0:
         assert scale == 1
     else:
@@ -96,12 +96,12 @@ def test_half_scales_are_never_zero_and_keep_their_sign(value):
 @pytest.mark.parametrize("value", [65536.0, -1e9])
 def test_scales_beyond_float16_are_refused(value):
     with pytest.raises(InputError, match=r"float16 number of .* and float16 ends at 65504: divide"):
-        half(np.float32([[1.0, value]]))
+        half_scales(np.float32([[1.0, value]]))
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, "4", True, None])
 def test_sizes_that_are_no_positive_whole_numbers(size):
-    with pytest.raises(SchemeError, match="^scale_block must be a positive whole number, found"):
+    with pytest.raises(SchemeError, match=r"^scale_block must be a positive whole number, found"):
         check_positive(bits=4, scale_block=size)
 
 

@@ -11,7 +11,7 @@ from amssim.formats.ams.ams import Ams
 from amssim.formats.base import Parts
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rivals.integer import Integer, signed_absmax
-from amssim.formats.rounding.blocks import half, per_column
+from amssim.formats.rounding.blocks import half_scales, per_column
 from amssim.formats.rounding.feedback import round_with_feedback
 
 
@@ -81,7 +81,9 @@ class GptqInteger(Integer):
         """Fix the scales and round with feedback."""
         if not moments.full:
             return super().encode(weights, moments)
-        scales = half(signed_absmax(weights, self.scale_block) / np.float32(self.table.values[0]))
+        scales = half_scales(
+            signed_absmax(weights, self.scale_block) / np.float32(self.table.values[0])
+        )
         each = per_column(scales.astype(np.float32), self.scale_block, weights.shape[1])
         codes, _ = round_with_feedback(weights, each, moments.hessian, [self.table], 1)
         return {"codes": codes, "scales": scales}

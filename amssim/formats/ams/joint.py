@@ -14,7 +14,7 @@ from amssim.formats.ams.group_search import GroupSearch
 from amssim.formats.base import Parts
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rivals.normal_float import fitted_scales
-from amssim.formats.rounding.blocks import absmax_scales
+from amssim.formats.rounding.blocks import scales_to_limit
 from amssim.formats.rounding.table import Table, least
 
 #: Scales tried, relative to the absolute maximum's.
@@ -52,7 +52,7 @@ def joint_scales(
 def scheme_scales(form: Ams, weights: np.ndarray, moments: InputMoments) -> np.ndarray:
     """float32[rows, blocks] joint scales of an AMS format; weighted if the moments are known."""
     search, tables = _search(form, weights, moments)
-    base = absmax_scales(weights, search.scale_block, form.scheme.minifloat.max_value)
+    base = scales_to_limit(weights, search.scale_block, form.scheme.minifloat.max_value)
     return joint_scales(search, tables, base)
 
 

@@ -15,7 +15,7 @@ from amssim.formats.ams.sub_tables import sub_tables
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.named_field import NamedField
-from amssim.formats.rounding.blocks import absmax_scales, block_count, per_column
+from amssim.formats.rounding.blocks import block_count, per_column, scales_to_limit
 from amssim.formats.rounding.feedback import round_with_feedback
 from amssim.formats.rounding.table import Table
 from amssim.layout import layout
@@ -122,7 +122,7 @@ class NegativeZero(Format):
 
     def _signed_scales(self, search: GroupSearch, special: int) -> tuple[np.ndarray, float]:
         """float32[rows, blocks] best scales of either sign, and the error they leave."""
-        base = absmax_scales(search.weights, search.scale_block, self.scheme.minifloat.max_value)
+        base = scales_to_limit(search.weights, search.scale_block, self.scheme.minifloat.max_value)
         tables, _ = self.tables(special)
         both = [joint_scales(search, tables, s, factors=_FACTORS) for s in (base, -base)]
         errors = [search.errors(s, tables) for s in both]

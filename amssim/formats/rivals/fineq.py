@@ -11,7 +11,7 @@ from amssim.errors import SchemeError
 from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rivals.fineq_kernels import choose_states
-from amssim.formats.rounding.blocks import absmax, block_count, check_positive, half
+from amssim.formats.rounding.blocks import absmax, block_count, check_positive, half_scales
 from amssim.formats.rounding.table import least
 
 CLUSTER, PAIR = 3, 6
@@ -82,7 +82,9 @@ class FineQ(Format):
 
         base = absmax(weights, weights.shape[1]) / np.float32(self.limits[0])
         factors = np.array(FINEQ_FACTORS, np.float32)
-        scales = half(base * factors[least(evaluate(half(base * f)) for f in factors)])
+        scales = half_scales(
+            base * factors[least(evaluate(half_scales(base * f)) for f in factors)]
+        )
         evaluate(scales)
         return {"clusters": self._join(levels, states), "states": states, "scales": scales}
 

@@ -14,7 +14,7 @@ from amssim.formats.rounding.blocks import (
     check_positive,
     check_width,
     extremes,
-    half,
+    half_scales,
     in_blocks,
     per_column,
 )
@@ -63,7 +63,9 @@ class Integer(Format):
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
         """Scale each block by its largest weight and round."""
-        scales = half(signed_absmax(weights, self.scale_block) / np.float32(self.table.values[0]))
+        scales = half_scales(
+            signed_absmax(weights, self.scale_block) / np.float32(self.table.values[0])
+        )
         return {"codes": self.table.codes(weights, scales, self.scale_block), "scales": scales}
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
@@ -129,7 +131,7 @@ class AsymmetricInteger(Format):
 
 def affine_grid(low: np.ndarray, high: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """float16 scales and uint8 zero points for blocks that range from low <= 0 to high >= 0."""
-    scales = half((high.astype(np.float64) - low) / (2**bits - 1))
+    scales = half_scales((high.astype(np.float64) - low) / (2**bits - 1))
     zeros = np.clip(np.rint(-low / scales.astype(np.float32)), 0, 2**bits - 1)
     return scales, zeros.astype(np.uint8)
 

@@ -15,7 +15,7 @@ from amssim.formats.rounding.blocks import (
     block_count,
     check_positive,
     check_width,
-    half,
+    half_scales,
     in_blocks,
     per_column,
 )
@@ -78,7 +78,7 @@ class NormalFloat(Format):
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
         """Scale each block to [-1, 1] and take the nearest entry."""
-        scales = half(absmax(weights, self.scale_block))
+        scales = half_scales(absmax(weights, self.scale_block))
         return {"codes": self._codes(weights, scales), "scales": scales}
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
@@ -114,12 +114,12 @@ class LearnedNormalFloat(NormalFloat):
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
         """Alternate between codes and scales."""
         table, h = normal_table(self.bits), moments.importance
-        scales = half(absmax(weights, self.scale_block))
+        scales = half_scales(absmax(weights, self.scale_block))
         best, least = scales, table.errors(weights, h, scales, self.scale_block)
         for _ in range(self.rounds):
             values = table.values_of(self._codes(weights, scales))
             fitted = fitted_scales(weights, values, h, self.scale_block, otherwise=scales)
-            scales = half(fitted)
+            scales = half_scales(fitted)
             errors = table.errors(weights, h, scales, self.scale_block)
             best = np.where(errors < least, scales, best)
             least = np.minimum(errors, least)

@@ -11,11 +11,11 @@ from amssim.formats.base import Format, MatrixShape, Parts, StoredPart
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rounding.blocks import (
     absmax,
-    absmax_scales,
     block_count,
     check_filled,
     check_positive,
     per_column,
+    scales_to_limit,
 )
 from amssim.formats.rounding.scale_codes import E4M3_MAX, e4m3, from_e4m3
 from amssim.formats.rounding.table import least, minifloat_table
@@ -86,5 +86,5 @@ class Nvfp4(Format):
 
 def tensor_scale(weights: np.ndarray, limit: float) -> np.ndarray:
     """float32[1] the scale that maps the tensor's largest magnitude to ``limit``."""
-    scale: np.ndarray = absmax_scales(weights.reshape(1, -1), weights.size, limit)[0]
+    scale: np.ndarray = scales_to_limit(weights.reshape(1, -1), weights.size, limit)[0]
     return scale

@@ -10,7 +10,7 @@ import numpy as np
 from amssim.formats.base import Parts
 from amssim.formats.input_moments import InputMoments
 from amssim.formats.rivals.integer import Integer, signed_absmax
-from amssim.formats.rounding.blocks import check_positive, half, per_column
+from amssim.formats.rounding.blocks import check_positive, half_scales, per_column
 from amssim.formats.rounding.table import least
 
 #: What the inverse scale is multiplied by: 1 +- 0.75 in 201 steps, as published.
@@ -60,10 +60,10 @@ class SignRound(Integer):
         base = signed_absmax(weights, self.scale_block) / np.float32(self.table.values[0])
         factors = np.array(sorted(INVERSE_FACTORS, key=lambda f: abs(f - 1)), np.float32)
         best = least(
-            self.table.errors(weights, importance, half(base / factor), self.scale_block)
+            self.table.errors(weights, importance, half_scales(base / factor), self.scale_block)
             for factor in factors
         )
-        return half(base / factors[best])
+        return half_scales(base / factors[best])
 
     def _tune(self, weights: np.ndarray, scales: np.ndarray, hessian: np.ndarray) -> np.ndarray:
         """float32 whole numbers of the tuned rounding."""

@@ -15,7 +15,7 @@ from amssim.formats.rounding.blocks import (
     block_count,
     check_positive,
     check_width,
-    half,
+    half_scales,
     half_values,
     per_column,
 )
@@ -73,7 +73,7 @@ class Solo(Format):
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
         """Choose scale and base, then round the logarithm."""
         cols = weights.shape[1]
-        scales = half(absmax(weights, self.scale_block))
+        scales = half_scales(absmax(weights, self.scale_block))
         bases = half_values(self._bases(weights, scales.astype(np.float32)))
         ratio = np.abs(weights) / per_column(scales.astype(np.float32), self.scale_block, cols)
         with np.errstate(divide="ignore"):

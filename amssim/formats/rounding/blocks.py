@@ -55,7 +55,7 @@ def absmax(weights: np.ndarray, block: int) -> np.ndarray:
     return largest
 
 
-def absmax_scales(weights: np.ndarray, block: int, limit: float) -> np.ndarray:
+def scales_to_limit(weights: np.ndarray, block: int, limit: float) -> np.ndarray:
     """float32[rows, blocks] largest magnitude / ``limit``; 1 for zeros, no subnormal number."""
     largest = absmax(weights, block)
     scales = np.maximum(largest / np.float32(limit), SMALLEST_SCALE)
@@ -68,7 +68,7 @@ def extremes(weights: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(blocks.min(axis=2), 0), np.maximum(blocks.max(axis=2), 0)
 
 
-def half(scales: np.ndarray) -> np.ndarray:
+def half_scales(scales: np.ndarray) -> np.ndarray:
     """Round scales to float16; zero, of an empty block, becomes 1, and none becomes zero.
 
     Raises:

@@ -8,10 +8,10 @@ from amssim.quality.cost import QuantizationCost
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.layers.sources import check_matrix
 from amssim.quality.recipes.recipe import Recipe
-from amssim.quality.record import Record
+from amssim.quality.record import QualityRecord
 
 
-def compare(layers: Iterable[LinearLayer], recipes: Sequence[Recipe]) -> list[Record]:
+def compare(layers: Iterable[LinearLayer], recipes: Sequence[Recipe]) -> list[QualityRecord]:
     """Return a record for each recipe: name, family, effective bits, error, and dB by layer.
 
     Args:
@@ -34,6 +34,6 @@ def compare(layers: Iterable[LinearLayer], recipes: Sequence[Recipe]) -> list[Re
     ]
 
 
-def named_record(recipe: Recipe, cost: QuantizationCost) -> Record:
+def named_record(recipe: Recipe, cost: QuantizationCost) -> QualityRecord:
     """Return what ``recipe`` has cost, with its name and family."""
     return {"name": recipe.name, "family": recipe.family} | cost.as_dict()

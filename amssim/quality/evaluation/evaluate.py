@@ -15,7 +15,7 @@ from amssim.quality.evaluation.compare import named_record
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.layers.sources import check_matrix
 from amssim.quality.recipes.recipe import Recipe
-from amssim.quality.record import Record
+from amssim.quality.record import QualityRecord
 
 
 def restored_model(
@@ -50,7 +50,7 @@ def evaluate(
     *,
     moments: Mapping[str, np.ndarray] | None = None,
     progress: Progress | None = None,
-) -> list[Record]:
+) -> list[QualityRecord]:
     """Return one record for the model as it is, and one for each recipe.
 
     Args:
@@ -66,7 +66,7 @@ def evaluate(
     made = {r: restored_model(model, r, moments=moments, steps=steps) for r in recipes}
     models = {recipe: restored for recipe, (restored, _) in made.items()}
     own, scores = score(model, models, windows, steps=steps)
-    stored: Record = {"name": "as stored", "family": "as stored"}
+    stored: QualityRecord = {"name": "as stored", "family": "as stored"}
     records = [stored | own.as_dict()]
     for recipe, (_, cost) in made.items():
         records.append(named_record(recipe, cost) | scores[recipe].as_dict())

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amssim.figures import BLUE, GREY, figure, look, styled
-from amssim.quality.record import Record
+from amssim.quality.record import QualityRecord
 
 #: Line styles of the theoretical curves, by their names in recorded results.
 BOUND_LINES = {"rate-distortion": "-", "entropy-coded": "--", "Lloyd-Max": ":"}
@@ -42,7 +42,9 @@ def error_against_bits(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 @styled
-def perplexity_against_bits(records: Sequence[Record], stored: float, title: str = "") -> Figure:
+def perplexity_against_bits(
+    records: Sequence[QualityRecord], stored: float, title: str = ""
+) -> Figure:
     """Perplexity against effective bits; ``stored`` is that of the model as it is."""
     drawn, (ax,) = figure(height=4.4)
     families = list(dict.fromkeys(r["family"] for r in records))
@@ -58,7 +60,7 @@ def perplexity_against_bits(records: Sequence[Record], stored: float, title: str
 
 
 @styled
-def tail_curves(records: Sequence[Record], title: str = "") -> Figure:
+def tail_curves(records: Sequence[QualityRecord], title: str = "") -> Figure:
     """SQNR against the shape of a generalised normal density, a line per format."""
     drawn, (ax,) = figure(height=4.0)
     names = list(dict.fromkeys(r["name"] for r in records))
@@ -82,7 +84,7 @@ ERRORS = {"sqnr_db": "SQNR of the weights, dB", "output_sqnr_db": "SQNR of the o
 
 
 @styled
-def divergence_against_error(records: Sequence[Record]) -> Figure:
+def divergence_against_error(records: Sequence[QualityRecord]) -> Figure:
     """KL divergence of each format against its error in the weights and in the outputs.
 
     The line in each panel is proportional to the power of the noise, through the middle of the
@@ -104,7 +106,7 @@ def divergence_against_error(records: Sequence[Record]) -> Figure:
     return drawn
 
 
-def _scatter(ax: Axes, records: Sequence[Record], families: list[str], value: str) -> None:
+def _scatter(ax: Axes, records: Sequence[QualityRecord], families: list[str], value: str) -> None:
     """A marker per family; the first family's, the AMS formats', joined by a line."""
     for i, family in enumerate(families):
         own = sorted((r for r in records if r["family"] == family), key=lambda r: _at(r, value))
@@ -113,10 +115,10 @@ def _scatter(ax: Axes, records: Sequence[Record], families: list[str], value: st
         ax.plot(xs, ys, label=family, linestyle=line, zorder=3 if line else 2, **look(i))
 
 
-def _name(ax: Axes, records: Sequence[Record], value: str, highest: bool) -> None:
+def _name(ax: Axes, records: Sequence[QualityRecord], value: str, highest: bool) -> None:
     """Name the AMS formats on the line, and others that none with as few bits beats."""
     line = [r for r in records if r["family"] == "AMS"]
-    best: list[Record] = []
+    best: list[QualityRecord] = []
     for r in reversed(frontier(records, value, highest)):
         if all(abs(r["effective_bits"] - b["effective_bits"]) > _APART for b in best):
             best.append(r)
@@ -128,7 +130,7 @@ def _name(ax: Axes, records: Sequence[Record], value: str, highest: bool) -> Non
                     ha=side, fontsize=6.5, color=colour)  # fmt: skip
 
 
-def frontier(records: Sequence[Record], value: str, highest: bool) -> list[Record]:
+def frontier(records: Sequence[QualityRecord], value: str, highest: bool) -> list[QualityRecord]:
     """Records that none with as few bits equals, by bits.
 
     >>> records = [{"effective_bits": b, "db": v} for b, v in ((4, 20), (4, 21), (5, 19), (6, 30))]
@@ -136,18 +138,18 @@ def frontier(records: Sequence[Record], value: str, highest: bool) -> list[Recor
     [21, 30]
     """
     sign = -1 if highest else 1
-    best: list[Record] = []
+    best: list[QualityRecord] = []
     for r in sorted(records, key=lambda r: (r["effective_bits"], sign * r[value])):
         if not best or sign * r[value] < sign * best[-1][value]:
             best.append(r)
     return best
 
 
-def _at(record: Record, value: str) -> tuple[float, float]:
+def _at(record: QualityRecord, value: str) -> tuple[float, float]:
     return record["effective_bits"], record[value]
 
 
-def _limit(ax: Axes, records: Sequence[Record], value: str, *others: float) -> None:
+def _limit(ax: Axes, records: Sequence[QualityRecord], value: str, *others: float) -> None:
     """Show the records and ``others``, whatever the curves do outside."""
     for axis, numbers in (
         (ax.set_xlim, [r["effective_bits"] for r in records]),

@@ -14,7 +14,7 @@ from amssim.quality.figures.layers import layer_map, layer_tails
 from amssim.quality.figures.sharing import cost_of_k, cost_of_scales, cost_of_search
 from amssim.quality.layers.layer import Layers, LinearLayer
 from amssim.quality.recipes.recipe import Recipe
-from amssim.quality.record import Record
+from amssim.quality.record import QualityRecord
 from amssim.quality.report.page import Page
 from amssim.quality.sharing.study import default_study, sharing_study
 from amssim.quality.sharing.summary import summarize
@@ -95,7 +95,7 @@ def _watched(layers: Layers, shapes: dict[str, float], columns: list[int]) -> La
         yield layer
 
 
-def _tails(records: Sequence[Record], shapes: dict[str, float], columns: int) -> Figure:
+def _tails(records: Sequence[QualityRecord], shapes: dict[str, float], columns: int) -> Figure:
     """Every layer's SQNR by its shape, with the closed form for rows of ``columns``."""
     points = [
         {"format": r["name"], "shape": shapes[layer], "sqnr_db": db}
@@ -108,7 +108,7 @@ def _tails(records: Sequence[Record], shapes: dict[str, float], columns: int) ->
     return layer_tails(points, expected)
 
 
-def add_perplexity(page: Page, records: Sequence[Record]) -> None:
+def add_perplexity(page: Page, records: Sequence[QualityRecord]) -> None:
     """Add the records of `amssim.quality.evaluation.evaluate.evaluate`."""
     stored, *others = records
     page.heading("Language model")
@@ -119,17 +119,17 @@ def add_perplexity(page: Page, records: Sequence[Record]) -> None:
     page.text(f"{stored['tokens']:,} predicted tokens; KL in nats per token.", note=True)
 
 
-def _scores(record: Record) -> Iterator[str]:
+def _scores(record: QualityRecord) -> Iterator[str]:
     for name in ("perplexity", "kl_mean", "kl_p99"):
         yield f"{record[name]:.4f}"
 
 
-def _row(record: Record) -> list[str]:
+def _row(record: QualityRecord) -> list[str]:
     figures = ("inf" if record[n] is None else f"{record[n]:{form}}" for n, form in _FIGURES)
     return [record["name"], f"{record['effective_bits']:.3f}", *figures]
 
 
-def _bits(record: Record) -> float:
+def _bits(record: QualityRecord) -> float:
     return float(record["effective_bits"])
 
 

@@ -11,7 +11,7 @@ from amssim.errors import InputError, SchemeError
 from amssim.formats.named_field import NamedField
 from amssim.formats.rounding.blocks import check_positive
 from amssim.layout import layout
-from amssim.quality.record import Record
+from amssim.quality.record import QualityRecord
 from amssim.rules import check_scale, check_search
 from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
@@ -80,7 +80,7 @@ class SharingOptions:
 DEFAULT_OPTIONS = {f.name: f.default for f in fields(SharingOptions) if f.name != "scheme"}
 
 
-def matching(records: Iterable[Record], **changed: Any) -> list[Record]:
+def matching(records: Iterable[QualityRecord], **changed: Any) -> list[QualityRecord]:
     """Return the records with default options but for ``changed``; None there means any."""
     wanted = {
         n: v for n, v in (DEFAULT_OPTIONS | changed).items() if v is not None or n not in changed

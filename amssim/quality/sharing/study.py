@@ -8,7 +8,7 @@ from amssim.minifloat import Minifloat
 from amssim.quality.cost import QuantizationCost
 from amssim.quality.layers.layer import LinearLayer
 from amssim.quality.layers.sources import check_matrix
-from amssim.quality.record import Record
+from amssim.quality.record import QualityRecord
 from amssim.quality.sharing.options import WEIGHT_ORDERS, SharingOptions
 from amssim.quality.sharing.restore import reordered, restore
 from amssim.rules import SCALE_RULES, SEARCH_RULES
@@ -36,7 +36,9 @@ def default_study(*, weighted: bool = False) -> list[SharingOptions]:
     return list(dict.fromkeys(tried))
 
 
-def sharing_study(layers: Iterable[LinearLayer], tried: Sequence[SharingOptions]) -> list[Record]:
+def sharing_study(
+    layers: Iterable[LinearLayer], tried: Sequence[SharingOptions]
+) -> list[QualityRecord]:
     """Return a record for each of ``tried``: its options, effective bits and error over all layers.
 
     Args:

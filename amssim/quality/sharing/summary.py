@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amssim.quality.record import Record, decibels, gap
+from amssim.quality.record import QualityRecord, decibels, gap
 from amssim.quality.sharing.options import matching
 from amssim.scheme import PUBLISHED
 
 
-def summarize(records: Sequence[Record]) -> list[tuple[str, str]]:
+def summarize(records: Sequence[QualityRecord]) -> list[tuple[str, str]]:
     """Say what sharing costs the published formats, and what adaptive gains, in two clauses each.
 
     Args:
