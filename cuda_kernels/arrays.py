@@ -3,6 +3,8 @@
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from amssim.errors import InputError
 
 _TYPESTR = {"<f2": "float16", "<f4": "float32"}
@@ -45,6 +47,20 @@ def address(array: Any) -> int:
     Not by its ``__cuda_array_interface__``, which warns where the array belongs to a stream.
     """
     return int(array.device_ctypes_pointer.value or 0)
+
+
+def to_device(array: np.ndarray) -> Any:
+    """A copy of an array on the current GPU, as a Numba device array."""
+    from numba import cuda
+
+    return cuda.to_device(np.ascontiguousarray(array))
+
+
+def room(shape: int | tuple[int, ...], dtype: Any) -> Any:
+    """An uninitialised Numba device array on the current GPU."""
+    from numba import cuda
+
+    return cuda.device_array(shape, dtype)
 
 
 def _adopt_numba(name: str, array: Any) -> Adopted:
@@ -101,9 +117,7 @@ def empty(library: str, shape: tuple[int, ...], dtype: str) -> Any:
         import cupy
 
         return cupy.empty(shape, dtype)
-    from numba import cuda
-
-    return cuda.device_array(shape, dtype)
+    return room(shape, dtype)
 
 
 @cache

@@ -10,7 +10,7 @@ import numpy as np
 from amssim.errors import InputError
 from amssim.scheme import Scheme
 from cuda_kernels import driver
-from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of
+from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of, to_device
 from cuda_kernels.dense.weights import DenseWeights, multiply_dense
 from cuda_kernels.plain.product import Plain
 from cuda_kernels.product import NONE, Products, ReadyProduct
@@ -37,13 +37,11 @@ class Matrix:
         self, scheme: Scheme, shape: tuple[int, int], words: np.ndarray, scales: np.ndarray,
         scale_block: int | None = None, bias: np.ndarray | None = None,
     ):  # fmt: skip
-        from numba import cuda
-
         self.device = driver.current_device()
         self.scheme, self.shape, self.scale_block = scheme, shape, scale_block
-        self._scales = cuda.to_device(np.ascontiguousarray(scales))
-        self._bias = None if bias is None else cuda.to_device(bias)
-        canonical = cuda.to_device(np.ascontiguousarray(words))
+        self._scales = to_device(scales)
+        self._bias = None if bias is None else to_device(bias)
+        canonical = to_device(words)
         rows_on_gpu = (self._scales, self._bias)
         held = (self.device, scheme, shape, canonical, scales, scale_block, rows_on_gpu)
         self.weights = form_weights(*held)

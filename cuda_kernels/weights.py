@@ -9,7 +9,7 @@ import numpy as np
 
 from amssim.launch.geometry import GEMM_BATCH
 from amssim.scheme import Scheme
-from cuda_kernels.arrays import address
+from cuda_kernels.arrays import address, room, to_device
 from cuda_kernels.driver import gpu_of
 from cuda_kernels.forms import Form, form_of
 from cuda_kernels.forms import device as device_words
@@ -63,12 +63,10 @@ class FormWeights:
 
     def elsewhere(self) -> FormWeights:
         """A copy of the words at another place on the GPU."""
-        from numba import cuda
-
         other = copy.copy(self)
         for name in ("words", "tails"):
             source = getattr(self, name)
-            target = cuda.device_array_like(source)
+            target = room(source.shape, source.dtype)
             target.copy_to_device(source)
             setattr(other, name, target)
         return other
@@ -97,7 +95,7 @@ def form_weights(
         most_batch = scale_units and block_scales.most_batch(form, *shape, gpu_of(device))
         if not most_batch:
             return None
-        scales_on_gpu = block_scales.on_gpu(scales, form, shape[1], scale_block)
+        scales_on_gpu = to_device(block_scales.in_kernel_order(scales, form, shape[1], scale_block))
     words, tails = device_words.pack_on_gpu(canonical, scheme, form, shape)
     weights = FormWeights(device, form, shape, (words, tails, scales_on_gpu, bias))
     weights.scale_units, weights.most_batch = scale_units, most_batch

@@ -6,7 +6,6 @@ tile, so that they lie at a fixed fraction of the offset of the weights and are 
 """
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -48,13 +47,6 @@ def in_kernel_order(scales: np.ndarray, form: Form, columns: int, scale_block: i
     padded[:rows] = scales[:, np.minimum(first // scale_block, blocks - 1)]
     tiled = padded.reshape(tiles, 2, 8, first.size).transpose(0, 3, 2, 1)
     return np.concatenate([np.ones(tiles * TILE_ROWS, np.float32), tiled.ravel()])
-
-
-def on_gpu(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> Any:
-    """The same on the current GPU."""
-    from numba import cuda
-
-    return cuda.to_device(in_kernel_order(scales, form, columns, scale_block))
 
 
 def plan_block_scales(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:

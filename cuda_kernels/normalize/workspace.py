@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from cuda_kernels.arrays import address
+from cuda_kernels.arrays import address, room
 
 SMALLEST_BYTES = 1 << 20
 
@@ -57,6 +57,4 @@ class Workspace:
 @cache
 def workspace_of(device: int, stream: int) -> Workspace:
     """The workspace of a device, by ordinal, and a stream, by handle."""
-    from numba import cuda
-
-    return Workspace(lambda nbytes: cuda.device_array(nbytes, "u1"))
+    return Workspace(lambda nbytes: room(nbytes, "u1"))

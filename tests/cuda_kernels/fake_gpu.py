@@ -97,7 +97,6 @@ class FakeGpu:
         monkeypatch.setattr(weights.device_words, "pack_on_gpu", self._pack)
         monkeypatch.setattr(cuda, "to_device", self.put)
         monkeypatch.setattr(cuda, "device_array", self.empty)
-        monkeypatch.setattr(cuda, "device_array_like", lambda a: self.empty(a.shape, a.dtype))
         monkeypatch.setattr(cuda, "synchronize", lambda: None)
 
     def put(self, array) -> FakeArray:
