@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bench_cases import quick_calibration
+from bench_cases import PATIENT, FixedTimer, quick_calibration
 
 from amssim.bench import calibrate_cpu, calibrate_gpu
 from amssim.bench.calibration import cpu as calibration
@@ -56,7 +56,7 @@ def test_vector_kernels_compute_what_they_say():
 
 
 def test_calibrated_cpu_is_a_profile_that_predicts(monkeypatch):
-    quick_calibration(monkeypatch)
+    quick_calibration(monkeypatch, PATIENT)
     found = calibrate_cpu("here", threads=1)
     assert found.calibrated and from_json(found.as_dict(), "here") == found
     assert found.value("sms") == 1 and 5e8 < found.value("clock_hz") < 1e10
@@ -78,17 +78,8 @@ def test_without_a_gpu_there_is_a_sentence():
         calibrate_gpu("here")
 
 
-class FakeTimer:
-    """Makes the call once and says that it took a millisecond."""
-
-    def least_s(self, call):
-        call()
-        return 1e-3
-
-
 def test_figures_follow_from_the_times(monkeypatch):
-    quick_calibration(monkeypatch)
-    monkeypatch.setattr(calibration, "_TIMER", FakeTimer())
+    quick_calibration(monkeypatch, FixedTimer(1e-3))
     measured = calibrate_cpu("here", threads=1)
     steps = calibration._STEPS
     assert measured.value("dram_bytes_per_s") == pytest.approx(4 * 2**23 / 1e-3)  # four passes
@@ -104,8 +95,7 @@ def test_figures_follow_from_the_times(monkeypatch):
 
 
 def test_the_title_names_the_processor(monkeypatch):
-    quick_calibration(monkeypatch)
-    monkeypatch.setattr(calibration, "_TIMER", FakeTimer())
+    quick_calibration(monkeypatch, FixedTimer(1e-3))
     monkeypatch.setattr(calibration, "processor_name", lambda: "A fast one")
     measured = calibrate_cpu("here", threads=1)
     assert (measured.name, measured.title) == ("here", "A fast one, 1 threads")
