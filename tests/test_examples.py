@@ -32,6 +32,11 @@ def test_there_are_four():
     assert NOTEBOOKS[-1].stem == BY_HAND
 
 
+def test_ci_leaves_out_that_one_alone():
+    left_out = re.findall(r"--ignore=(examples/\S+?)\"", (ROOT / "noxfile.py").read_text())
+    assert left_out == [f"examples/{BY_HAND}.ipynb"]
+
+
 def test_it_says_what_it_is_and_what_it_needs(notebook):
     first = cells(notebook, "markdown")[0]["text"]
     assert first.startswith("# ") and "Needs" in first and "pip install" in first
