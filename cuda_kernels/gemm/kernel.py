@@ -155,7 +155,7 @@ def make_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, early: bool, 
     """
     step, bring, fetch_units, fetch_tails = make_step(form, x_tiles, warps)
     store_sums, stage_rows = store_fragments(WARP_TILES * x_tiles), make_stage_rows()
-    meet, part = make_meeting(split)
+    meet, wait_for_readers = make_meeting(split)
     add_blocks = make_add_groups(dtype, x_tiles, 1, (x_tiles * SLOT_BYTES, 0), split)
     stride, piece_bytes = row_stride(form.group, STEP), 4 * form.pairs
     buffer, block_tiles = buffer_bytes(form.group, x_tiles), WARP_TILES * warps
@@ -218,7 +218,7 @@ def make_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, early: bool, 
         target = (rows, batch, x_scales, out)
         meet()
         add_blocks(slots, u32(block_tiles), row_data, first_row, target)
-        part()
+        wait_for_readers()
 
     return gemm
 

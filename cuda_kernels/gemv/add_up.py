@@ -36,21 +36,21 @@ def make_add_up(dtype: str, split: bool, team: int, x_tiles: int):
         return first, u32(u32(last + j + u32(1)) * u32(team))
 
     @cuda.jit(device=True, inline="always")
-    def find(work):
+    def find_slots(work):
         """This warp's first fragment and its slots."""
         warps = u32(u32(cuda.blockDim.x) >> u32(5))
         fragment = u32(u32(cuda.blockIdx.x) * warps + (u32(cuda.threadIdx.x) >> u32(5)))
         return fragment, slots_of(fragment, u32(0), work)
 
     @cuda.jit(device=True, inline="always")
-    def add_up(found, work, target):
+    def add_up(first_slots, work, target):
         """out = the slots of each row tile, summed in the order of (slice of K, warp).
 
         work: (first row tile, row tiles, units of a row, units of a slice, what `team_of` wants,
             shared address of scales and bias, and of the slots)
         """
         first_tile, tiles, _, _, _, row_data, slots = work
-        fragment, (slot, stop) = found
+        fragment, (slot, stop) = first_slots
         lane = u32(u32(cuda.threadIdx.x) & u32(31))
         blocks = u32(cuda.gridDim.x) if split else u32(1)
         step = u32(blocks * (u32(cuda.blockDim.x) >> u32(5)))
@@ -79,4 +79,4 @@ def make_add_up(dtype: str, split: bool, team: int, x_tiles: int):
             if fragment < u32(tiles * u32(x_tiles)):
                 slot, stop = slots_of(fragment, u32(0), work)
 
-    return find, add_up
+    return find_slots, add_up

@@ -124,8 +124,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, x_
     multiply_range = make_loop(form, feed, sums_of_tile, add_unit, team, depth)
     start, (_, leave) = feed[0], sums_of_tile
     bring, lane_x = make_bring(form, early), make_lane_x(form, x_tiles)
-    find, add_up = make_add_up(dtype, split, team, x_tiles)
-    meet, part = make_meeting(split)
+    find_slots, add_up = make_add_up(dtype, split, team, x_tiles)
+    meet, wait_for_readers = make_meeting(split)
     slot_bytes, ring_bytes = x_tiles * SLOT_BYTES, u32(depth * burst_bytes(form.group))
 
     def gemv(
@@ -170,7 +170,7 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, x_
         slots = u32(row_data + cluster_tiles * u32(128))
         teams = (u32(ample * u32(BURST)), per_share, per_less)
         work = (first_tile, tiles, units, slice_units, teams, row_data, slots)
-        found = find(work)  # what is long to find and depends on nothing
+        first_slots = find_slots(work)  # takes long, and depends on nothing
         bring((scales, bias, rows), (x, k_columns, batch, shift, stride), block, (x_at, row_data))
         x_places = lane_x(x_at, batch, stride)
         mine = u32(slots + slot * u32(slot_bytes) + lane * u32(16))
@@ -181,8 +181,8 @@ def make_gemv(form: Form, dtype: str, *, early: bool, split: bool, team: int, x_
             while mine <= u32(slots + last * u32(slot_bytes) + lane * u32(16)):
                 mine, sums = leave(mine, sums)
         meet()
-        add_up(found, work, (rows, batch, x_scales, out))
-        part()
+        add_up(first_slots, work, (rows, batch, x_scales, out))
+        wait_for_readers()
 
     return gemv
 

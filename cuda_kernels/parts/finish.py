@@ -30,13 +30,13 @@ def make_meeting(split: bool):
             cuda.syncthreads()
 
     @cuda.jit(device=True, inline="always")
-    def part():
-        """A block's shared memory must outlive its readers."""
+    def wait_for_readers():
+        """Wait until no other block reads this one's shared memory, which ends with the block."""
         if split:
             leave_cluster()
             wait_for_cluster()
 
-    return meet, part
+    return meet, wait_for_readers
 
 
 def make_finish(dtype: str):

@@ -20,7 +20,7 @@ def make_chunk_copies(form: Form, team: int, x_tiles: int, warps: int):
     turns, stride = tasks_of(1, warps, team), row_stride(form.group, units)
 
     @cuda.jit(device=True, inline="always")
-    def find(source, first, place):
+    def place_lane(source, first, place):
         """((address, column) of what this lane copies first, (row of x, address it goes to)).
 
         A lane without a part has a row past the last.
@@ -82,4 +82,4 @@ def make_chunk_copies(form: Form, team: int, x_tiles: int, warps: int):
         cuda.syncwarp()  # lanes read what other lanes copied, and will copy over
         arrive(barrier)
 
-    return find, copy_chunk, hand_over
+    return place_lane, copy_chunk, hand_over

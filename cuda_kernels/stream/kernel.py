@@ -64,9 +64,9 @@ def make_turns(form: Form, team: int):
     return fetch_turn, tail_at, words_at
 
 
-def make_start(form: Form, supply: tuple, team: int, depth: int, raw_bytes: int):
+def make_start(form: Form, copies: tuple, team: int, depth: int, raw_bytes: int):
     """Make the device functions that begin the stream of weights, and that of activations."""
-    find, copy_chunk, hand_over = supply
+    place_lane, copy_chunk, hand_over = copies
     fetch_turn, _, _ = make_turns(form, team)
     wait, arrived = wait_for_all_but(depth - 1), wait_for_all_but(0)
     slot_bytes, units, early = burst_bytes(form.group), BURST * team, max(1, depth - 1)
@@ -91,7 +91,7 @@ def make_start(form: Form, supply: tuple, team: int, depth: int, raw_bytes: int)
         That burst comes while the activations do, and does not hold them up.
         """
         (unit, end, n), (ring, raw, buffers, barriers) = turns, rings
-        now, lane_part = find(source, first, raw)
+        now, lane_part = place_lane(source, first, raw)
         for d in range(depth):
             now = copy_chunk(source, now, lane_part, u32(u32(d * units) < n), u32(d * raw_bytes))
             if d >= early:
@@ -108,10 +108,10 @@ def make_start(form: Form, supply: tuple, team: int, depth: int, raw_bytes: int)
     return start_weights, start_activations
 
 
-def make_rounds(form: Form, supply: tuple, zeros: tuple, team: int, x_tiles: int, depth: int,
+def make_rounds(form: Form, copies: tuple, zeros: tuple, team: int, x_tiles: int, depth: int,
                 raw_bytes: int):  # fmt: skip
     """Make the device function that multiplies all rounds."""
-    _, copy_chunk, hand_over = supply
+    _, copy_chunk, hand_over = copies
     fetch_turn, tail_at, words_at = make_turns(form, team)
     decode, add_unit = form.decode, make_add_unit(form, x_tiles, 0)
     wait, one = wait_for_all_but(depth - 1), (f32(1), f32(1))
@@ -183,13 +183,13 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, x_tiles: int, 
         split: the blocks of a cluster share K.
     """
     zeros, leave = make_sums(team, x_tiles, in_turns=False)
-    supply = make_chunk_copies(form, team, x_tiles, warps)
+    copies = make_chunk_copies(form, team, x_tiles, warps)
     raw_bytes = raw_bytes_of_warp(form.group, x_tiles, warps, team)
-    start_weights, start_activations = make_start(form, supply, team, depth, raw_bytes)
-    multiply_rounds = make_rounds(form, supply, zeros, team, x_tiles, depth, raw_bytes)
+    start_weights, start_activations = make_start(form, copies, team, depth, raw_bytes)
+    multiply_rounds = make_rounds(form, copies, zeros, team, x_tiles, depth, raw_bytes)
     lane_x, stage_rows = make_lane_x(form, x_tiles), make_stage_rows()
     ring_bytes, most_tiles = depth * burst_bytes(form.group), warps // team
-    meet, part = make_meeting(split)
+    meet, wait_for_readers = make_meeting(split)
     add_groups = make_add_groups(dtype, x_tiles, team, (team * ring_bytes, ring_bytes), split)
     places = stream_places(form.group, x_tiles, warps, team, depth)
     stride, mate_bytes = row_stride(form.group, BURST * team), BURST * 16 * form.pairs
@@ -242,7 +242,7 @@ def make_stream(form: Form, dtype: str, *, warps: int, team: int, x_tiles: int, 
         leave(u32(ring + lane * u32(16)), sums)
         meet()
         add_groups(base, tiles, row_data, first_row, (rows, batch, x_scales, out))
-        part()
+        wait_for_readers()
 
     return stream
 

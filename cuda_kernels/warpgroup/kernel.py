@@ -182,7 +182,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, gro
     stage_rows, mates = make_stage_rows(), warps // groups
     tile_bytes = x_tiles * SLOT_BYTES
     strides = tile_bytes, WARP_TILES * mates * tile_bytes
-    meet, part = make_meeting(split)
+    meet, wait_for_readers = make_meeting(split)
     add_groups = make_add_groups(dtype, x_tiles, groups, strides, split)
     round_units, buffer = STEP * groups, round_bytes(form.group, x_tiles, groups)
     group_bytes = STEP * core_matrix_bytes(form.group, x_tiles)
@@ -253,7 +253,7 @@ def make_warpgroup_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, gro
         meet()
         target = (rows, batch, x_scales, out)
         add_groups(slots, u32(stop_tile - first_tile), row_data, first_row, target)
-        part()
+        wait_for_readers()
 
     return gemm
 
