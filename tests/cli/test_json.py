@@ -32,7 +32,7 @@ CASES = {
     "predict --target 2": ("predict/1", ["target", "bits", "scheme", "prediction"]),
     "predict --list": ("predict/1", ["devices", "kernels", "models"]),
     "predict --gpu all": ("predict/1", ["rows"]),
-    "error w.npy --scheme fp4.25": ("quality/1", ["source", "records"]),
+    "error w.npy --scheme fp4.25": ("error/1", ["source", "records"]),
     "eval llama --tokens tokens.npy --windows 1 --length 8 --scheme fp4.25": (
         "eval/1",
         ["checkpoint", "records"],
