@@ -18,6 +18,9 @@ settings.register_profile(
 settings.register_profile("fuzz", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+# Settings are no tests; as modules with doctests, all of one name, they would collide.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 REFERENCE_MODEL = Path(__file__).parents[2] / "shared" / "reference-lm"
 
 

@@ -152,3 +152,12 @@ def test_the_wheel_holds_nothing_else(wheel):
     }
     suffixes = {Path(name).suffix for name in wheel if ".dist-info/" not in name}
     assert suffixes == {".py", ".pyi", ".typed", ".json", ".safetensors", ".md"}
+
+
+# --- the tests --------------------------------------------------------------------------------
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports them by name, wherever they lie."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert not {name for name in names if names.count(name) > 1}
