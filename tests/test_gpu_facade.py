@@ -50,6 +50,37 @@ def test_builtin_target_is_refused(monkeypatch):
         gpu.check_available()
 
 
+@pytest.mark.parametrize(
+    ("capability", "said"), [(75, "7.5"), (70, "7.0"), (80, None), (120, None)]
+)
+def test_an_older_gpu_is_refused_in_a_sentence(monkeypatch, capability, said):
+    pytest.importorskip("numba.cuda")
+    from amssim.launch import Gpu
+    from cuda_kernels import driver
+
+    monkeypatch.setattr(driver, "current_device", lambda: 0)
+    monkeypatch.setattr(driver, "gpu_of", lambda device: Gpu(80, 100_000, capability))
+    if said is None:
+        gpu.check_available()
+        return
+    with pytest.raises(ResourceError) as error:
+        gpu.check_available()
+    expected = f"GPU kernels need compute capability 8.0 or later, found {said}"
+    assert str(error.value) == expected
+
+
+def test_a_driver_that_finds_no_gpu_is_refused_in_a_sentence(monkeypatch):
+    pytest.importorskip("numba.cuda")
+    from cuda_kernels import driver
+
+    library = types.SimpleNamespace(cuInit=lambda flags: 100)
+    monkeypatch.setattr(driver.ctypes, "CDLL", lambda name: library)
+    driver.library.cache_clear()
+    with pytest.raises(ResourceError, match=r"finds no usable GPU \(error 100\): see nvidia-smi"):
+        driver.library()
+    driver.library.cache_clear()
+
+
 def test_importing_the_facade_needs_no_gpu():
     code = "import sys, amssim.gpu; print('numba' in sys.modules, 'cuda_kernels' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

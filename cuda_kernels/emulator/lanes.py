@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from cuda_kernels.emulator.races import Clocks, SharedMemory
 
 LANES = 32
 GLOBAL_BASE = 0x10000
@@ -132,10 +129,10 @@ class Warp(threading.local):
     def bind(
         self,
         memory: Memory,
-        cluster: list[SharedMemory],
+        cluster: list[Any],
         place: tuple[int, int, int],
         barriers: tuple[threading.Barrier, threading.Barrier],
-        clocks: Clocks,
+        clocks: Any,
     ) -> None:
         """Attach to global memory and the shared memories of the cluster.
 
@@ -152,7 +149,8 @@ class Warp(threading.local):
     @property
     def shared(self) -> Memory:
         """Shared memory of this warp's own block."""
-        return self.cluster[self.rank]
+        memory: Memory = self.cluster[self.rank]
+        return memory
 
     # --- asynchronous copies: they land as late as they may -------------------------------------
 
