@@ -1,4 +1,5 @@
 from .baselines import BASELINES as BASELINES
+from .decode import DecodeStep as DecodeStep
 from .decode import predict_decode as predict_decode
 from .descriptors import ANY_DEVICE as ANY_DEVICE
 from .descriptors import Descriptor as Descriptor
@@ -13,6 +14,8 @@ from .fitting import Measurements as Measurements
 from .fitting import fit as fit
 from .fitting import held_out as held_out
 from .fitting import predicted_s as predicted_s
+from .inverse import Budget as Budget
+from .inverse import RequiredBits as RequiredBits
 from .inverse import bits_for_speedup as bits_for_speedup
 from .inverse import instruction_budget as instruction_budget
 from .many import by_variant as by_variant
@@ -20,5 +23,8 @@ from .many import seconds as seconds
 from .plots import figures as figures
 from .predict import predict_latency as predict_latency
 from .predict import predict_speedup as predict_speedup
+from .results import Latency as Latency
+from .results import Speedup as Speedup
+from .sweeps import Sweep as Sweep
 from .sweeps import batch_crossover as batch_crossover
 from .sweeps import sweep as sweep

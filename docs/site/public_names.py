@@ -26,7 +26,7 @@ PAGE_OF = {
     "checkpoint": "checkpoints",
     "metrics": "quality",
     "quality": "quality",
-    "lm": "quality",
+    "lm": "lm",
     "simulator": "simulator",
     "hardware": "simulator",
     "bench": "bench",
