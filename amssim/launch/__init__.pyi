@@ -9,4 +9,14 @@ from .geometry import STREAM as STREAM
 from .geometry import WARPGROUP as WARPGROUP
 from .geometry import Gpu as Gpu
 from .geometry import LaunchPlan as LaunchPlan
+from .shapes import GEMV_SHAPES as GEMV_SHAPES
 from .stream import stream_depth as stream_depth
+from .tuning.match import TUNINGS as TUNINGS
+from .tuning.match import tuning_of as tuning_of
+from .tuning.rule import MOST as MOST
+from .tuning.rule import Costs as Costs
+from .tuning.rule import Facts as Facts
+from .tuning.rule import Rule as Rule
+from .tuning.rule import Tuning as Tuning
+from .tuning.rule import facts_of as facts_of
+from .tuning.trial import planner as planner

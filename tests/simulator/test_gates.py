@@ -88,10 +88,6 @@ def test_better_than_the_simple_models():
     assert len(strangers) >= 10 and all(r["best"] for r in strangers)
 
 
-def test_a_million_predictions_take_less_than_two_seconds():
-    assert RECORD["million_predictions_s"] < 2
-
-
 def test_counted_instructions_are_those_of_the_disassembly():
     recorded = json.loads((ROOT / "analysis" / "results" / "instructions.json").read_text())
     widths = {"fp5.33": 16 / 3, "fp4.25": 17 / 4}

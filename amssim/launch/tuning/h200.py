@@ -119,7 +119,7 @@ COSTS = Costs(
 )
 H200 = Tuning(
     name="h200",
-    record="measurements that led to analysis/results/gpu_steps.json and gpu_h200.json",
+    record="made by hand from single measurements; judged by analysis/results/launch_regret.json",
     sms=132,
     capability=90,
     rules=RULES,
