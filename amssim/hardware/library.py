@@ -54,11 +54,11 @@ def _shipped(name: str) -> Profile:
 def _match(device: str) -> str:
     wanted = _letters(device)
     exact = [name for name in names() if _letters(name) == wanted]
-    found = exact or [name for name in names() if wanted and _letters(name).startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"device {device!r} could be {', '.join(found)}: name one of them")
+    matches = exact or [name for name in names() if wanted and _letters(name).startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise InputError(f"device {device!r} could be {', '.join(matches)}: name one of them")
     raise InputError(
         f"unknown device {device!r}: choose one of {', '.join(names())}, "
         f"or give the path of a profile (amssim calibrate writes one)"

@@ -1,5 +1,5 @@
-from .alternatives import candidates as candidates
 from .alternatives import plan_name as plan_name
+from .alternatives import possible_launches as possible_launches
 from .choose import plan_launch as plan_launch
 from .choose import same_plan as same_plan
 from .geometry import GEMM as GEMM

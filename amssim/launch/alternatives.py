@@ -26,14 +26,16 @@ _LEAST_GEMM_BATCH = 4
 _HOPELESS = 0.5
 
 
-def candidates(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> tuple[LaunchPlan, ...]:
+def possible_launches(
+    gpu: Gpu, group: int, rows: int, columns: int, batch: int
+) -> tuple[LaunchPlan, ...]:
     """Return the launches of a product worth measuring; one is the one that we choose.
 
     Left out are GEMMs for fewer than 4 rows of x, and launches in whose waves fewer than half as
     many blocks run as in those of another launch of the same kernel.
 
     >>> h200 = Gpu(sms=132, shared_bytes=232_448, capability=90)
-    >>> plans = candidates(h200, 4, 8192, 8192, 1)
+    >>> plans = possible_launches(h200, 4, 8192, 8192, 1)
     >>> len(plans), sorted({KERNEL_NAMES[plan.kernel] for plan in plans})
     (45, ['gemv', 'stream'])
     """

@@ -15,7 +15,7 @@ from amssim.launch import choose, gemm, gemv, geometry, stream, warpgroup
 from amssim.launch.geometry import KERNELS
 from amssim.launch.tuning import match, rule
 from amssim.simulator import equations
-from amssim.simulator.equations import DeviceNumbers, KernelNumbers
+from amssim.simulator.quantities import DeviceNumbers, KernelNumbers, Load
 
 MANY = 2**15  # problems from which threads pay
 #: The modules of a launch plan, each after those that it imports from.
@@ -56,7 +56,7 @@ def _compiled() -> dict[str, dict[str, Any]]:
 
 @cache
 def _tiled() -> Any:
-    latency, load_type = functions()["tiled_latency"], equations.Load
+    latency, load_type = functions()["tiled_latency"], Load
 
     @jit
     def total_s(device, kernel, rows, columns, batch, bits, reuse_bytes, out):
@@ -76,7 +76,7 @@ def _tiled() -> Any:
 def _planned() -> Any:
     plan_of, latency = functions()["product_plan"], functions()["planned_latency"]
     same_plan = planning()["same_plan"]
-    load_type = equations.Load
+    load_type = Load
 
     @jit
     def total_s(device, kernels, rows, columns, batch, bits, reuse_bytes, which, out):
@@ -113,8 +113,8 @@ def latencies(
     """Return float64 seconds of many problems for one device and one kernel variant.
 
     Args:
-        device: an `equations.DeviceNumbers`.
-        kernel: an `equations.KernelNumbers`.
+        device: an `quantities.DeviceNumbers`.
+        kernel: an `quantities.KernelNumbers`.
         rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
     """
     if kernel.group:
@@ -138,8 +138,8 @@ def planned_latencies(
     """Return float64 seconds of many problems, and the int64 number of our kernel for each.
 
     Args:
-        device: an `equations.DeviceNumbers`.
-        kernels: an `equations.KernelNumbers` for each kernel of one format, by their numbers.
+        device: an `quantities.DeviceNumbers`.
+        kernels: an `quantities.KernelNumbers` for each kernel of one format, by their numbers.
         rows, columns, batch, bits, reuse_bytes: arrays that broadcast to one shape, as `Load`.
     """
     arrays, shape = _flat(rows, columns, batch, bits, reuse_bytes)

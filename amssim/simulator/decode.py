@@ -132,20 +132,20 @@ def predict_decode(
     >>> 0.8 < step.weight_share < 1, step.seconds < predict_decode(bits=None).seconds
     (True, True)
     """
-    found, shapes = profile(device), model_of(model)
+    on, shapes = profile(device), model_of(model)
     context = check_count(context, "context", 2**24, least=0)
     batch = check_count(batch, "batch", MAX_BATCH)
     if not isinstance(kv_bits, Integral) or kv_bits not in KV_BITS:
         raise InputError(f"kv_bits is {kv_bits!r}, expected one of {', '.join(map(str, KV_BITS))}")
-    options = {"device": found, "batch": batch, "graph": graph}
+    options = {"device": on, "batch": batch, "graph": graph}
     parts = [
         _product(part, shapes.layers, shape, bits=bits, kernel=kernel, **options)
         for part, shape in shapes.linears.items()
     ]
     width = parts[0].latency.question.bits
     parts.append(_product("lm_head", 1, shapes.head, **options))
-    parts += _rest(shapes, found, batch, context, kv_bits, graph)
-    return DecodeStep(shapes, found, width, batch, context, kv_bits, graph, tuple(parts))
+    parts += _rest(shapes, on, batch, context, kv_bits, graph)
+    return DecodeStep(shapes, on, width, batch, context, kv_bits, graph, tuple(parts))
 
 
 def _product(name: str, count: int, shape: tuple[int, int], **options: Any) -> Part:
@@ -154,10 +154,10 @@ def _product(name: str, count: int, shape: tuple[int, int], **options: Any) -> P
 
 
 def _rest(
-    shapes: Model, found: Profile, batch: int, context: int, kv_bits: int, graph: bool
+    shapes: Model, on: Profile, batch: int, context: int, kv_bits: int, graph: bool
 ) -> Iterator[Part]:
     """Yield attention and small kernels: one pass over their bytes, one launch each at least."""
-    numbers = device_numbers(found, graph=graph)
+    numbers = device_numbers(on, graph=graph)
     cache_s = shapes.kv_bytes(batch, context, kv_bits) / numbers.dram_bytes_per_s
     attention_s = max(cache_s, numbers.launch_s) + numbers.launch_s  # split over KV, then reduced
     yield Part("attention", shapes.layers, shapes.layers * attention_s)

@@ -13,7 +13,8 @@ from typing import Any
 from amssim.errors import InputError
 from amssim.hardware import Profile
 from amssim.launch.geometry import KERNEL_NAMES
-from amssim.simulator.equations import DeviceNumbers, KernelNumbers, Load, product_plan
+from amssim.simulator.equations import product_plan
+from amssim.simulator.quantities import DeviceNumbers, KernelNumbers, Load
 
 _KERNELS = Path(__file__).parent / "kernels"
 _FITS = Path(__file__).parent / "fits"

@@ -16,7 +16,7 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim.simulator import equations
-from amssim.simulator.equations import DeviceNumbers, KernelNumbers, Load
+from amssim.simulator.quantities import DeviceNumbers, KernelNumbers, Load
 
 #: Chunks that one CTA keeps requested.
 DEPTH = 4

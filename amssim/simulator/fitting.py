@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from amssim.simulator.compiled import latencies
-from amssim.simulator.equations import DeviceNumbers, KernelNumbers
+from amssim.simulator.quantities import DeviceNumbers, KernelNumbers
 
 SOFT_L1_SCALE = 0.05
 _STARTS = 6
@@ -111,6 +111,6 @@ def fit(groups: list[FitGroup], free: list[str]) -> Fit:
     rng = np.random.default_rng(0)
     spread = [start] + [low + (high - low) * rng.random(len(free)) for _ in range(_STARTS - 1)]
     options = {"bounds": (low, high), "loss": partial(soft_l1, weights), "f_scale": SOFT_L1_SCALE}
-    found = [least_squares(residuals, x, diff_step=1e-3, **options) for x in spread]
-    best = min(found, key=lambda result: result.cost)
+    results = [least_squares(residuals, x, diff_step=1e-3, **options) for x in spread]
+    best = min(results, key=lambda result: result.cost)
     return Fit(dict(zip(free, np.exp(best.x).tolist(), strict=True)), float(best.cost))

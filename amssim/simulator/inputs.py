@@ -14,7 +14,7 @@ from amssim.errors import InputError, SchemeError
 from amssim.hardware import Profile, profile
 from amssim.scheme import Scheme, scheme
 from amssim.simulator.descriptors import Descriptor, descriptor, kernels
-from amssim.simulator.equations import Load
+from amssim.simulator.quantities import Load
 
 #: How bits per weight, and devices, may be given.
 Bits = float | str | Scheme
@@ -83,13 +83,13 @@ def question(
     rows, columns = check_shape(shape)
     columns_of_x = check_count(batch, "batch", MAX_BATCH)
     width = None if bits is None else check_bits(bits)
-    found = profile(device)
+    known = profile(device)
     if not isinstance(graph, bool):
         raise InputError(f"graph is {graph!r}, expected True or False")
-    family = check_kernel(kernel, found, width)
+    family = check_kernel(kernel, known, width)
     width = _own_width(family) if width is None else width
     reuse = check_l2(l2, rows * columns * width / 8)
-    return Question(width, found, rows, columns, columns_of_x, family, reuse, graph)
+    return Question(width, known, rows, columns, columns_of_x, family, reuse, graph)
 
 
 def _own_width(family: Descriptor) -> float:
@@ -137,17 +137,17 @@ def check_count(value: object, name: str, most: int, least: int = 1) -> int:
     return int(number)
 
 
-def check_kernel(kernel: str | None, found: Profile, bits: float | None) -> Descriptor:
+def check_kernel(kernel: str | None, device: Profile, bits: float | None) -> Descriptor:
     """Return the descriptor of a kernel that runs on this kind of device and reads these bits.
 
     Without a name it is the kind's quantised kernel, and its baseline where ``bits`` is None too.
     """
-    name = DEFAULT_KERNELS[found.kind][bits is None] if kernel is None else kernel
+    name = DEFAULT_KERNELS[device.kind][bits is None] if kernel is None else kernel
     family = descriptor(name)
-    if family.kind != found.kind:
-        fitting = [k for k in kernels() if descriptor(k).kind == found.kind]
+    if family.kind != device.kind:
+        fitting = [k for k in kernels() if descriptor(k).kind == device.kind]
         raise InputError(
-            f"kernel {name!r} runs on a {family.kind}, and {found.name} is a {found.kind}: "
+            f"kernel {name!r} runs on a {family.kind}, and {device.name} is a {device.kind}: "
             f"choose one of {', '.join(fitting)}"
         )
     low, high = family.bits

@@ -11,7 +11,7 @@ from amssim.hardware import Profile
 from amssim.launch.geometry import KERNELS
 from amssim.simulator.compiled import latencies, planned_latencies
 from amssim.simulator.descriptors import Descriptor, Variant, device_numbers
-from amssim.simulator.equations import KernelNumbers
+from amssim.simulator.quantities import KernelNumbers
 
 
 def seconds(
@@ -30,7 +30,7 @@ def seconds(
 
     Args:
         profile, descriptor: the device and the kernel family.
-        rows, columns, batch, bits, reuse_bytes: arrays that broadcast, as `equations.Load`.
+        rows, columns, batch, bits, reuse_bytes: arrays that broadcast, as `quantities.Load`.
         graph: launched from a graph, or one by one.
         kernel_of: gives other numbers than the shipped ones for (variant, bits).
     """
@@ -74,10 +74,10 @@ def by_variant(
             of_ours = tuple(variant.kernel(profile, width) for variant in planned)
             sizes = (rows, columns, batch, bits, np.inf)
             which = planned_latencies(device_numbers(profile), of_ours, *sizes)[1]
-            found = [(variant, which == variant.planned) for variant in planned]
+            parts = [(variant, which == variant.planned) for variant in planned]
         else:
-            found = _by_batch(descriptor, width, batch)
-        for variant, chosen in found:
+            parts = _by_batch(descriptor, width, batch)
+        for variant, chosen in parts:
             if (chosen & here).any():
                 yield variant, width, chosen & here
 

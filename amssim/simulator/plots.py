@@ -10,9 +10,9 @@ import numpy as np
 from amssim.errors import OutputError
 from amssim.hardware import Profile, profile
 from amssim.simulator.descriptors import device_numbers
-from amssim.simulator.equations import DeviceNumbers
 from amssim.simulator.inputs import DEFAULT_KERNELS, DEFAULT_SHAPE
 from amssim.simulator.inverse import instruction_budget
+from amssim.simulator.quantities import DeviceNumbers
 from amssim.simulator.sweeps import sweep
 
 #: Colour-blind safe, one per series in this order (Okabe and Ito 2008).
@@ -44,9 +44,14 @@ def draw_all(folder: Path, device: str | Path | Profile = "h200") -> list[Path]:
 
 def figures(device: str | Path | Profile = "h200") -> dict[str, Any]:
     """Return the four Matplotlib figures for one device by name."""
-    found = profile(device)
-    drawn = {"roofline": roofline, "layer_size": layer_size, "batch": batch, "budget": budget}
-    return {name: draw(found) for name, draw in drawn.items()}
+    known = profile(device)
+    drawn = {
+        "roofline": draw_roofline,
+        "layer_size": draw_layer_size,
+        "batch": draw_batch,
+        "budget": draw_budget,
+    }
+    return {name: draw(known) for name, draw in drawn.items()}
 
 
 def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
@@ -65,18 +70,18 @@ def _name(bits: float) -> str:
     return f"{bits:.4g} bits"
 
 
-def roofline(found: Profile) -> Any:
+def draw_roofline(device: Profile) -> Any:
     """Weights per second against bits: DRAM, and what each pipe of our kernel allows."""
-    d = device_numbers(found)
+    d = device_numbers(device)
     bits = np.linspace(2, 16, 200)
     figure, axes = _axes(
-        f"What limits weights per second on {found.title}, batch 1",
+        f"What limits weights per second on {device.title}, batch 1",
         "bits per weight",
         "10$^{12}$ weights per second",
     )
     axes.plot(bits, d.dram_bytes_per_s * 8 / bits / 1e12, color="black", label="DRAM")
     for width, colour in zip(BITS, COLOURS, strict=False):
-        spent = instruction_budget(width, device=found).spent
+        spent = instruction_budget(width, device=device).spent
         ceilings = _ceilings(d, spent)
         highest = max(ceilings.values())
         for (pipe, rate), style in zip(ceilings.items(), ("-", "--", ":"), strict=True):
@@ -84,7 +89,7 @@ def roofline(found: Profile) -> Any:
                 rate / 1e12, color=colour, linestyle=style, lw=1, label=f"{_name(width)}: {pipe}"
             )
         axes.axvline(width, color=colour, lw=0.8, alpha=0.5)
-    table = sweep(list(BITS), device=found)
+    table = sweep(list(BITS), device=device)
     weights = DEFAULT_SHAPE[0] * DEFAULT_SHAPE[1]
     axes.plot(
         BITS,
@@ -110,14 +115,14 @@ def _ceilings(d: DeviceNumbers, spent: dict[str, float]) -> dict[str, float]:
     }
 
 
-def layer_size(found: Profile) -> Any:
+def draw_layer_size(device: Profile) -> Any:
     """Speedup against the number of weights: launch-bound, then memory-bound."""
     rows = np.unique(np.geomspace(256, 262144, 60).astype(int) // 16 * 16)
-    table = sweep(list(BITS), device=found, shape=[(int(m), _COLUMNS) for m in rows])
+    table = sweep(list(BITS), device=device, shape=[(int(m), _COLUMNS) for m in rows])
     figure, axes = _axes(
-        f"Speedup of a layer with {_COLUMNS} columns on {found.title}, batch 1",
+        f"Speedup of a layer with {_COLUMNS} columns on {device.title}, batch 1",
         "weights in the layer",
-        f"times faster than {DEFAULT_KERNELS[found.kind][1]}",
+        f"times faster than {DEFAULT_KERNELS[device.kind][1]}",
     )
     for i, (width, colour) in enumerate(zip(BITS, COLOURS, strict=False)):
         axes.plot(rows * _COLUMNS, table.speedup[0, :, 0, i], color=colour, label=_name(width))
@@ -131,13 +136,13 @@ def layer_size(found: Profile) -> Any:
     return figure
 
 
-def batch(found: Profile) -> Any:
+def draw_batch(device: Profile) -> Any:
     """Speedup against batch, down to where the gain ends."""
-    table = sweep(list(BITS), device=found, batch=_BATCHES)
+    table = sweep(list(BITS), device=device, batch=_BATCHES)
     figure, axes = _axes(
-        "Speedup of {} x {} on {}".format(*DEFAULT_SHAPE, found.title),
+        "Speedup of {} x {} on {}".format(*DEFAULT_SHAPE, device.title),
         "batch",
-        f"times faster than {DEFAULT_KERNELS[found.kind][1]}",
+        f"times faster than {DEFAULT_KERNELS[device.kind][1]}",
     )
     for i, (width, colour) in enumerate(zip(BITS, COLOURS, strict=False)):
         axes.plot(_BATCHES, table.speedup[0, 0, :, i], color=colour, label=_name(width))
@@ -147,11 +152,11 @@ def batch(found: Profile) -> Any:
     return figure
 
 
-def budget(found: Profile) -> Any:
+def draw_budget(device: Profile) -> Any:
     """ALU instructions per weight that each GPU has time for, and what our kernels spend."""
-    every = dict.fromkeys((found.name, *_BUDGET_DEVICES))
-    devices = [found if name == found.name else profile(name) for name in every]
-    devices = [d for d in devices if d.kind == found.kind]
+    every = dict.fromkeys((device.name, *_BUDGET_DEVICES))
+    devices = [device if name == device.name else profile(name) for name in every]
+    devices = [d for d in devices if d.kind == device.kind]
     figure, axes = _axes(
         "Logic and shift instructions that a kernel may spend before memory stops being the limit",
         "",

@@ -78,9 +78,9 @@ def predict_speedup(
     b = question(None, q.profile, shape, batch, baseline, l2, graph)
     quantized, base = _latency(q), _latency(b)
     error = math.hypot(quantized.relative_error, base.relative_error)
-    found = Speedup(quantized, base, error, ())
-    warnings = [*_of_speedup(found), *quantized.warnings, *_evidence(base)]
-    return replace(found, warnings=tuple(warnings))
+    answer = Speedup(quantized, base, error, ())
+    warnings = [*_of_speedup(answer), *quantized.warnings, *_evidence(base)]
+    return replace(answer, warnings=tuple(warnings))
 
 
 def _latency(p: Question) -> Latency:
@@ -89,14 +89,14 @@ def _latency(p: Question) -> Latency:
     terms = equations.latency(device_numbers(p.profile, graph=p.graph), numbers, p.load)
     error = variant.fit(p.profile)[1]
     relative_error = UNKNOWN_ERROR if error is None else error.p90
-    found = Latency(p, variant, terms, relative_error, ())
-    return replace(found, warnings=(*_evidence(found), *_circumstances(found)))
+    answer = Latency(p, variant, terms, relative_error, ())
+    return replace(answer, warnings=(*_evidence(answer), *_circumstances(answer)))
 
 
-def _evidence(found: Latency) -> Iterator[str]:
+def _evidence(answer: Latency) -> Iterator[str]:
     """Yield what the prediction does not rest on, in words."""
-    p, name = found.question, found.question.kernel.name
-    variant = found.variant
+    p, name = answer.question, answer.question.kernel.name
+    variant = answer.variant
     if variant.planned and device_numbers(p.profile).capability < LEAST_CAPABILITY:
         yield f"{name} needs CUDA compute capability 8.0, which {p.profile.name} does not have"
     _, error, own = variant.fit(p.profile)
@@ -110,26 +110,26 @@ def _evidence(found: Latency) -> Iterator[str]:
         yield f"batch {p.batch} is beyond the {variant.max_batch} that {name} was measured to"
 
 
-def _circumstances(found: Latency) -> Iterator[str]:
+def _circumstances(answer: Latency) -> Iterator[str]:
     """Yield what is special about this size, in words."""
-    p, name = found.question, found.question.kernel.name
+    p, name = answer.question, answer.question.kernel.name
     l2_bytes = p.profile.value("l2_bytes")
     if math.isinf(p.reuse_bytes) and p.weight_bytes < l2_bytes:
         yield (
             f"the {p.weight_bytes / 1e6:.3g} MB of weights fit L2 ({l2_bytes / 1e6:.3g} MB): "
             f"a loop over this layer alone is faster than a model; l2='hot' predicts it"
         )
-    if found.binding == OVERHEAD:
+    if answer.binding == OVERHEAD:
         yield f"too small: most of the time of {name} is launch and fixed costs"
-    if found.binding == RESOURCES["instructions"]:
+    if answer.binding == RESOURCES["instructions"]:
         yield f"{name} is limited by instructions, not by memory: fewer bits gain little"
 
 
-def _of_speedup(found: Speedup) -> Iterator[str]:
+def _of_speedup(answer: Speedup) -> Iterator[str]:
     """Yield what one should know about a speedup, in words."""
-    low, high = found.interval
-    if found.value < 1:
-        batch = found.quantized.question.batch
+    low, high = answer.interval
+    if answer.value < 1:
+        batch = answer.quantized.question.batch
         yield f"batch {batch} is past the crossover: the baseline is faster"
     elif low < 1 < high:
         yield "the interval holds 1: which side is faster is not certain"

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from amssim.simulator.descriptors import Variant
-from amssim.simulator.equations import Terms
 from amssim.simulator.inputs import Question
+from amssim.simulator.quantities import Terms
 
 #: How the terms of the body are called when they bind.
 RESOURCES = {

@@ -91,13 +91,13 @@ def sweep(
         raise InputError(f"a sweep of {points} points is too large, at most {_MAX_POINTS}")
     first, sizes = (shapes[0], batches[0]), (np.array(shapes), np.array(batches))
     quantized, base = [], []
-    for found in devices:
-        of = [question(b, found, *first, kernel, l2, graph) for b in widths]
-        of_base = [question(None, found, *first, baseline, l2, graph)]
+    for known in devices:
+        of = [question(b, known, *first, kernel, l2, graph) for b in widths]
+        of_base = [question(None, known, *first, baseline, l2, graph)]
         quantized.append(_grid(of, *sizes, l2))
         base.append(_grid(of_base, *sizes, l2))
     return Sweep(
-        devices=tuple(found.name for found in devices),
+        devices=tuple(known.name for known in devices),
         shapes=tuple(shapes),
         batches=tuple(batches),
         bits=tuple(p.bits for p in of),

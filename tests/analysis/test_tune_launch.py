@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amssim.launch import TUNINGS, Gpu, candidates, plan_launch, plan_name
+from amssim.launch import TUNINGS, Gpu, plan_launch, plan_name, possible_launches
 
 ROOT = Path(__file__).parents[2]
 H200 = Gpu(132, 232_448, 90)
@@ -33,7 +33,7 @@ def measured(tune, time_of, batches=(1, 8)):
     found = []
     for rows, columns in LAYERS:
         for batch in batches:
-            plans = candidates(H200, 4, rows, columns, batch)
+            plans = possible_launches(H200, 4, rows, columns, batch)
             us = {plan_name(plan): float(time_of(plan)) for plan in plans}
             found.append(tune.Measured(4, rows, columns, batch, us))
     return found

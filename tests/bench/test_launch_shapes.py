@@ -7,7 +7,7 @@ import pytest
 from amssim.bench import measure_shapes
 from amssim.bench.gpu import shapes
 from amssim.bench.gpu.planned import Product
-from amssim.launch import Gpu, candidates, plan_launch, plan_name
+from amssim.launch import Gpu, plan_launch, plan_name, possible_launches
 
 H200 = Gpu(132, 232_448, 90)
 
@@ -68,7 +68,7 @@ def test_times_are_those_of_all_candidates_but_one_that_failed():
     record = measured()
     for result in record["results"]:
         group = {"fp4.25": 4, "fp5.33": 3}[result["scheme"]]
-        plans = candidates(H200, group, *result["shape"], result["batch"])
+        plans = possible_launches(H200, group, *result["shape"], result["batch"])
         names = [plan_name(plan) for plan in plans]
         assert list(result["us"]) == names[1:]
         assert result["us"][names[1]] == pytest.approx(len(names[1]))

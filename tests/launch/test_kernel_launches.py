@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amssim.launch import Gpu, LaunchPlan, candidates, plan_launch, plan_name, stream_depth
+from amssim.launch import Gpu, LaunchPlan, plan_launch, plan_name, possible_launches, stream_depth
 from amssim.launch.alternatives import busy_share
 from amssim.launch.gemm import buffer_bytes, gemm_cost, try_gemm
 from amssim.launch.gemv import brings_little, try_gemv
@@ -164,7 +164,7 @@ def test_bursts_that_a_stream_keeps_on_their_way(group, batch, depth):
 
 @given(groups, sides, sides, st.integers(1, 64))
 def test_candidates_fit_have_names_and_include_the_choice(group, rows, columns, batch):
-    plans = candidates(H200, group, rows, columns, batch)
+    plans = possible_launches(H200, group, rows, columns, batch)
     chosen = plan_launch(H200, group, rows, columns, batch)
     names = [plan_name(plan) for plan in plans]
     assert len(set(names)) == len(names)
@@ -175,7 +175,7 @@ def test_candidates_fit_have_names_and_include_the_choice(group, rows, columns, 
 
 @given(groups, st.integers(64, 130_000), st.integers(256, 60_000))
 def test_no_gemm_is_measured_for_one_row_of_x_unless_it_is_chosen(group, rows, columns):
-    plans = candidates(H200, group, rows, columns, 1)
+    plans = possible_launches(H200, group, rows, columns, 1)
     chosen = plan_launch(H200, group, rows, columns, 1)
     gemms = {plan_name(plan) for plan in plans if plan.kernel in (GEMM, WARPGROUP)}
     assert gemms <= {plan_name(chosen)}
@@ -183,7 +183,7 @@ def test_no_gemm_is_measured_for_one_row_of_x_unless_it_is_chosen(group, rows, c
 
 @given(groups, st.integers(1, 60_000), st.integers(1, 60_000), st.integers(1, 64))
 def test_gpus_without_clusters_share_nothing(group, rows, columns, batch):
-    plans = candidates(A100, group, rows, columns, batch)
+    plans = possible_launches(A100, group, rows, columns, batch)
     assert {plan.splits for plan in plans} == {1}
     assert {plan.kernel for plan in plans} <= {GEMV, GEMM}
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from amssim.hardware import profile
 from amssim.simulator.descriptors import device_numbers
-from amssim.simulator.equations import KernelNumbers, Load
+from amssim.simulator.quantities import KernelNumbers, Load
 
 COLD = float("inf")
 H200 = device_numbers(profile("h200"))

@@ -12,7 +12,8 @@ from simulator_cases import COLD, H200, PLAIN, kernels, loads
 from amssim.launch.geometry import GEMM, GEMV, WARPGROUP
 from amssim.simulator import equations
 from amssim.simulator.compiled import PLANNING, functions, latencies, planned_latencies
-from amssim.simulator.equations import Load, latency, tiled_cut, time_of
+from amssim.simulator.equations import latency, tiled_cut, time_of
+from amssim.simulator.quantities import Load
 
 
 def test_large_layer_runs_at_the_dram_rate():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from simulator_cases import COLD, H200, PLAIN
 
-from amssim.simulator.equations import KernelNumbers, Load, latency, tiled_cut
+from amssim.simulator.equations import latency, tiled_cut
 from amssim.simulator.events import simulate
+from amssim.simulator.quantities import KernelNumbers, Load
 
 
 def random_case(rng) -> tuple[KernelNumbers, Load]:

@@ -16,7 +16,7 @@ from amssim._threads import available_cpus
 from amssim.bench.gpu import planned
 from amssim.bench.gpu.planned import Product
 from amssim.bench.machine import describe_gpu
-from amssim.launch.alternatives import candidates, plan_name
+from amssim.launch.alternatives import plan_name, possible_launches
 from amssim.launch.choose import plan_launch
 from amssim.launch.geometry import Gpu, LaunchPlan
 from amssim.scheme import scheme
@@ -57,7 +57,7 @@ _COMPILING = 0.55  # of the time, at the most
 _ABOUT = (
     "us: least microseconds of a launch by its name (amssim.launch.plan_name), cold weights in "
     "rotation, CUDA graphs; chosen: the launch of amssim.launch.plan_launch. Not measured: "
-    "what amssim.launch.candidates calls hopeless, and kernels that were not compiled in time."
+    "what amssim.launch.possible_launches leaves out, and kernels not compiled in time."
 )
 
 
@@ -90,7 +90,7 @@ def measure_shapes(
     say: Callable[[str], object] = lambda _: None,
     bench: Bench | None = None,
 ) -> Record:
-    """Time every launch of products on this GPU that `amssim.launch.candidates` names.
+    """Time every launch of products on this GPU that `amssim.launch.possible_launches` names.
 
     Args:
         seconds: after so many no further product is begun.
@@ -111,7 +111,7 @@ def measure_shapes(
     bench = bench or OnThisGpu()
     end = time.monotonic() + seconds
     gpu = bench.gpu_here()
-    wanted = {p: candidates(gpu, *_sizes(p)) for p in _products(layers, batches)}
+    wanted = {p: possible_launches(gpu, *_sizes(p)) for p in _products(layers, batches)}
     keys = {
         (p, plan): bench.kernel_key(gpu, p, plan) for p, plans in wanted.items() for plan in plans
     }
