@@ -33,11 +33,11 @@ def folder() -> Path:
 @cache
 def versions() -> str:
     """Versions of what compiles kernels."""
-    found = []
+    several = []
     for package in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            found.append(f"{package} {metadata.version(package)}")
-    return ", ".join(found)
+            several.append(f"{package} {metadata.version(package)}")
+    return ", ".join(several)
 
 
 def cached(module: str, key: tuple[object, ...], build: Callable[[], str]) -> str:

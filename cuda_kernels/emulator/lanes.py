@@ -68,10 +68,10 @@ class Memory:
         size = np.dtype(dtype).itemsize
         places = self._places(address, size * words, active)
         self._loaded(places[active], np.flatnonzero(active))
-        found = self.bytes[places % self.bytes.size].view(dtype)
+        values = self.bytes[places % self.bytes.size].view(dtype)
         poison = np.array([POISON], np.uint32).view(np.uint8)[:size].view(dtype)
-        found = np.where(active[:, None], found, poison)
-        return tuple(np.ascontiguousarray(found[:, i]).view(Lanes) for i in range(words))
+        values = np.where(active[:, None], values, poison)
+        return tuple(np.ascontiguousarray(values[:, i]).view(Lanes) for i in range(words))
 
     def store(
         self,

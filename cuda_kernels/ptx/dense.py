@@ -12,13 +12,13 @@ from cuda_kernels.ptx.pieces import pair_order
 
 def _register_of(group: int) -> dict[tuple[int, int], tuple[int, int]]:
     """(row half, column of the piece) -> (register, half) of a decoded unit."""
-    found = {}
+    places = {}
     for j in range(group):
         for r in range(4):
             columns = pair_order(group)[2 * j + (r >> 1)]
             for half in range(2):
-                found[r & 1, columns[half]] = (4 * j + r, half)
-    return found
+                places[r & 1, columns[half]] = (4 * j + r, half)
+    return places
 
 
 @cache
@@ -99,8 +99,8 @@ def as_f32(bits: u32) -> f32:
 def load_half_if(address: u64, wanted: u32) -> u16:
     """16 bits where ``wanted``, else 0."""
     active = np.asarray(lanes(wanted, np.uint32) != 0)
-    found = WARP.memory.load(address, 1, np.uint16, active)[0]
-    return lanes(np.where(active, found, 0), np.uint16)
+    bits = WARP.memory.load(address, 1, np.uint16, active)[0]
+    return lanes(np.where(active, bits, 0), np.uint16)
 
 
 @ptx(

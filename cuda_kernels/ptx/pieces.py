@@ -64,8 +64,8 @@ def load_piece_of(group: int):
         out = ()
         for i in range(loads):
             active = limit > 2 * words * i
-            found = WARP.memory.load(address + np.uint64(4 * words * i), words, active=active)
-            out += tuple(lanes(np.where(active, f, 0), np.uint32) for f in found)
+            loaded = WARP.memory.load(address + np.uint64(4 * words * i), words, active=active)
+            out += tuple(lanes(np.where(active, f, 0), np.uint32) for f in loaded)
         return out
 
     return load_piece

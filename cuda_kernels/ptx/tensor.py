@@ -79,10 +79,10 @@ def _mma_text(m, n, x_tiles, j, b) -> str:
 
 def _load_pairs(address, pairs: int) -> tuple:
     width = vector_words(pairs)
-    found = ()
+    registers = ()
     for q in range(0, pairs, width):
-        found += WARP.shared.load(address + np.uint32(4 * q), width)
-    return found
+        registers += WARP.shared.load(address + np.uint32(4 * q), width)
+    return registers
 
 
 def store_fragments(count: int):
