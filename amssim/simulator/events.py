@@ -51,15 +51,18 @@ def simulate(device: DeviceNumbers, kernel: KernelNumbers, load: Load, *, seed: 
     tensor = equations.tensor_s(device, kernel, cut)
     compute = instructions + tensor if kernel.in_turn else max(instructions, tensor)
     per_sm = ceil(cut.slots / device.sms)
+    service_s = (
+        from_dram / chunks / (device.dram_bytes_per_s * kernel.efficiency),
+        from_l2 / chunks / device.l2_bytes_per_s,
+        device.latency_s * (missed + (1.0 - missed) * equations.L2_LATENCY),
+    )
     body = _run(
         int(cut.ctas),
         chunks,
         int(cut.slots / per_sm),
         per_sm,
-        from_dram / chunks / (device.dram_bytes_per_s * kernel.efficiency),
-        from_l2 / chunks / device.l2_bytes_per_s,
+        service_s,
         compute / chunks,
-        device.latency_s * (missed + (1.0 - missed) * equations.L2_LATENCY),
         equations.start_s(device, kernel, cut),
         np.random.default_rng(seed),
     )
@@ -68,13 +71,15 @@ def simulate(device: DeviceNumbers, kernel: KernelNumbers, load: Load, *, seed: 
 
 
 @jit
-def _ask(queue, memory_free, asked, cta, at, dram_s, l2_s, latency_s, rng):
-    """Queue the arrival of one chunk: both memories serve it, then the latency passes.
+def _request_chunk(queue, memory_free, asked, cta, at, service_s, rng):
+    """Queue the arrival of a chunk that a CTA requests: memories serve it, the latency passes.
 
     queue: list of (float64 time, int64 kind, int64 cta)
     memory_free: float64[2] when DRAM and L2 are free again
     asked: int64[ctas] requests so far
+    service_s: (float64 of DRAM, of L2, of the latency)
     """
+    dram_s, l2_s, latency_s = service_s
     memory_free[0] = max(at, memory_free[0]) + dram_s
     memory_free[1] = max(at, memory_free[1]) + l2_s
     wait = latency_s * (1.0 - JITTER + JITTER * rng.exponential(1.0))
@@ -83,12 +88,12 @@ def _ask(queue, memory_free, asked, cta, at, dram_s, l2_s, latency_s, rng):
 
 
 @jit
-def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s, rng):
+def _run(ctas, chunks, sms, per_sm, service_s, compute_s, start_s, rng):
     """Seconds from the first request to the last chunk computed.
 
     ctas, chunks, sms, per_sm: int64 CTAs, chunks of each, SMs and CTAs one of them holds
-    dram_s, l2_s, compute_s: float64 service times of one chunk
-    latency_s, start_s: float64 of a request, and of a CTA before its first one
+    service_s: (float64 of DRAM, of L2, of the latency) for one chunk
+    compute_s, start_s: float64 of a chunk's products, and of a CTA before its first request
     rng: numpy Generator of the latencies' variation
     """
     queue = [(0.0, 0, 0)]
@@ -106,7 +111,7 @@ def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s,
     for _ in range(DEPTH):
         for cta in range(started):
             if asked[cta] < chunks:
-                _ask(queue, memory_free, asked, cta, start_s, dram_s, l2_s, latency_s, rng)
+                _request_chunk(queue, memory_free, asked, cta, start_s, service_s, rng)
     now = 0.0
     while len(queue) > 0:
         now, kind, cta = heapq.heappop(queue)
@@ -116,12 +121,12 @@ def _run(ctas, chunks, sms, per_sm, dram_s, l2_s, compute_s, latency_s, start_s,
             computed[cta] += 1
             busy[cta] = False
             if asked[cta] < chunks:
-                _ask(queue, memory_free, asked, cta, now, dram_s, l2_s, latency_s, rng)
+                _request_chunk(queue, memory_free, asked, cta, now, service_s, rng)
             if computed[cta] == chunks and started < ctas:
                 home[started] = home[cta]
                 for _ in range(min(DEPTH, chunks)):
                     at = now + start_s
-                    _ask(queue, memory_free, asked, started, at, dram_s, l2_s, latency_s, rng)
+                    _request_chunk(queue, memory_free, asked, started, at, service_s, rng)
                 started += 1
         if not busy[cta] and arrived[cta] > computed[cta]:
             busy[cta] = True

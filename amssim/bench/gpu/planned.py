@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from amssim.bench.gpu.accuracy import FLOAT16_ERROR, checked_error, exact_product
@@ -74,6 +74,24 @@ def _problem(product: Product) -> Any:
     return KernelProblem(form, rows, columns, batch)
 
 
+def least_seconds(replays: Mapping[str, Replay]) -> dict[str, float]:
+    """Return the least seconds of each replay.
+
+    Every one is replayed some times on a warm GPU; the best few then take turns, so that a change
+    of the GPU's clock meets them all.
+    """
+    seconds: dict[str, float] = {}
+    for replay in list(replays.values())[:1]:
+        Timer(repeats=1, budget_s=0, warm_s=_WARM_S).least_s(replay.once_s)
+    for name, replay in replays.items():
+        replay.once_s()
+        seconds[name] = min(replay.once_s() for _ in range(_QUICK))
+    for _ in range(_ROUNDS):
+        for name in sorted(seconds, key=lambda n: seconds[n])[:_BEST]:
+            seconds[name] = min(seconds[name], replays[name].once_s())
+    return seconds
+
+
 class PlannedLayer:
     """Random packed weights in as many copies as cold timing needs, multiplied by given plans.
 
@@ -107,11 +125,7 @@ class PlannedLayer:
     def times_s(
         self, batch: int, plans: Iterable[LaunchPlan]
     ) -> tuple[dict[str, float], dict[str, str]]:
-        """Return the least seconds of each plan by its name, and why others gave none.
-
-        Every plan is replayed some times; the best few then take turns, so that a change of the
-        GPU's clock meets them all.
-        """
+        """Return the least seconds of each plan by its name, and why others gave none."""
         replays: dict[str, Replay] = {}
         failures: dict[str, str] = {}
         for plan in plans:
@@ -119,15 +133,7 @@ class PlannedLayer:
                 replays[plan_name(plan)] = self._replay(batch, plan)
             except AmsError as error:
                 failures[plan_name(plan)] = str(error)
-        seconds: dict[str, float] = {}
-        for replay in list(replays.values())[:1]:
-            Timer(repeats=1, budget_s=0, warm_s=_WARM_S).least_s(replay.once_s)
-        for name, replay in replays.items():
-            replay.once_s()
-            seconds[name] = min(replay.once_s() for _ in range(_QUICK))
-        for _ in range(_ROUNDS):
-            for name in sorted(seconds, key=lambda n: seconds[n])[:_BEST]:
-                seconds[name] = min(seconds[name], replays[name].once_s())
+        seconds = least_seconds(replays)
         for replay in replays.values():
             replay.close()
         return seconds, failures
