@@ -15,10 +15,10 @@ from amssim.formats import Format, Permuted
 
 def kinds(forms: list[Format]) -> list[list[Format]]:
     """Formats by class, in order."""
-    found: dict[type, list[Format]] = {}
+    by_class: dict[type, list[Format]] = {}
     for form in forms:
-        found.setdefault(type(form), []).append(form)
-    return list(found.values())
+        by_class.setdefault(type(form), []).append(form)
+    return list(by_class.values())
 
 
 def described(forms: list[Format]) -> str:

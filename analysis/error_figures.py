@@ -35,18 +35,18 @@ def figures() -> Iterator[tuple[str, Figure]]:
 def study() -> Iterator[tuple[str, Figure]]:
     """What each choice of sharing costs."""
     weights = recorded.load("error_study")["weights"]
-    yield "error_k", cost_of_k(weights["normal"], "cost of k, normal weights")
-    yield "error_search", cost_of_search(weights["model"], "language model,")
-    yield "error_scales", cost_of_scales(weights["t5"], "scale blocks, Student-t weights")
+    yield "error_k", cost_of_k(weights["normal"], title="cost of k, normal weights")
+    yield "error_search", cost_of_search(weights["model"], title="language model,")
+    yield "error_scales", cost_of_scales(weights["t5"], title="scale blocks, Student-t weights")
 
 
 def formats() -> Iterator[tuple[str, Figure]]:
     """Every format at its bits, and a few against the weight of the tails."""
-    found = recorded.load("error_formats")
-    panels = {title: found["random"][name] for name, title in TITLES.items()}
-    panels["language model"] = {"records": model_records(), "bounds": found["model"]["bounds"]}
+    results = recorded.load("error_formats")
+    panels = {title: results["random"][name] for name, title in TITLES.items()}
+    panels["language model"] = {"records": model_records(), "bounds": results["model"]["bounds"]}
     yield "error_bits", error_against_bits(panels)
-    yield "error_tails", tail_curves(found["tails"], "generalised normal weights")
+    yield "error_tails", tail_curves(results["tails"], title="generalised normal weights")
 
 
 def layers() -> Iterator[tuple[str, Figure]]:
@@ -60,7 +60,7 @@ def layers() -> Iterator[tuple[str, Figure]]:
     shown = next(r for r in model["layers"] if r["name"].startswith("fp4.25"))
     title = f"SQNR of each matrix, {shown['name']}"
     yield "error_layers_fp4.25", layer_map(shown["layers_db"], title, "SQNR, dB")
-    yield "error_shapes", layer_tails(points, model["expected"], "matrices of the model")
+    yield "error_shapes", layer_tails(points, model["expected"], title="matrices of the model")
 
 
 def predictions() -> Iterator[tuple[str, Figure]]:

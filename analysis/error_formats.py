@@ -72,14 +72,14 @@ AT_5_33 = (
 
 def ams() -> list[Recipe]:
     """The AMS formats, under the scale rules where they are the published ones."""
-    found = [find_format(f"fp{bits}") for bits in ("5.5-e2m3", "5.25-e2m3", "4.5", "4.33", "4.125")]
+    forms = [find_format(f"fp{bits}") for bits in ("5.5-e2m3", "5.25-e2m3", "4.5", "4.33", "4.125")]
     for name in ("fp5.33", "fp4.25"):
-        found += [
+        forms += [
             find_format(name),
             find_format(name, scale="mse"),
             find_format(name, scale="mse", scale_block=256),
         ]
-    return [FormatRecipe(f) for f in found]
+    return [FormatRecipe(f) for f in forms]
 
 
 def plain() -> list[Recipe]:
@@ -96,23 +96,23 @@ def search() -> list[Recipe]:
 
 def rivals(*sets: tuple) -> list[Recipe]:
     """Comparison formats, each with the input statistics it was published with."""
-    found = [find_format(name, **changed) for name, changed in chain(*sets)]
-    return [FormatRecipe(f, calibrated=f.uses != "none") for f in found]
+    forms = [find_format(name, **changed) for name, changed in chain(*sets)]
+    return [FormatRecipe(f, calibrated=f.uses != "none") for f in forms]
 
 
 def beyond(name: str, integer: str) -> list[Recipe]:
     """Extensions of an AMS format at its own bits, and error feedback on integers beside them."""
     joint, gptq = JointAms(name), GptqAms(name)
-    found = [find_format(name, weighted=True), find_format(name, weighted=True, scale="mse")]
-    found += [gptq, Permuted(gptq, "importance"), find_format(f"gptq-{integer}")]
-    found += [JointGptq(name), joint, Permuted(find_format(name), "affinity")]
-    return [*(FormatRecipe(f, calibrated=True) for f in found), FormatRecipe(joint)]
+    forms = [find_format(name, weighted=True), find_format(name, weighted=True, scale="mse")]
+    forms += [gptq, Permuted(gptq, "importance"), find_format(f"gptq-{integer}")]
+    forms += [JointGptq(name), joint, Permuted(find_format(name), "affinity")]
+    return [*(FormatRecipe(f, calibrated=True) for f in forms), FormatRecipe(joint)]
 
 
 def negative_zero() -> list[Recipe]:
     """A special value in the place of negative zero, without and with error feedback."""
-    found = [NegativeZero(name, feedback=f) for name in ("fp4.25", "fp5.33") for f in (False, True)]
-    return [FormatRecipe(f, calibrated=True) for f in found]
+    forms = [NegativeZero(name, feedback=f) for name in ("fp4.25", "fp5.33") for f in (False, True)]
+    return [FormatRecipe(f, calibrated=True) for f in forms]
 
 
 GROUPS = {
@@ -139,11 +139,11 @@ def on_tails() -> list[dict]:
     names = ("fp5.33", "fp4.25", "int5-g48", "int4-g64", "nf4-g64", "mxfp4", "nvfp4")
     recipes = [FormatRecipe(find_format(n)) for n in names]
     recipes.append(FormatRecipe(find_format("fp4.25", scale="mse", scale_block=256)))
-    found = []
+    records = []
     for shape in TAILS:
         weights = from_density(density(f"gennorm:{shape:g}"), WEIGHTS, columns=COLUMNS)
-        found += [{"shape": shape} | r for r in _without_layers(compare(weights, recipes))]
-    return found
+        records += [{"shape": shape} | r for r in _without_layers(compare(weights, recipes))]
+    return records
 
 
 def on_layers(directory: Path) -> dict:

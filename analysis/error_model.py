@@ -77,8 +77,8 @@ def main() -> None:
     for group in args.only:
         records = []
         for recipes in batched(made[group](), args.at_once):
-            stored, *found = evaluate(model, recipes, windows, moments=moments, progress=say)
-            records += [described(model, *pair) for pair in zip(found, recipes, strict=True)]
+            stored, *scored = evaluate(model, recipes, windows, moments=moments, progress=say)
+            records += [described(model, *pair) for pair in zip(scored, recipes, strict=True)]
             results["stored"], results["groups"][group] = stored, records
             recorded.save(name, results)
 
@@ -86,14 +86,14 @@ def main() -> None:
 def per_tensor(model: Llama, moments: Mapping, felt: Mapping[str, float]) -> list[PerTensor]:
     """A scheme per tensor in the bits of a published format, by noise and by measured KL."""
     forms, own = [find_format(name) for name in CHOICES], list(model_layers(model, moments=moments))
-    found = []
+    recipes = []
     for name in ("fp4.25", "fp5.33"):
         bits = restored_model(model, recipe(name))[1].effective_bits
         for weights, suffix in ((None, ""), (felt, " by KL")):
             title = f"{find_format(name).name} per tensor{suffix}, calibrated"
             planned = allocate_formats(own, forms, bits, sensitivity=weights)
-            found.append(replace(planned, name=title))
-    return found
+            recipes.append(replace(planned, name=title))
+    return recipes
 
 
 def described(model: Llama, record: dict, made: Recipe) -> dict:

@@ -22,12 +22,12 @@ def ams_line(records: list[dict], figure: str) -> Callable[[float], float]:
     return lambda at: float(np.interp(at, bits, figures))
 
 
-def equal_bits_table(found: dict, model: list[dict], low: float, high: float) -> str:
+def equal_bits_table(results: dict, model: list[dict], low: float, high: float) -> str:
     """Formats between two rates: bits and SQNR on each kind of weights, and perplexity.
 
     Random weights have no inputs: what formats do without them is compared there.
     """
-    by_kind = {k: {r["name"]: r for r in v["records"]} for k, v in found["random"].items()}
+    by_kind = {k: {r["name"]: r for r in v["records"]} for k, v in results["random"].items()}
     own = {r["name"].removesuffix(", calibrated"): r for r in model}
     rows = []
     names = [n for n, r in by_kind["normal"].items() if low <= r["effective_bits"] <= high]

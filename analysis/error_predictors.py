@@ -19,8 +19,8 @@ MEASURES = {
 
 def decibels(records: list[dict], name: str) -> np.ndarray:
     """float64[records] a figure, errors as 20 log10 of their inverse."""
-    found = np.array([r[name] for r in records])
-    return found if name.endswith("_db") else -20 * np.log10(found)
+    figures = np.array([r[name] for r in records])
+    return figures if name.endswith("_db") else -20 * np.log10(figures)
 
 
 def fitted(records: list[dict], name: str) -> tuple[float, np.ndarray]:

@@ -56,48 +56,48 @@ class Summary:
 
     def standing(self) -> str:
         """Where the published formats stand among those that see no inputs."""
-        found = []
+        clauses = []
         for scheme, (bits, low, high) in BUDGETS.items():
             plain = [r for r in self.rivals(low, high) if not r["name"].endswith("calibrated")]
             best = min(plain, key=lambda r: r["kl_mean"])
             own = self.by_name[scheme]
             more = own["effective_bits"] - best["effective_bits"]
-            found.append(
+            clauses.append(
                 f"at {bits} bits its KL divergence is {own['kl_mean']:.4f}, that of the best other "
                 f"format without calibration, {best['name']}, {best['kl_mean']:.4f} with "
                 f"{more:.2f} bits less"
             )
-        return f"**AMS as published** leads the formats that see no inputs: {'; '.join(found)}."
+        return f"**AMS as published** leads the formats that see no inputs: {'; '.join(clauses)}."
 
     def tails(self) -> str:
         """Where the published formats stand on heavy tails, and what helps."""
         by_name = {r["name"]: r for r in self.heavy}
-        found = []
+        clauses = []
         for scheme, (bits, low, high) in BUDGETS.items():
             plain = [r for r in self.heavy if low <= r["effective_bits"] <= high]
             plain = [r for r in plain if not r["family"].startswith("AMS")]
             best = max(plain, key=lambda r: r["sqnr_db"])
             blocks = by_name[f"{scheme} mse g256"]
-            found.append(
+            clauses.append(
                 f"at {bits} bits it has {by_name[scheme]['sqnr_db']:.1f} dB on Student-t5 weights "
                 f"and {best['name']} {best['sqnr_db']:.1f} dB; with a scale per 256 columns, "
                 f"searched, it has {blocks['sqnr_db']:.1f} dB at "
                 f"{blocks['effective_bits']:.2f} bits"
             )
-        return f"**Heavy tails** are where a scale per row loses: {'; '.join(found)}."
+        return f"**Heavy tails** are where a scale per row loses: {'; '.join(clauses)}."
 
     def feedback(self) -> str:
         """What error feedback gains, on AMS and on integers."""
-        found = []
+        clauses = []
         for scheme, (bits, low, high) in BUDGETS.items():
             fed = self.by_name[f"gptq {scheme} -0, calibrated"]["kl_mean"]
             best = min(self.rivals(low, high), key=lambda r: r["kl_mean"])
-            found.append(
+            clauses.append(
                 f"at {bits} bits with a value for negative zero it leaves {fed:.4f}, the best "
                 f"calibrated rival, {best['name'].removesuffix(', calibrated')}, "
                 f"{best['kl_mean']:.4f}"
             )
-        return f"**Error feedback** pays most, without a bit more: {'; '.join(found)}."
+        return f"**Error feedback** pays most, without a bit more: {'; '.join(clauses)}."
 
     def table(self, scheme: str) -> str:
         """A scheme, what can be added to it, and the best other formats of its budget."""

@@ -12,15 +12,9 @@ import recorded
 from error_summary import Summary
 
 from amssim import SEARCH_RULES
-from amssim.quality import DEFAULT_OPTIONS
+from amssim.quality import matching
 
 KINDS = {"normal": "normal", "t5": "Student-t5", "model": "model"}
-
-
-def chosen(records: list[dict], **options) -> list[dict]:
-    """Records with these options; the defaults for those not named."""
-    wanted = DEFAULT_OPTIONS | options
-    return [r for r in records if all(r[name] == value for name, value in wanted.items())]
 
 
 def db(records: list[dict], name: str = "sqnr_db") -> str:
@@ -35,7 +29,7 @@ def k_table(study: dict) -> str:
     rows = []
     for kind, title in KINDS.items():
         for element in ("e2m3", "e2m2", "e2m1", "e3m2"):
-            cells = [db(chosen(study[kind], element=element, k=k)) for k in range(1, 9)]
+            cells = [db(matching(study[kind], element=element, k=k)) for k in range(1, 9)]
             rows.append([title, element.upper(), *cells])
     return markers.table(headings, rows)
 
@@ -47,7 +41,7 @@ def search_table(study: dict) -> str:
     for kind, title in KINDS.items():
         for element, k in (("e2m3", 2), ("e2m3", 3), ("e2m2", 3), ("e2m2", 4), ("e2m2", 8)):
             own = {
-                rule: chosen(study[kind], element=element, k=k, search=rule)[0]["sqnr_db"]
+                rule: matching(study[kind], element=element, k=k, search=rule)[0]["sqnr_db"]
                 for rule in SEARCH_RULES
             }
             best = own["adaptive"]
@@ -87,9 +81,9 @@ def choice_table(study: dict) -> str:
 
 
 def _cell(records: list[dict], scheme: str, options: dict, figure: str = "sqnr_db") -> str:
-    found = chosen(records, scheme=scheme, **options)
-    value = found[0].get(figure) if found else None
-    return "" if value is None else f"{value:.2f} ({found[0]['effective_bits']:.2f})"
+    own = matching(records, scheme=scheme, **options)
+    value = own[0].get(figure) if own else None
+    return "" if value is None else f"{value:.2f} ({own[0]['effective_bits']:.2f})"
 
 
 def theory_table(records: list[dict]) -> str:
@@ -127,12 +121,12 @@ def times_table(recorded_times: dict) -> str:
     return markers.table(headings, rows) + "\n\n" + made
 
 
-def tails(found: dict) -> str:
+def tails(model: dict) -> str:
     """How heavy the tails of the model's matrices are."""
-    shapes = sorted(found["shapes"].values())
+    shapes = sorted(model["shapes"].values())
     return (
         f"The model's {len(shapes)} matrices have shapes from {shapes[0]:.2f} to {shapes[-1]:.2f}, "
-        f"the median {found['median shape']:.2f}: within a row they are all but normal, which is "
+        f"the median {model['median shape']:.2f}: within a row they are all but normal, which is "
         "why their figures above are those of normal weights."
     )
 
@@ -141,19 +135,19 @@ def parts() -> dict[str, str]:
     """Every generated part of the document by its marker."""
     study = recorded.load("error_study")["weights"]
     theory = recorded.load("error_theory")
-    found, scored = recorded.load("error_formats"), recorded.load("error_model")
+    formats, scored = recorded.load("error_formats"), recorded.load("error_model")
     groups, full = scored["groups"], recorded.load("error_model_full")
     model = [r for g in groups.values() for r in g]
     return {
-        "summary": str(Summary(model, found["random"]["t5"]["records"])),
+        "summary": str(Summary(model, formats["random"]["t5"]["records"])),
         "k": k_table(study),
         "search": search_table(study),
         "choices": choice_table(study),
         "theory": theory_table(theory["records"]),
         "optimum": optimum_table(theory["optimum"]),
-        "at 4.25": of_model.equal_bits_table(found, model, 4.1, 4.55),
-        "tails": tails(found["model"]),
-        "at 5.33": of_model.equal_bits_table(found, model, 5.0, 5.6),
+        "at 4.25": of_model.equal_bits_table(formats, model, 4.1, 4.55),
+        "tails": tails(formats["model"]),
+        "at 5.33": of_model.equal_bits_table(formats, model, 5.0, 5.6),
         "extensions": of_model.extension_table(model),
         "seeds": of_model.seed_table(model),
         "simplified": of_model.simplified_table(),

@@ -40,15 +40,15 @@ def compared(name: str) -> list[dict]:
 
 def optimum() -> list[dict]:
     """The two best formats for each budget and density, with their best clips."""
-    found = []
+    records = []
     for budget in BUDGETS:
         for name in ("normal", "laplace", "t5"):
             best = [
                 {"scheme": b.scheme.name, "clip": b.clip, "sqnr_db": b.sqnr_db}
                 for b in best_schemes(density(name), budget)[:2]
             ]
-            found.append({"budget": budget, "density": name, "best": best})
-    return found
+            records.append({"budget": budget, "density": name, "best": best})
+    return records
 
 
 def main() -> None:

@@ -44,10 +44,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=recorded.MODEL)
     model = parser.parse_args().model.resolve()
-    found = {}
+    times = {}
     for title, words in commands(model).items():
-        found[title] = timed(words, model)
-        recorded.save("error_times", {"times": found})
+        times[title] = timed(words, model)
+        recorded.save("error_times", {"times": times})
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def study_tables(records: Sequence[QualityRecord]) -> Iterator[tuple[str, Table]
     yield "What the search rule gains: SQNR in dB, and how far others fall short", rules(records)
     yield "Axis, order, scales: SQNR in dB at effective bits", options(records)
     if any(r.get("output_sqnr_db") is not None for r in records):
-        yield "The same in the layers' outputs, in dB", options(records, "output_sqnr_db")
+        yield "The same in the layers' outputs, in dB", options(records, figure="output_sqnr_db")
 
 
 def k_table(records: Sequence[QualityRecord]) -> Table:
@@ -53,12 +53,12 @@ def rules(records: Sequence[QualityRecord]) -> Table:
     for scheme in dict.fromkeys(r["scheme"] for r in tried if r["search"] != "adaptive"):
         own = {r["search"]: r for r in tried if r["scheme"] == scheme}
         best = own["adaptive"]
-        losses = (gap(own[rule], best, "+.2f") for rule in SEARCH_RULES[1:])
+        losses = (gap(own[rule], best, form="+.2f") for rule in SEARCH_RULES[1:])
         table.add_row(scheme, f"{decibels(best):.2f}", *losses)
     return table
 
 
-def options(records: Sequence[QualityRecord], figure: str = "sqnr_db") -> Table:
+def options(records: Sequence[QualityRecord], *, figure: str = "sqnr_db") -> Table:
     """A row per other choice, two columns per published scheme."""
     names = [s.name for s in PUBLISHED]
     table = terminal.table("choice", *(h for name in names for h in ("bits", name)))

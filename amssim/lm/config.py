@@ -78,8 +78,10 @@ class LlamaConfig:
         _check_kind(config, where)
         numbers = {name: positive_whole(config, name, where) for name in _SIZES}
         heads = numbers["num_attention_heads"]
-        kv_heads = positive_whole(config, "num_key_value_heads", where, heads)
-        head_dim = positive_whole(config, "head_dim", where, numbers["hidden_size"] // heads)
+        kv_heads = positive_whole(config, "num_key_value_heads", where, default=heads)
+        head_dim = positive_whole(
+            config, "head_dim", where, default=numbers["hidden_size"] // heads
+        )
         if heads % kv_heads or head_dim % 2:
             raise FormatError(
                 f"{where} has {heads} heads over {kv_heads} key-value heads of {head_dim}: heads "
@@ -89,7 +91,7 @@ class LlamaConfig:
             **numbers,
             num_key_value_heads=kv_heads,
             head_dim=head_dim,
-            rms_norm_eps=positive_number(config, "rms_norm_eps", where, 1e-6),
+            rms_norm_eps=positive_number(config, "rms_norm_eps", where, default=1e-6),
             rope=Rotary.of(config, where),
             tie_word_embeddings=flag(config, "tie_word_embeddings", where),
             biased=_biased(config, where),

@@ -10,7 +10,7 @@ from amssim.errors import FormatError
 
 
 def positive_whole(
-    config: Mapping[str, Any], name: str, where: str, default: int | None = None
+    config: Mapping[str, Any], name: str, where: str, *, default: int | None = None
 ) -> int:
     """Return a size; ``default`` where it is missing or null, unless that is None too."""
     value = default if config.get(name) is None else config[name]
@@ -20,7 +20,7 @@ def positive_whole(
 
 
 def positive_number(
-    config: Mapping[str, Any], name: str, where: str, default: float | None = None
+    config: Mapping[str, Any], name: str, where: str, *, default: float | None = None
 ) -> float:
     """Return a positive finite number; ``default`` as in `positive_whole`."""
     value = default if config.get(name) is None else config[name]

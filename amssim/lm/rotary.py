@@ -53,7 +53,7 @@ class Rotary:
                 f"{where} has rotary embedding {kind!r}: expected one of {', '.join(ROPE_TYPES)}"
             )
         named = {"rope_theta": config.get("rope_theta")} | rope
-        base = positive_number(named, "rope_theta", where, 10000.0)
+        base = positive_number(named, "rope_theta", where, default=10000.0)
         numbers = {name: positive_number(rope, name, where) for name in ROPE_TYPES[kind]}
         if kind == "llama3" and numbers["low_freq_factor"] >= numbers["high_freq_factor"]:
             raise FormatError(

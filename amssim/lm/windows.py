@@ -21,12 +21,12 @@ def read_tokens(path: str | Path, vocabulary: int) -> np.ndarray:
         InputError: token ids outside the vocabulary.
     """
     path = Path(path)
-    found = load_npy(path, "tokens") if path.suffix == ".npy" else _numbers(path)
-    if found.ndim != 1 or found.dtype.kind not in "iu":
+    tokens = load_npy(path, "tokens") if path.suffix == ".npy" else _numbers(path)
+    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
         raise FormatError(
-            f"{path} holds {found.dtype.name}{list(found.shape)}: expected integers in one row"
+            f"{path} holds {tokens.dtype.name}{list(tokens.shape)}: expected integers in one row"
         )
-    return _check_vocabulary(found, vocabulary, str(path)).astype(np.int64)
+    return _check_vocabulary(tokens, vocabulary, str(path)).astype(np.int64)
 
 
 def _numbers(path: Path) -> np.ndarray:

@@ -14,7 +14,7 @@ def decibels(record: QualityRecord) -> float:
     return float("inf") if sqnr is None else sqnr
 
 
-def gap(a: QualityRecord, b: QualityRecord, form: str = ".2f") -> str:
+def gap(a: QualityRecord, b: QualityRecord, *, form: str = ".2f") -> str:
     """How many dB the first is above the second; without an error both are infinite."""
     low, high = decibels(b), decibels(a)
     return f"{high - low:{form}}" if max(low, high) < float("inf") else "n/a"

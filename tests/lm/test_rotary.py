@@ -91,13 +91,13 @@ def test_rotary_embeddings_that_are_refused(rope, error, message):
 @pytest.mark.parametrize("value", [0, -1, 1.0, "4", True, [4]])
 def test_sizes_that_are_refused(value):
     with pytest.raises(FormatError, match=r"^c has n = .*: expected a positive whole number$"):
-        positive_whole({"n": value}, "n", "c", 3)
+        positive_whole({"n": value}, "n", "c", default=3)
 
 
 @pytest.mark.parametrize("value", [0, -0.5, math.nan, math.inf, "1", True])
 def test_numbers_that_are_refused(value):
     with pytest.raises(FormatError, match=r"^c has n = .*: expected a positive number$"):
-        positive_number({"n": value}, "n", "c", 3.0)
+        positive_number({"n": value}, "n", "c", default=3.0)
 
 
 @pytest.mark.parametrize("value", [1, "true", 0.5, [False]])
@@ -107,8 +107,12 @@ def test_truth_values_that_are_refused(value):
 
 
 def test_missing_values_have_defaults_or_are_refused():
-    assert positive_whole({"n": None}, "n", "c", 3) == positive_whole({}, "n", "c", 3) == 3
-    assert positive_number({}, "n", "c", 0.5) == 0.5 and flag({}, "n", "c") is False
+    assert (
+        positive_whole({"n": None}, "n", "c", default=3)
+        == positive_whole({}, "n", "c", default=3)
+        == 3
+    )
+    assert positive_number({}, "n", "c", default=0.5) == 0.5 and flag({}, "n", "c") is False
     assert positive_number({"n": 2}, "n", "c") == 2.0
     for read in (positive_whole, positive_number):
         with pytest.raises(FormatError, match="c has n = None: expected"):

@@ -70,7 +70,7 @@ def test_any_text_is_shown_as_it_is(title, heading, text, cell):
 
 def test_our_rows_stand_out():
     page = Page("t")
-    page.table(["format"], [["fp4.25-e2m2"], ["nf4"]], lambda row: row[0].startswith("fp"))
+    page.table(["format"], [["fp4.25-e2m2"], ["nf4"]], ours=lambda row: row[0].startswith("fp"))
     assert '<tr class="ours"><td>fp4.25-e2m2</td></tr>' in page.html()
     assert "<tr><td>nf4</td></tr>" in page.html()
 

@@ -125,7 +125,7 @@ def test_the_summary_says_what_the_records_say():
 def test_gaps_without_an_error_are_no_numbers():
     exact, lossy, worse = {"sqnr_db": None}, {"sqnr_db": 20.0}, {"sqnr_db": 18.5}
     assert decibels(exact) == float("inf")
-    assert gap(lossy, worse) == "1.50" and gap(worse, lossy, "+.1f") == "-1.5"
+    assert gap(lossy, worse) == "1.50" and gap(worse, lossy, form="+.1f") == "-1.5"
     assert gap(exact, lossy) == gap(lossy, exact) == gap(exact, exact) == "n/a"
 
 

@@ -39,8 +39,8 @@ def codes_of_entries(scheme: Scheme, indices: np.ndarray, chosen: np.ndarray) ->
         chosen: uint8[rows, groups] the table of each group, its shared bit.
     """
     bits = np.repeat(chosen, scheme.k, axis=1)[:, : indices.shape[1]]
-    codes = [codes for _, codes in sub_tables(scheme)]
-    found = codes[0].take(indices, mode="clip")
-    for bit, other in enumerate(codes[1:], 1):
-        found = np.where(bits == bit, other.take(indices, mode="clip"), found)
-    return found
+    by_bit = [codes for _, codes in sub_tables(scheme)]
+    codes = by_bit[0].take(indices, mode="clip")
+    for bit, other in enumerate(by_bit[1:], 1):
+        codes = np.where(bits == bit, other.take(indices, mode="clip"), codes)
+    return codes

@@ -22,7 +22,7 @@ DAMPING = 0.01
 _BLOCK = 96
 
 
-def inverse_factor(hessian: np.ndarray, damping: float = DAMPING) -> np.ndarray:
+def inverse_factor(hessian: np.ndarray, *, damping: float = DAMPING) -> np.ndarray:
     """Upper triangular float64 U with U^T U = (H + damping I)^-1, H of mean diagonal 1.
 
     Raises:

@@ -26,9 +26,9 @@ def row_centroids(weights: np.ndarray, importance: np.ndarray, count: int) -> np
         importance: float32[rows, cols], not negative; values of importance 0 do not count.
         count: centroids; the last is repeated where a row has fewer different places.
     """
-    parts = range(0, len(weights), _ROWS)
-    found = [_centroids(weights[i : i + _ROWS], importance[i : i + _ROWS], count) for i in parts]
-    return np.concatenate(found)
+    parts = (slice(start, start + _ROWS) for start in range(0, len(weights), _ROWS))
+    centroids = [_centroids(weights[rows], importance[rows], count) for rows in parts]
+    return np.concatenate(centroids)
 
 
 def _centroids(weights: np.ndarray, importance: np.ndarray, count: int) -> np.ndarray:

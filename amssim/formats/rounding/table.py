@@ -40,7 +40,8 @@ class Table:
         the number before it where an x at the midpoint goes up.
         """
         v = self.array.astype(np.float64)
-        return thresholds(v, self.values.index(0.0) % 2 if 0.0 in self.values else None)
+        zero = self.values.index(0.0) if 0.0 in self.values else None
+        return thresholds(v, even=None if zero is None else zero % 2)
 
     @property
     def limit(self) -> float:
@@ -85,7 +86,7 @@ def _work_space(cols: int) -> tuple[np.ndarray, np.ndarray]:
     return np.empty(cols, np.float32), np.empty(cols, np.int32)
 
 
-def thresholds(values: np.ndarray, even: int | None = None) -> np.ndarray:
+def thresholds(values: np.ndarray, *, even: int | None = None) -> np.ndarray:
     """float32[..., n - 1] between ascending float64 values[..., n]; see `Table.thresholds`.
 
     Args:
@@ -124,8 +125,8 @@ def least(errors: Iterable[np.ndarray]) -> np.ndarray:
     errors = iter(errors)
     lowest = np.array(next(errors))
     chosen = np.zeros(lowest.shape, np.intp)
-    for n, found in enumerate(errors, 1):
-        better = found < lowest
+    for n, error in enumerate(errors, 1):
+        better = error < lowest
         chosen[better] = n
-        lowest[better] = found[better]
+        lowest[better] = error[better]
     return chosen

@@ -43,7 +43,7 @@ def error_against_bits(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 @styled
 def perplexity_against_bits(
-    records: Sequence[QualityRecord], stored: float, title: str = ""
+    records: Sequence[QualityRecord], stored: float, *, title: str = ""
 ) -> Figure:
     """Perplexity against effective bits; ``stored`` is that of the model as it is."""
     drawn, (ax,) = figure(height=4.4)
@@ -60,7 +60,7 @@ def perplexity_against_bits(
 
 
 @styled
-def tail_curves(records: Sequence[QualityRecord], title: str = "") -> Figure:
+def tail_curves(records: Sequence[QualityRecord], *, title: str = "") -> Figure:
     """SQNR against the shape of a generalised normal density, a line per format."""
     drawn, (ax,) = figure(height=4.0)
     names = list(dict.fromkeys(r["name"] for r in records))

@@ -20,6 +20,7 @@ _PLACE = re.compile(r"^(?P<before>.*?)(?P<index>\d+)\.(?P<part>.*?)(\.weight)?$"
 def layer_tails(
     layers: Sequence[Mapping[str, Any]],
     curves: Mapping[str, Sequence[Sequence[float]]],
+    *,
     title: str = "",
 ) -> Figure:
     """SQNR of each matrix against the shape of its weights, and what the closed form expects.
@@ -73,8 +74,8 @@ def layer_map(values: Mapping[str, float], title: str, label: str) -> Figure:
 
 
 def _place(name: str) -> tuple[int, str]:
-    found = _PLACE.match(name)
-    return (int(found["index"]), found["part"]) if found else (0, name)
+    place = _PLACE.match(name)
+    return (int(place["index"]), place["part"]) if place else (0, name)
 
 
 def _write_values(ax: Axes, grid: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from amssim.rules import SEARCH_RULES
 
 
 @styled
-def cost_of_k(records: Sequence[QualityRecord], title: str = "") -> Figure:
+def cost_of_k(records: Sequence[QualityRecord], *, title: str = "") -> Figure:
     """SQNR against k for each element; ``theory_db``, where recorded, as a dashed line."""
     drawn, (ax,) = figure()
     chosen = sorted(matching(records), key=lambda r: r["k"])
@@ -33,7 +33,7 @@ def cost_of_k(records: Sequence[QualityRecord], title: str = "") -> Figure:
 
 
 @styled
-def cost_of_search(records: Sequence[QualityRecord], title: str = "") -> Figure:
+def cost_of_search(records: Sequence[QualityRecord], *, title: str = "") -> Figure:
     """SQNR of each search rule against k, one panel per element."""
     chosen = sorted(matching(records, search=None), key=lambda r: r["k"])
     compared = [r for r in chosen if r["search"] == "replace"]
@@ -54,7 +54,7 @@ def cost_of_search(records: Sequence[QualityRecord], title: str = "") -> Figure:
 
 
 @styled
-def cost_of_scales(records: Sequence[QualityRecord], title: str = "") -> Figure:
+def cost_of_scales(records: Sequence[QualityRecord], *, title: str = "") -> Figure:
     """SQNR against effective bits as scale blocks shrink, for both scale rules."""
     drawn, (ax,) = figure()
     chosen = matching(records, scale=None, scale_block=None)

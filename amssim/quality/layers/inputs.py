@@ -22,7 +22,7 @@ WINDOWS = 32
 class Inputs:
     """Second moments float32[cols, cols] of the inputs of a layer, by its weight's name."""
 
-    def __init__(self, where: str, by_name: Mapping[str, np.ndarray], whole: bool = False):
+    def __init__(self, where: str, by_name: Mapping[str, np.ndarray], *, whole: bool = False):
         """``whole``: ``by_name`` holds moments; else it holds inputs float[samples, cols]."""
         self.where, self.by_name, self.whole = where, by_name, whole
 

@@ -72,7 +72,7 @@ def add_formats(page: Page, layers: Layers, recipes: Sequence[Recipe]) -> None:
         note=True,
     )
     headings = ["format", "bits", "SQNR dB", "relative error", "cosine", "max error", "p99 error"]
-    page.table(headings, [_row(r) for r in sorted(records, key=_bits)], _is_ours)
+    page.table(headings, [_row(r) for r in sorted(records, key=_bits)], ours=_is_ours)
     ours = [r for r in records if r["family"] == "AMS" and _is_ours([r["name"]])]
     page.heading("Tails")
     page.figure(_tails(ours, shapes, mode(columns)))
@@ -115,7 +115,7 @@ def add_perplexity(page: Page, records: Sequence[QualityRecord]) -> None:
     page.figure(perplexity_against_bits(others, stored["perplexity"]))
     rows = [[r["name"], f"{r['effective_bits']:.3f}", *_scores(r)] for r in others]
     rows = [["as stored", "", f"{stored['perplexity']:.4f}", "", ""], *rows]
-    page.table(["format", "bits", "perplexity", "KL mean", "KL p99"], rows, _is_ours)
+    page.table(["format", "bits", "perplexity", "KL mean", "KL p99"], rows, ours=_is_ours)
     page.text(f"{stored['tokens']:,} predicted tokens; KL in nats per token.", note=True)
 
 

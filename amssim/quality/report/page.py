@@ -40,7 +40,7 @@ class Page:
         """Add a heading."""
         self.parts.append(f"<h2>{escape(text)}</h2>")
 
-    def text(self, text: str, note: bool = False) -> None:
+    def text(self, text: str, *, note: bool = False) -> None:
         """Add a paragraph; a note is set lighter."""
         mark = ' class="note"' if note else ""
         self.parts.append(f"<p{mark}>{escape(text)}</p>")
@@ -53,6 +53,7 @@ class Page:
         self,
         headings: Sequence[str],
         rows: Sequence[Sequence[str]],
+        *,
         ours: Callable[[Sequence[str]], bool] = lambda row: False,
     ) -> None:
         """Add a table; the rows for which ``ours`` is true stand out."""

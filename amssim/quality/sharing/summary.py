@@ -15,7 +15,7 @@ def summarize(records: Sequence[QualityRecord]) -> list[tuple[str, str]]:
     Args:
         records: of the default study, see `amssim.quality.sharing.study`.
     """
-    found = []
+    clauses = []
     for scheme in PUBLISHED:
         element = scheme.minifloat.name
         (own,) = matching(records, element=element, k=scheme.k)
@@ -25,5 +25,5 @@ def summarize(records: Sequence[QualityRecord]) -> list[tuple[str, str]]:
         cost = f"{decibels(own):.2f} dB at {own['effective_bits']:.2f} bits, "
         cost += f"{gap(whole, own)} less than {whole['scheme']}"
         gain = f"{gap(own, best)} more than with the next best search rule, {best['search']}"
-        found.append((f"{scheme.name}: {cost}", gain))
-    return found
+        clauses.append((f"{scheme.name}: {cost}", gain))
+    return clauses
