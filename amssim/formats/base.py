@@ -1,4 +1,4 @@
-"""What every comparison format is: weights to stored parts, and stored parts to weights."""
+"""What every format does: it makes stored parts of weights, and weights of stored parts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Format(ABC):
 
     @property
     def needs_moments(self) -> bool:
-        """Whether it is another format without the second moments of the inputs."""
+        """Whether without moments of the inputs it would fall back to a simpler format."""
         return False
 
     @abstractmethod

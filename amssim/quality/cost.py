@@ -1,4 +1,4 @@
-"""What a way of restoring has cost so far, layer by layer."""
+"""What quantisation has cost over the layers so far: bits, error of weights and of outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from amssim.quality.record import QualityRecord
 
 @dataclass
 class QuantizationCost:
-    """Sums over layers: weight error, output error where inputs are known, and stored bits."""
+    """Sums over layers: weight error, output noise where moments are known, and stored bits."""
 
     metrics: Metrics = field(default_factory=Metrics)
     output: OutputNoise = field(default_factory=OutputNoise)

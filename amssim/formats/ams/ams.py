@@ -63,7 +63,7 @@ class Ams(Format):
 
     @property
     def family(self) -> str:
-        """Whether a bit is shared, and whether by the published rules."""
+        """Kind of format: minifloats share no bit; AMS is what the published rules make."""
         if self.scheme.k == 1:
             return "minifloat"
         return "AMS" if self == Ams(self.scheme) else "AMS, other options"
@@ -76,7 +76,7 @@ class Ams(Format):
         return {"words": StoredPart((rows, words), 16), "scales": StoredPart((rows, blocks), 32)}
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
-        """Search, round and pack."""
+        """Search the shared bits, round and pack."""
         packed = quantize(
             weights,
             self.scheme,
@@ -109,6 +109,6 @@ class Ams(Format):
         return {"words": pack(codes, self.scheme), "scales": scales}
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
-        """Unpack."""
+        """Unpack the codes and scale their values."""
         words, scales = parts["words"], parts["scales"]
         return dequantize(PackedTensor(self.scheme, shape, words, scales, self.scale_block))

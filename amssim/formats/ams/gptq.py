@@ -21,7 +21,7 @@ class GptqAms(Ams):
 
     The stored form is that of `Ams`. Scales are fixed beforehand by the format's scale rule. A
     group's shared bit is the one whose rounding, feedback within the group included, adds least
-    to the output error. Without the inputs' products there is none, and this is `Ams`.
+    to the output error. Without the inputs' products there is no feedback, and this is `Ams`.
     """
 
     family: ClassVar[str] = "AMS, extended"
@@ -38,7 +38,7 @@ class GptqAms(Ams):
 
     @property
     def needs_moments(self) -> bool:
-        """Feedback goes by the products of the inputs."""
+        """Feedback needs the products of the inputs: the full moments."""
         return True
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
@@ -74,7 +74,7 @@ class GptqInteger(Integer):
 
     @property
     def needs_moments(self) -> bool:
-        """Feedback goes by the products of the inputs."""
+        """Feedback needs the products of the inputs: the full moments."""
         return True
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:

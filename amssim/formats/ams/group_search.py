@@ -14,7 +14,7 @@ from amssim.formats.rounding.table import Table
 
 @dataclass(frozen=True)
 class GroupSearch:
-    """Rounds groups of ``k`` weights to the better of ``tables``; scales per ``block`` columns.
+    """Rounds groups of ``k`` weights to the better of ``tables``; a scale for each ``scale_block``.
 
     ``importance`` float32[cols] weighs the squared errors.
 

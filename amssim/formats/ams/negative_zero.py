@@ -62,7 +62,7 @@ class NegativeZero(Format):
 
     @property
     def needs_moments(self) -> bool:
-        """Feedback goes by the products of the inputs."""
+        """Feedback needs the products of the inputs: the full moments."""
         return self.feedback
 
     @property

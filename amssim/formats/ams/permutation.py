@@ -47,7 +47,7 @@ class Permuted(Format):
 
     @property
     def name(self) -> str:
-        """The inner format's and the order's."""
+        """The inner format's name, and what the columns are ordered by."""
         return f"{self.inner.name} by {self.order}"
 
     def layout(self, shape: MatrixShape) -> dict[str, StoredPart]:
@@ -56,7 +56,7 @@ class Permuted(Format):
         return self.inner.layout(shape) | {"columns": StoredPart((shape[1],), index_bits)}
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
-        """Order the columns and hand them on."""
+        """Reorder the columns and store them in the inner format."""
         columns = self._columns(weights, moments)
         moved = InputMoments(_moved(moments.given, columns), len(columns))
         parts = self.inner.encode(np.ascontiguousarray(weights[:, columns]), moved)

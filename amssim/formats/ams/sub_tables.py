@@ -1,4 +1,4 @@
-"""An AMS scheme as what it is: one table of values for each value of the shared bit."""
+"""The values of an AMS scheme as tables: one for each value of the shared bit."""
 
 from __future__ import annotations
 

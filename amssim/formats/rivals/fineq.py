@@ -1,4 +1,4 @@
-"""FineQ: clusters of three weights that all get b bits, or two of them b/2 bits more."""
+"""FineQ: clusters of three weights with b bits each, or two with 3b/2 bits and one dropped."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FineQ(Format):
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Largest integer of a normal and of a wide weight."""
+        """Largest integer of a weight with b bits, and of one with 3b/2."""
         return 2 ** (self.bits - 1) - 1, 2 ** (3 * self.bits // 2 - 1) - 1
 
     def layout(self, shape: MatrixShape) -> dict[str, StoredPart]:
@@ -69,7 +69,7 @@ class FineQ(Format):
         }
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
-        """Search the row's scale, the states for each."""
+        """Search the scale of each row, and under each scale the states."""
         pad = (0, -weights.shape[1] % PAIR)
         w, h = np.pad(weights, ((0, 0), pad)), np.pad(moments.importance, pad)
         pairs = (len(w), w.shape[1] // PAIR)

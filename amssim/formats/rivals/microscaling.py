@@ -87,7 +87,7 @@ class Microscaling(Format):
         }
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
-        """Return power of two times element."""
+        """Return the power of two of each block times the element's value."""
         scales = per_column(from_e8m0(parts["scales"]), self.scale_block, shape[1])
         weights: np.ndarray = minifloat_table(self.element).values_of(parts["codes"]) * scales
         return weights

@@ -76,7 +76,7 @@ class Nvfp4(Format):
         return {"codes": codes, "scales": scales, "tensor": tensor}
 
     def decode(self, parts: Parts, shape: MatrixShape) -> np.ndarray:
-        """Return both scales times element."""
+        """Return tensor scale times block scale times the element's value."""
         scales = per_column(
             from_e4m3(parts["scales"]) * parts["tensor"], self.scale_block, shape[1]
         )

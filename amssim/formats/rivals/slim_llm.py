@@ -21,7 +21,7 @@ RANGES = (1.0, *(f / 100 for f in range(90, 111, 2) if f != 100))
 
 @dataclass(frozen=True, kw_only=True)
 class SlimLlm(Format):
-    """Groups of columns with b - 1, b or b + 1 bits; as many gain a bit as lose one.
+    """Blocks of columns with b - 1, b or b + 1 bits; as many gain a bit as lose one.
 
     A block spans all rows. The i most salient blocks gain and the i least lose, with the i that
     gives the least error sum_j h_j (w - r)^2; salience is sum_j h_j w^2. Every row of a block has

@@ -23,7 +23,9 @@ from amssim.formats.rounding.blocks import (
 
 @dataclass(frozen=True, kw_only=True)
 class Solo(Format):
-    """w = +-s a^c, c in 0 .. 2^(b-1) - 1: s the block's maximum, s a^cmax a low quantile of |w|.
+    """w = +-s a^c with c in 0 .. cmax = 2^(b-1) - 1: s is the largest |w| of the block.
+
+    The base a is such that the smallest magnitude, s a^cmax, is a low quantile of the block's |w|.
 
     There is no zero: smaller weights become the least power.
 

@@ -20,7 +20,7 @@ def sensitivities(
     *,
     moments: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, float]:
-    """Return, by layer, the KL divergence per share of noise in the layer's output.
+    """Return for each layer the KL divergence over the share of noise in the layer's output.
 
     Each layer in turn is put through ``form``, the others staying as they are. Small errors of
     different layers add up in the KL divergence, so these are the weights of a bit budget.

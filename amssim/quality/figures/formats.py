@@ -116,7 +116,7 @@ def _scatter(ax: Axes, records: Sequence[QualityRecord], families: list[str], va
 
 
 def _name(ax: Axes, records: Sequence[QualityRecord], value: str, highest: bool) -> None:
-    """Name the AMS formats on the line, and others that none with as few bits beats."""
+    """Write the names of the AMS formats, and of others on the `frontier`."""
     line = [r for r in records if r["family"] == "AMS"]
     best: list[QualityRecord] = []
     for r in reversed(frontier(records, value, highest)):
@@ -131,7 +131,7 @@ def _name(ax: Axes, records: Sequence[QualityRecord], value: str, highest: bool)
 
 
 def frontier(records: Sequence[QualityRecord], value: str, highest: bool) -> list[QualityRecord]:
-    """Records that none with as few bits equals, by bits.
+    """Return the records, by bits, that are better than every record with as few bits.
 
     >>> records = [{"effective_bits": b, "db": v} for b, v in ((4, 20), (4, 21), (5, 19), (6, 30))]
     >>> [r["db"] for r in frontier(records, "db", highest=True)]
@@ -150,7 +150,7 @@ def _at(record: QualityRecord, value: str) -> tuple[float, float]:
 
 
 def _limit(ax: Axes, records: Sequence[QualityRecord], value: str, *others: float) -> None:
-    """Show the records and ``others``, whatever the curves do outside."""
+    """Set the axes' limits to the records and ``others``; curves may leave them."""
     for axis, numbers in (
         (ax.set_xlim, [r["effective_bits"] for r in records]),
         (ax.set_ylim, [*others, *(r[value] for r in records)]),

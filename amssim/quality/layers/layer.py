@@ -1,4 +1,4 @@
-"""A linear layer as the study of errors sees it."""
+"""A linear layer: its weights, and the moments of its inputs where they are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the study's weights come from: a density, an array, or a checkpoint; block by block."""
+"""Weights to measure, layer by layer: drawn from a density, of an array, or of a checkpoint."""
 
 from __future__ import annotations
 

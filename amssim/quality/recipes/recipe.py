@@ -1,4 +1,4 @@
-"""Recipes: what may be done to a layer's weights, and what is counted as stored."""
+"""Recipes by name: what is done to a layer's weights, and how many bits are then stored."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Cast:
     family: str = "minifloat"
 
     def restore(self, layer: LinearLayer) -> tuple[np.ndarray, Fraction]:
-        """Round; what overflows saturates."""
+        """Round to float16; what lies beyond its largest value saturates."""
         limit = np.finfo(np.float16).max
         rounded = np.clip(layer.weights, -limit, limit).astype(np.float16)
         return rounded.astype(np.float32), Fraction(16)

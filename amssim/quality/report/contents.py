@@ -109,7 +109,7 @@ def _tails(records: Sequence[QualityRecord], shapes: dict[str, float], columns: 
 
 
 def add_perplexity(page: Page, records: Sequence[QualityRecord]) -> None:
-    """Add the records of `amssim.quality.evaluation.evaluate.evaluate`."""
+    """Add the records of `amssim.quality.evaluate`."""
     stored, *others = records
     page.heading("Language model")
     page.figure(perplexity_against_bits(others, stored["perplexity"]))

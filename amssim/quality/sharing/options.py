@@ -1,4 +1,4 @@
-"""One way of sharing bits, with every choice open: what restores a matrix under it."""
+"""Options of the sharing study: each describes one way of sharing bits."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ class SharingOptions:
         return Fraction(16 * layout(self.scheme).row_words(cols) + 32 * blocks, cols)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the choices by name for JSON."""
+        """Return the options by name for JSON."""
         element = self.scheme.minifloat.name
         named = {"scheme": self.scheme.name, "element": element, "k": self.scheme.k}
         return named | {n: v for n, v in asdict(self).items() if n != "scheme"}
 
 
-#: What a choice is unless it says otherwise, by the names of `SharingOptions.as_dict`.
+#: What each option is where nothing is said, by the names of `SharingOptions.as_dict`.
 DEFAULT_OPTIONS = {f.name: f.default for f in fields(SharingOptions) if f.name != "scheme"}
 
 

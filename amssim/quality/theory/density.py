@@ -57,7 +57,7 @@ class Density:
         return PartialMoments(*(np.where(points > end, m(end), m(inside)) for m in self._splines))
 
     def quantile(self, mass: float) -> float:
-        """Return the a that |w| stays below with probability ``mass``."""
+        """Return the magnitude that |w| does not exceed with probability ``mass``."""
         return float(self._frozen.isf((1 - mass) / 2))
 
     def sample(self, shape: tuple[int, ...] | int, rng: np.random.Generator) -> np.ndarray:

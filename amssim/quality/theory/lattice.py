@@ -79,7 +79,7 @@ class Lattice:
         self.masses[at + 1 : at + 1 + len(mass)] += upper
 
     def _add_rest(self, moments: PartialMoments, offset: float, slope: float) -> None:
-        """Put all d below the lattice on its lowest point, and note what that leaves out."""
+        """Put all d below the lattice on its lowest point; keep by how much they lie lower."""
         mass, first, _ = (float(m[0]) for m in moments.between())
         self.masses[0] += mass
         self.beyond += offset * mass + slope * first + self.low * self.size * mass

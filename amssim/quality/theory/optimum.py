@@ -58,7 +58,7 @@ def best_clip(density: Density, scheme: Scheme, *, search: str = "adaptive") -> 
 def best_schemes(
     density: Density, bits: float | Fraction, *, search: str = "adaptive"
 ) -> list[Optimum]:
-    """Return, least error first, each element's largest format of at most ``bits`` per weight.
+    """Return for each element its format with the most bits within ``bits``, least error first.
 
     Elements that leave a whole bit of the budget unused are passed over.
 
