@@ -1,10 +1,16 @@
+from . import bench as bench
+from . import checkpoint as checkpoint
 from . import drawing as drawing
+from . import figures as figures
 from . import formats as formats
 from . import gpu as gpu
 from . import hardware as hardware
+from . import launch as launch
 from . import layout as layout
+from . import lm as lm
 from . import quality as quality
 from . import reference as reference
+from . import rules as rules
 from . import simulator as simulator
 from . import testing as testing
 from .checkpoint import dequantize_checkpoint as dequantize_checkpoint

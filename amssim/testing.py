@@ -2,6 +2,7 @@
 
 Needs Hypothesis (``pip install 'amssim[test]'``), not pytest.
 
+>>> import amssim
 >>> from hypothesis import given, settings
 >>> @settings(max_examples=20, deadline=None)
 ... @given(packed_tensors())
@@ -17,11 +18,14 @@ from typing import Any
 
 import numpy as np
 
-import amssim
 from amssim.errors import ResourceError
 from amssim.layout import layout
-from amssim.minifloat import EXPONENT_BITS, MANTISSA_BITS, MAX_BITS
+from amssim.minifloat import EXPONENT_BITS, MANTISSA_BITS, MAX_BITS, Minifloat
 from amssim.rules import SCALE_RULES, SEARCH_RULES
+from amssim.scheme import Scheme
+from amssim.scheme import schemes as list_schemes
+from amssim.tensor.packed import PackedTensor
+from amssim.tensor.quantize import pack
 
 try:
     from hypothesis import strategies as st
@@ -34,18 +38,18 @@ _EXTREME = [float(_LIMITS.max), float(_LIMITS.min), float(_LIMITS.smallest_subno
 _TAILS = [1, 2, 3, 4, 5, 15, 16, 17, 47, 48, 49, 63, 64, 65]
 
 
-def minifloats() -> st.SearchStrategy[amssim.Minifloat]:
+def minifloats() -> st.SearchStrategy[Minifloat]:
     """Draw every possible `Minifloat`."""
     widths = [(x, y) for x in EXPONENT_BITS for y in MANTISSA_BITS if 1 + x + y <= MAX_BITS]
-    return st.sampled_from(widths).map(lambda xy: amssim.Minifloat(*xy))
+    return st.sampled_from(widths).map(lambda xy: Minifloat(*xy))
 
 
-def schemes(*, max_k: int = 8, presets_only: bool = False) -> st.SearchStrategy[amssim.Scheme]:
+def schemes(*, max_k: int = 8, presets_only: bool = False) -> st.SearchStrategy[Scheme]:
     """Draw schemes: presets half of the time, else any minifloat with k up to ``max_k``."""
-    presets = st.sampled_from(amssim.schemes())
+    presets = st.sampled_from(list_schemes())
     if presets_only:
         return presets
-    return presets | st.builds(amssim.Scheme, minifloats(), st.integers(1, max_k))
+    return presets | st.builds(Scheme, minifloats(), st.integers(1, max_k))
 
 
 def search_rules() -> st.SearchStrategy[str]:
@@ -68,7 +72,7 @@ def shapes(*, max_rows: int = 4, max_columns: int = 80) -> st.SearchStrategy[tup
 @st.composite
 def weights(
     draw: st.DrawFn,
-    scheme: amssim.Scheme | None = None,
+    scheme: Scheme | None = None,
     *,
     shape: tuple[int, int] | None = None,
     extremes: bool = True,
@@ -86,9 +90,7 @@ def weights(
     return np.asarray(drawn, np.float32)
 
 
-def _draw_kind(
-    kind: str, shape: tuple[int, int], scheme: amssim.Scheme, rng: np.random.Generator
-) -> Any:
+def _draw_kind(kind: str, shape: tuple[int, int], scheme: Scheme, rng: np.random.Generator) -> Any:
     grid = np.unique(scheme.minifloat.values.astype(np.float64))
     power = 2.0 ** rng.integers(-20, 20)
     match kind:
@@ -111,7 +113,7 @@ def _draw_kind(
 
 @st.composite
 def packed_words(
-    draw: st.DrawFn, scheme: amssim.Scheme, *, shape: tuple[int, int] | None = None
+    draw: st.DrawFn, scheme: Scheme, *, shape: tuple[int, int] | None = None
 ) -> np.ndarray:
     """Draw uint16[rows, half-words] with every bit random, padding included."""
     rows, columns = draw(shapes()) if shape is None else shape
@@ -122,10 +124,10 @@ def packed_words(
 @st.composite
 def packed_tensors(
     draw: st.DrawFn,
-    scheme: amssim.Scheme | None = None,
+    scheme: Scheme | None = None,
     *,
     shape: tuple[int, int] | None = None,
-) -> amssim.PackedTensor:
+) -> PackedTensor:
     """Draw a `PackedTensor` whose codes are any that the scheme can hold, padding zero."""
     scheme = draw(schemes()) if scheme is None else scheme
     rows, columns = draw(shapes()) if shape is None else shape
@@ -133,6 +135,6 @@ def packed_tensors(
     groups = layout(scheme).row_groups(columns)
     codes = rng.integers(0, 2**scheme.minifloat.bits, (rows, columns)) & ~1
     shared = np.repeat(rng.integers(0, 2, (rows, groups)), scheme.k, axis=1)[:, :columns]
-    words = amssim.pack((codes | shared).astype(np.uint8), scheme)
+    words = pack((codes | shared).astype(np.uint8), scheme)
     scales = np.exp2(rng.integers(-10, 10, (rows, 1))).astype(np.float32)
-    return amssim.PackedTensor(scheme, (rows, columns), words, scales)
+    return PackedTensor(scheme, (rows, columns), words, scales)

@@ -8,9 +8,8 @@ import numpy as np
 
 from amssim._jit import inline, jit, leaf, part
 from amssim.codec.constants import SMALLEST_SCALE
-from amssim.codec.elements import value_of
+from amssim.codec.elements import bits_of, float_of, value_of
 from amssim.codec.encoding import Encoder, put, put_zeros, settle
-from amssim.codec.float_bits import bits_of, float_of
 from amssim.rules import MSE_FACTORS
 
 _MAGNITUDE = np.uint32(0x7FFFFFFF)

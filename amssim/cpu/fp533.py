@@ -35,7 +35,7 @@ from amssim.cpu.simd import (
 from amssim.scheme import FP5_33
 
 #: Half-words and weights of a tile.
-WORDS, COLUMNS = 64, 192
+TILE_WORDS, COLUMNS = 64, 192
 _LANES = 32
 _GROUP = FP5_33.k
 _NIBBLE, _SIGN_AT, _SHARED_AT = 4, 4, 15
@@ -88,7 +88,7 @@ def _vector_columns(columns: int) -> np.ndarray:
 
 def to_tiles(words: np.ndarray) -> np.ndarray:
     """uint16[rows, half-words] of FP5.33 -> uint16[rows, 64 * tiles], padded with zeros."""
-    tiles = -(-words.shape[1] // WORDS)
+    tiles = -(-words.shape[1] // TILE_WORDS)
     planes = aligned((len(words), tiles, 4, _LANES), np.uint8)
     _move(words, np.array(MOVES, np.uint16), planes)
     return planes.reshape(len(words), -1).view(np.uint16)
@@ -118,7 +118,7 @@ def _move(words, moves, planes):
             planes[r, t] = 0
             for m in range(moves.shape[0]):
                 group, source, width, plane, target = moves[m]
-                first = WORDS * t + _LANES * np.int64(group)
+                first = TILE_WORDS * t + _LANES * np.int64(group)
                 mask = np.uint16((1 << np.int64(width)) - 1)
                 for i in range(min(_LANES, words.shape[1] - first)):
                     field = np.uint16(np.uint16(words[r, first + i] >> source) & mask)
@@ -130,7 +130,7 @@ def _move(words, moves, planes):
 
 @leaf
 def _planes(row, t):
-    at = WORDS * t
+    at = TILE_WORDS * t
     prefetch(row, at + READ_AHEAD_WORDS)
     prefetch(row, at + READ_AHEAD_WORDS + 32)
     return (
@@ -188,7 +188,7 @@ def _halves(row, t):
 FORM = VectorForm(
     FP5_33,
     Tiles,
-    WORDS,
+    TILE_WORDS,
     COLUMNS,
     _OFFSET,
     lambda words: Tiles(to_tiles(words)),

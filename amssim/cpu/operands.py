@@ -11,7 +11,7 @@ import numpy as np
 
 from amssim._jit import jit
 from amssim.codec.constants import SMALLEST_SCALE
-from amssim.codec.float_bits import float_of
+from amssim.codec.elements import float_of
 from amssim.minifloat import Minifloat
 from amssim.scheme import Scheme
 

@@ -7,7 +7,7 @@ All that kernels, the host and the device need of a form is in its `Form`, one f
 import numpy as np
 
 from amssim.scheme import Scheme
-from cuda_kernels.forms.form import VALUE_SCALE, Form
+from cuda_kernels.forms.form import VALUE_SCALE, Form, form_named
 from cuda_kernels.forms.fp425 import FP4_25
 from cuda_kernels.forms.fp533 import FP5_33
 
@@ -24,11 +24,6 @@ __all__ = [
 
 #: From the smallest on.
 FORMS = (FP4_25, FP5_33)
-
-
-def form_named(name: str) -> Form:
-    """The form of that name."""
-    return next(form for form in FORMS if form.name == name)
 
 
 def form_of(scheme: Scheme) -> Form | None:

@@ -7,9 +7,9 @@ from numba import cuda
 
 from amssim.layout import Layout
 from amssim.scheme import Scheme
+from cuda_kernels.ptx.inline import u32
 
 THREADS = 256
-u32 = np.uint32
 
 
 def canonical_numbers(scheme: Scheme) -> tuple[np.uint32, ...]:

@@ -22,6 +22,9 @@ from amssim.minifloat import Minifloat
 #: what decoded weights must be multiplied by
 VALUE_SCALE = 2.0**14
 
+#: every form that was made, by its name
+_BY_NAME: dict[str, Form] = {}
+
 
 @dataclass(frozen=True)
 class HostWords:
@@ -76,9 +79,10 @@ class Form:
     host: HostWords
     device: DeviceWords
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from cuda_kernels.forms import form_named
+    def __post_init__(self) -> None:
+        _BY_NAME[self.name] = self
 
+    def __reduce__(self) -> tuple[Any, ...]:
         return form_named, (self.name,)
 
     def __repr__(self) -> str:
@@ -110,3 +114,8 @@ class Form:
     def nbytes(self, rows: int, columns: int) -> int:
         """Bytes of a matrix in this form."""
         return self.tiles(rows) * (self.units(columns) // BURST) * burst_bytes(self.group)
+
+
+def form_named(name: str) -> Form:
+    """The form of that name; a pickled form is found again by it."""
+    return _BY_NAME[name]

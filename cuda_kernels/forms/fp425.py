@@ -19,7 +19,7 @@ from cuda_kernels.ptx.inline import Vector, ptx
 
 MASK = 0x8E008E00
 REST, FACTORS = 0x01FB01FB, (640, 4112)
-SHARED = 0x01000100
+SHARED_BITS = 0x01000100
 #: where a decoded half holds the top bits of e2m2, low to high, and what is left of the half
 TOP_PLACES = (9, 10, 11, 15)
 REST_PLACES = (0, 1, 3, 4, 5, 6, 7, 8)
@@ -48,7 +48,7 @@ def _text() -> str:
         word, combine = f"$words.{v}", f"{MASK:#x}, s, 0xEA;"
         turn = f"shl.b32 s, $tail, {v};" if v else "mov.b32 s, $tail;"
         lines += [
-            f"{turn} and.b32 s, s, {SHARED:#x};",
+            f"{turn} and.b32 s, s, {SHARED_BITS:#x};",
             f"lop3.b32 {out[v, 0]}, {word}, {combine}",
             f"shf.r.wrap.b32 r, {word}, {word}, 3; lop3.b32 {out[v, 1]}, r, {combine}",
             f"and.b32 r, {word}, {REST:#x};",
@@ -64,7 +64,7 @@ def _text() -> str:
 def decode_unit(words: Vector(u32, 4), tail: u32) -> Vector(u32, 16):
     """A lane's words of an FP4.25 unit -> fragments; ``tail`` holds the shared bits of word v at
     8 - v and 24 - v."""
-    shared = [(tail << np.uint32(v)) & np.uint32(SHARED) for v in range(4)]
+    shared = [(tail << np.uint32(v)) & np.uint32(SHARED_BITS) for v in range(4)]
     decoded = [slots_of(np.asarray(w), s) for w, s in zip(words, shared, strict=True)]
     return in_fragment_order(decoded, PAIRS, fragment)
 

@@ -6,7 +6,7 @@ import pytest
 from numba import njit
 
 from amssim import InputError, Minifloat, PackedTensor, Scheme, dequantize, pack, quantize
-from amssim.codec.float_bits import _widen, float_of_half
+from amssim.codec.elements import _widen, float_of_half
 from oracles import all_minifloats
 
 

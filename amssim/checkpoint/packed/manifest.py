@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import amssim
+from amssim import __version__
 from amssim.checkpoint.packed.stored import Packing
 from amssim.checkpoint.safetensors.files import canonical_json, parse_json
 from amssim.checkpoint.safetensors.header import Header, TensorInfo
@@ -44,7 +44,7 @@ class Manifest:
     packed: dict[str, Packing] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
-    version: str = field(default_factory=lambda: amssim.__version__)
+    version: str = field(default_factory=lambda: __version__)
 
     def metadata(self, tensors: Iterable[TensorInfo], crcs: Mapping[str, int]) -> dict[str, str]:
         """Return the metadata of the file that stores ``tensors``, its own checksum included."""
@@ -142,7 +142,7 @@ def _describe(manifests: Iterable[Manifest]) -> dict[str, Any]:
     return {
         "quant_method": METHOD,
         "format": PACKED_FORMAT,
-        "version": amssim.__version__,
+        "version": __version__,
         "schemes": {s.name: _definition(s) for s in sorted({p.scheme for p in packings})},
     }
 
@@ -164,7 +164,7 @@ def _check_format(value: dict[str, Any], where: str) -> None:
     if number != FORMAT:
         raise UnsupportedError(
             f"{where}: written by amssim {version} in format {number}, but amssim "
-            f"{amssim.__version__} reads format {FORMAT} only: use that version"
+            f"{__version__} reads format {FORMAT} only: use that version"
         )
 
 

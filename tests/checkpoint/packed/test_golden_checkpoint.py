@@ -2,8 +2,8 @@
 
 import numpy as np
 
-import amssim
 from amssim.checkpoint import open_checkpoint, quantize_checkpoint, verify_checkpoint
+from amssim.checkpoint.packed import manifest
 from checkpoint import independent_reader
 from checkpoint.golden_files import make
 
@@ -23,6 +23,6 @@ def test_57_it_is_read_as_an_independent_reader_reads_it(tmp_path):
 def test_57_it_is_verified_and_written_again(tmp_path, monkeypatch):
     src = make.source(tmp_path / "a.safetensors")
     assert verify_checkpoint(make.FORMAT_1, src).packed == 3
-    monkeypatch.setattr(amssim, "__version__", "0.1.0")
+    monkeypatch.setattr(manifest, "__version__", "0.1.0")
     quantize_checkpoint(src, tmp_path / "b.safetensors", **make.OPTIONS)
     assert (tmp_path / "b.safetensors").read_bytes() == make.FORMAT_1.read_bytes()
