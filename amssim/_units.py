@@ -12,10 +12,10 @@ def size(nbytes: int) -> str:
     return _scaled(nbytes, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), " B")
 
 
-def count(number: int) -> str:
-    """Return a count with a unit.
+def short_number(number: int) -> str:
+    """Return a number with a decimal unit.
 
-    >>> count(27_300_000), count(7)
+    >>> short_number(27_300_000), short_number(7)
     ('27.3 M', '7')
     """
     return _scaled(number, (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)), "")

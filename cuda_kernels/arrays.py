@@ -41,7 +41,7 @@ def adopt(name: str, array: Any) -> Adopted:
     return Adopted(interface["data"][0], dtype, shape, library)
 
 
-def address(array: Any) -> int:
+def address_of(array: Any) -> int:
     """Address of a Numba device array.
 
     Not by its ``__cuda_array_interface__``, which warns where the array belongs to a stream.
@@ -67,7 +67,7 @@ def _adopt_numba(name: str, array: Any) -> Adopted:
     if not array.is_c_contiguous():
         raise InputError(f"{name} must be contiguous: pass a copy in C order")
     dtype = _TYPESTR.get(array.dtype.str, array.dtype.str)
-    return Adopted(address(array), dtype, tuple(array.shape), "numba")
+    return Adopted(address_of(array), dtype, tuple(array.shape), "numba")
 
 
 def _adopt_torch(name: str, tensor: Any) -> Adopted:

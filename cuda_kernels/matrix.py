@@ -10,11 +10,11 @@ import numpy as np
 from amssim.errors import InputError
 from amssim.scheme import Scheme
 from cuda_kernels import driver
-from cuda_kernels.arrays import Adopted, address, adopt, empty, stream_of, to_device
+from cuda_kernels.arrays import Adopted, address_of, adopt, empty, stream_of, to_device
 from cuda_kernels.dense.weights import DenseWeights, multiply_dense
 from cuda_kernels.plain.product import Plain
-from cuda_kernels.product import NONE, Products, ReadyProduct
-from cuda_kernels.weights import FormWeights, form_weights
+from cuda_kernels.product import Products, ReadyProduct
+from cuda_kernels.weights import NONE, FormWeights, form_weights
 
 DTYPES = ("float16", "bfloat16", "float32")
 #: from this batch on, dense weights and the library's own product are faster (H200, cuBLAS)
@@ -47,7 +47,7 @@ class Matrix:
         self.weights = form_weights(*held)
         self._products: Products | Plain
         self._dense: DenseWeights | Plain
-        bias_at = NONE if self._bias is None else address(self._bias)
+        bias_at = NONE if self._bias is None else address_of(self._bias)
         where = (canonical, self._scales, scale_block, bias_at)
         if self.weights is None:
             self._products = self._dense = Plain(self.device, scheme, shape, *where)

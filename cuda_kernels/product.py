@@ -13,9 +13,7 @@ from cuda_kernels.gemv.block_scales import plan_block_scales
 from cuda_kernels.kernel import KernelProblem, kernel_of
 from cuda_kernels.normalize.launch import Normalization
 from cuda_kernels.normalize.workspace import workspace_of
-from cuda_kernels.weights import FormWeights
-
-NONE = 0
+from cuda_kernels.weights import NONE, FormWeights
 
 
 class ReadyProduct:

@@ -9,7 +9,7 @@ import numpy as np
 
 from amssim.launch.geometry import GEMM_BATCH
 from amssim.scheme import Scheme
-from cuda_kernels.arrays import address, room, to_device
+from cuda_kernels.arrays import address_of, room, to_device
 from cuda_kernels.driver import gpu_of
 from cuda_kernels.forms import Form, form_of
 from cuda_kernels.forms import device as device_words
@@ -42,9 +42,9 @@ class FormWeights:
     @property
     def addresses(self) -> dict[str, int]:
         """Arguments of kernels, by name."""
-        bias = NONE if self._bias is None else address(self._bias)
+        bias = NONE if self._bias is None else address_of(self._bias)
         arrays = {"weights": self.words, "tails": self.tails, "scales": self._scales}
-        return {name: address(array) for name, array in arrays.items()} | {"bias": bias}
+        return {name: address_of(array) for name, array in arrays.items()} | {"bias": bias}
 
     def problem(self, batch: int) -> KernelProblem:
         """The product with so many rows of x."""

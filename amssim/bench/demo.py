@@ -18,7 +18,7 @@ from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import quantize
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "demo-weights.safetensors"
-SCHEMES = ("fp5.33-e2m3", "fp4.25-e2m2")
+_SCHEMES = ("fp5.33-e2m3", "fp4.25-e2m2")
 _TIMER = Timer(repeats=5)
 #: Speed is measured on the largest matrix repeated to at least this many rows and columns,
 #: the size of a layer of an 8 B-parameter model; the shipped matrices themselves fit the caches.
@@ -26,7 +26,7 @@ _LAYER = 4096
 
 
 def run_demo(output: Path, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Do the job for each of `SCHEMES`, leaving the packed files in ``output``.
+    """Do the job for each of `_SCHEMES`, leaving the packed files in ``output``.
 
     Returns {"machine", "source", "layer", "schemes": {name: figures}}; a scheme's figures hold
     per-tensor and total metrics, bytes, effective bits, and rates. ``progress`` is called with the
@@ -41,7 +41,7 @@ def run_demo(output: Path, *, progress: Callable[[str], None] = lambda _: None) 
     x = np.random.default_rng(0).standard_normal((layer.shape[1],), dtype=np.float32)
     dense_s = blas_s(layer, x, timer=_TIMER)
     schemes = {}
-    for name in SCHEMES:
+    for name in _SCHEMES:
         progress(name)
         figures = _files_and_errors(name, originals, output)
         schemes[name] = figures | _speed(name, layer, x, dense_s)

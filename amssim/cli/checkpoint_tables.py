@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from amssim._units import count, size
+from amssim._units import short_number, size
 from amssim.cli.terminal import shown, table
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ def coverage_line(summary: Summary) -> str:
 
 def _figures(portion: Portion) -> list[str]:
     bits = _bits(portion.effective_bits)
-    return [str(len(portion.tensors)), count(portion.weight_count), size(portion.nbytes), bits]
+    return [
+        str(len(portion.tensors)),
+        short_number(portion.weight_count),
+        size(portion.nbytes),
+        bits,
+    ]
 
 
 def _bits(value: Fraction | None) -> str:

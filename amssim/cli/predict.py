@@ -13,7 +13,7 @@ from amssim.cli.terminal import Subparsers
 from amssim.errors import InputError
 
 Names = dict[str, list[str]]
-Options = dict[str, Any]
+_Options = dict[str, Any]
 Rows = list[dict[str, Any]]
 
 
@@ -74,7 +74,7 @@ def _prediction(args: argparse.Namespace) -> Prediction | Rows:
 
     _check_one_question(args)
     bits = _number_or_name(args.bits)
-    common: Options = {"device": args.gpu, "kernel": args.kernel, "batch": args.batch}
+    common: _Options = {"device": args.gpu, "kernel": args.kernel, "batch": args.batch}
     graph = not args.eager
     if args.budget:
         return simulator.instruction_budget(bits, **common)

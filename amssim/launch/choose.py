@@ -17,7 +17,7 @@ from amssim.launch.geometry import (
     column_tiles,
 )
 from amssim.launch.stream import best_stream
-from amssim.launch.tuning.match import COSTS, pays, preferred_shapes, tuning_of
+from amssim.launch.tuning.match import TUNED_COSTS, pays, preferred_shapes, tuning_of
 from amssim.launch.tuning.rule import facts_of
 from amssim.launch.warpgroup import best_warpgroup
 
@@ -31,7 +31,7 @@ def plan_launch(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> La
     (1, 1, 264, 12)
     """
     tuning, facts = tuning_of(gpu), facts_of(gpu, rows, columns, batch)
-    costs, plan = COSTS[tuning], NO_PLAN
+    costs, plan = TUNED_COSTS[tuning], NO_PLAN
     if pays(tuning, STREAM, group, facts):
         plan = best_stream(gpu, costs, facts.cluster_tiles, group, rows, columns, batch)
     if plan.kernel == 0 and gpu.capability == HOPPER and pays(tuning, WARPGROUP, group, facts):

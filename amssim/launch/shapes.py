@@ -16,20 +16,20 @@ class GemvShape(NamedTuple):
 
 
 #: Weights in registers:
-ONE = GemvShape(threads=512, resident=1, blocks=1, team=1, depth=0)
-WIDE = ONE._replace(threads=1024)
+SINGLE = GemvShape(threads=512, resident=1, blocks=1, team=1, depth=0)
+WIDE = SINGLE._replace(threads=1024)
 #: In a ring in shared memory:
-RING, WIDE_RING = ONE._replace(depth=3), WIDE._replace(depth=2)
-TWO_RINGS = ONE._replace(resident=2, blocks=2, depth=2)
+RING, WIDE_RING = SINGLE._replace(depth=3), WIDE._replace(depth=2)
+TWO_RINGS = SINGLE._replace(resident=2, blocks=2, depth=2)
 TWO_RINGS_IN_TEAMS = TWO_RINGS._replace(team=4)
 TWO_LARGE, TWO_MIDDLE = (TWO_RINGS._replace(threads=n, depth=3) for n in (448, 384))
 TWO_SMALL = TWO_RINGS._replace(threads=256, depth=4)
 #: One block per multiprocessor, with room for one of the next grid, which starts to load early.
-PAIRED = ONE._replace(resident=2, depth=2)
+PAIRED = SINGLE._replace(resident=2, depth=2)
 MIDDLE = PAIRED._replace(threads=384, depth=3)
 SMALL, DEEP = (PAIRED._replace(threads=256, depth=depth) for depth in (4, 6))
 GEMV_SHAPES = (
-    ONE,
+    SINGLE,
     WIDE,
     RING,
     WIDE_RING,

@@ -11,12 +11,12 @@ import numpy as np
 
 from amssim.launch.gemv import try_gemv
 from amssim.launch.geometry import CLUSTERS, NO_PLAN, TILE_ROWS, Gpu, LaunchPlan
-from amssim.launch.shapes import ONE
+from amssim.launch.shapes import SINGLE
 from cuda_kernels.forms.form import Form
 
 MOST_ROWS = 8  # of activations that one launch takes: the scales in flight leave no more registers
 #: block shapes in the order of preference: the scales in flight take 12 to 16 registers more
-SHAPES = (ONE._replace(threads=768), ONE)
+BLOCK_SHAPES = (SINGLE._replace(threads=768), SINGLE)
 
 
 def scale_units(form: Form | None, scale_block: int | None) -> int:
@@ -52,7 +52,7 @@ def in_kernel_order(scales: np.ndarray, form: Form, columns: int, scale_block: i
 def plan_block_scales(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:
     """The launch of a product with 1 to 8 rows of x; `NO_PLAN` where they do not fit."""
     for splits in (1, 2) if gpu.capability >= CLUSTERS else (1,):
-        for shape in SHAPES:
+        for shape in BLOCK_SHAPES:
             plan = try_gemv(gpu, group, rows, columns, batch, shape, splits)
             if plan.kernel:
                 return plan

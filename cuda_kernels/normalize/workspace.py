@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from cuda_kernels.arrays import address, room
+from cuda_kernels.arrays import address_of, room
 
 SMALLEST_BYTES = 1 << 20
 
@@ -51,7 +51,7 @@ class Workspace:
     def _grow(self, nbytes: int) -> None:
         array = self._allocate(nbytes)
         self._arrays.append(array)
-        self._address, self._nbytes = address(array), nbytes
+        self._address, self._nbytes = address_of(array), nbytes
 
 
 @cache

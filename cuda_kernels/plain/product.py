@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from amssim.scheme import Scheme
-from cuda_kernels.arrays import Adopted, address
+from cuda_kernels.arrays import Adopted, address_of
 from cuda_kernels.driver import DriverLaunch
 from cuda_kernels.forms.canonical import canonical_numbers, launch_quietly
 from cuda_kernels.narrow import kernel as narrow
@@ -79,7 +79,12 @@ class Plain:
     ) -> None:
         function = narrow.KERNEL.function(self.device, (narrow.THREADS, 1), out.dtype)
         grid = (-(-shape[1] // narrow.THREADS), shape[0])
-        given = {"source": address(source), "bias": bias, "out": out.address, "columns": shape[1]}
+        given = {
+            "source": address_of(source),
+            "bias": bias,
+            "out": out.address,
+            "columns": shape[1],
+        }
         DriverLaunch(function, grid, narrow.THREADS, arguments=given, changing=())(stream)
 
     def _table(self, dtype: str) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amssim._units import count, size
+from amssim._units import short_number, size
 from amssim.cli import terminal
 
 
@@ -26,7 +26,7 @@ def test_a_progress_bar_on_a_terminal(monkeypatch, capsys):
 def test_numbers_are_short():
     sizes = {0: "0 B", 999: "999 B", 1000: "1 kB", 11_200_000: "11.2 MB", 2 * 10**12: "2 TB"}
     assert {n: size(n) for n in sizes} == sizes
-    assert [count(n) for n in (7, 27_271_680)] == ["7", "27.3 M"]
+    assert [short_number(n) for n in (7, 27_271_680)] == ["7", "27.3 M"]
 
 
 @given(st.integers(0, 10**14) | st.integers(3, 14).map(lambda n: 10**n - 1))

@@ -3,11 +3,11 @@ import pytest
 from cpu_cases import packed_codes
 
 from amssim import reference
-from amssim.cpu.fp533 import COLUMNS, FORM, WORDS, from_tiles, to_tiles
+from amssim.cpu.fp533 import COLUMNS, FORM, TILE_WORDS, from_tiles, to_tiles
 from amssim.scheme import FP5_33
 
 EVERY_WORD = np.arange(65536, dtype=np.uint16)[None]
-EVERY_BIT = np.packbits(np.eye(16 * WORDS, dtype=bool), axis=1).view(np.uint16)
+EVERY_BIT = np.packbits(np.eye(16 * TILE_WORDS, dtype=bool), axis=1).view(np.uint16)
 
 
 def test_every_half_word_comes_back():
@@ -19,14 +19,14 @@ def test_every_bit_of_a_tile_moves_to_a_bit_of_its_own():
     moved = to_tiles(EVERY_BIT)
     assert (np.bitwise_count(moved).sum(axis=1) == 1).all()
     assert (np.bitwise_or.reduce(moved, axis=0) == 0xFFFF).all()
-    assert (from_tiles(moved, WORDS) == EVERY_BIT).all()
+    assert (from_tiles(moved, TILE_WORDS) == EVERY_BIT).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 63, 64, 65, 130])
 def test_rows_are_padded_to_whole_tiles_with_zeros(count):
     words = np.random.default_rng(count).integers(0, 65536, (70, count), np.uint16)
     tiled = to_tiles(words)
-    assert tiled.shape == (70, -(-count // WORDS) * WORDS)
+    assert tiled.shape == (70, -(-count // TILE_WORDS) * TILE_WORDS)
     assert (from_tiles(tiled, count) == words).all()
     assert not from_tiles(tiled, tiled.shape[1])[:, count:].any()
 

@@ -5,7 +5,7 @@ import pytest
 from gpu_cases import SMALL_GPU, emulated, random_codes
 
 from amssim.launch.gemv import try_gemv
-from amssim.launch.shapes import ONE
+from amssim.launch.shapes import SINGLE
 from cuda_kernels.emulator.run import DeviceMemory
 from cuda_kernels.forms import FORMS, FP4_25, FP5_33
 from cuda_kernels.forms import host as words
@@ -58,7 +58,7 @@ def test_products_with_scales_per_block(form, block):
 @pytest.mark.parametrize(("batch", "splits"), [(1, 2), (8, 1)])
 def test_products_in_slices_and_of_eight_columns(form, batch, splits):
     rows, columns, block = 20, 1032, 2 * form.unit_weights
-    shape = ONE._replace(threads=128)
+    shape = SINGLE._replace(threads=128)
     plan = try_gemv(SMALL_GPU, form.group, rows, columns, batch, shape, splits)
     assert product_error(form, block, rows, columns, batch, plan) < 5e-7
 

@@ -8,7 +8,7 @@ from gpu_cases import SMALL_GPU, Case
 from amssim.launch.choose import plan_launch
 from amssim.launch.gemm import try_gemm
 from amssim.launch.gemv import try_gemv
-from amssim.launch.shapes import ONE
+from amssim.launch.shapes import SINGLE
 from amssim.launch.stream import try_stream
 from amssim.launch.warpgroup import try_warpgroup
 from cuda_kernels.dense.kernel import blocks_of, make_dequantize, run_bytes
@@ -23,7 +23,7 @@ each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 
 
 def gemv_launch(case, splits=1, **choices):
-    shape = ONE._replace(**({"threads": 128} | choices))
+    shape = SINGLE._replace(**({"threads": 128} | choices))
     return try_gemv(SMALL_GPU, case.form.group, *case.shape, case.batch, shape, splits)
 
 
@@ -47,7 +47,7 @@ def test_gemv_whose_ring_may_hold_all(form, columns, whole):
 @pytest.mark.parametrize("splits", [1, 2])
 def test_gemv_whose_rows_are_several_runs_of_activations(form, splits):
     case = Case(form, 16, 1672, 3)
-    shape = ONE._replace(threads=64, depth=2)
+    shape = SINGLE._replace(threads=64, depth=2)
     launched = try_gemv(SMALL_GPU, form.group, 16, 1672, 3, shape, splits)
     shift = kernel_of(launched).arguments_of(launched, case.problem)["shift"]
     assert shift == (2 if splits == 1 else 1)

@@ -25,7 +25,7 @@ from amssim.launch.geometry import (
     row_tiles,
     units_of,
 )
-from amssim.launch.shapes import GEMM_WARPS, GEMV_SHAPES, ONE, WARPGROUP_SHAPES
+from amssim.launch.shapes import GEMM_WARPS, GEMV_SHAPES, SINGLE, WARPGROUP_SHAPES
 from amssim.launch.stream import chunk_bytes, stream_places, try_stream
 from amssim.launch.tuning.h200 import COSTS
 from amssim.launch.warpgroup import round_bytes, try_warpgroup, warpgroup_cost
@@ -107,7 +107,7 @@ def test_places_of_a_stream_follow_one_another(group, x_tiles, teams, team, dept
 def test_a_gpu_without_room_has_no_launch(kernel):
     product = (TINY, 4, 4096, 4096, 8)
     plan = {
-        "gemv": lambda: try_gemv(*product, ONE, 1),
+        "gemv": lambda: try_gemv(*product, SINGLE, 1),
         "gemm": lambda: try_gemm(*product, 8, 1),
         "warpgroup": lambda: try_warpgroup(*product, 8, 1, 1),
         "stream": lambda: try_stream(*product, 8, 2, 2),

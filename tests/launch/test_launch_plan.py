@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import njit
 
-from amssim._jit import jit
 from amssim.hardware import names, profile
 from amssim.launch import geometry
 from amssim.launch.choose import plan_launch, same_plan
@@ -43,7 +43,7 @@ def compiled():
     """The plan as sweeps call it: from compiled code."""
     product_plan = planning()["plan_launch"]
 
-    @jit
+    @njit
     def call(gpu, group, rows, columns, batch):
         return product_plan(gpu, group, rows, columns, batch)
 

@@ -17,7 +17,7 @@ from amssim.launch import (
     tuning_of,
 )
 from amssim.launch.geometry import GEMM, GEMV, KERNELS, STREAM, WARPGROUP
-from amssim.launch.shapes import GEMV_SHAPES, ONE, RING, WIDE
+from amssim.launch.shapes import GEMV_SHAPES, RING, SINGLE, WIDE
 from amssim.launch.tuning import match
 from amssim.launch.tuning.h200 import H200, LARGE_LAYER, RULES
 from amssim.launch.tuning.rule import ANY, rule, shape_numbers
@@ -65,7 +65,7 @@ def test_a_gpu_without_data_takes_those_of_the_next_lower_capability(capability,
 
 def test_among_equal_capabilities_the_nearest_count_of_multiprocessors_counts(monkeypatch):
     monkeypatch.setattr(match, "CAPABILITIES", (80, 90, 90, 90))
-    monkeypatch.setattr(match, "MULTIPROCESSORS", (108, 132, 114, 78))
+    monkeypatch.setattr(match, "TUNED_SMS", (108, 132, 114, 78))
     assert match.tuning_of(Gpu(132, 0, 90)) == 1
     assert match.tuning_of(Gpu(116, 0, 90)) == 2
     assert match.tuning_of(Gpu(60, 0, 103)) == 3
@@ -92,9 +92,9 @@ def test_rules_of_older_gpus_ask_for_nothing_that_they_lack():
 
 
 def test_the_last_shape_of_a_rule_comes_again():
-    three = rule(GEMV, 4, (RING, WIDE, ONE))
-    assert [GEMV_SHAPES[n] for n in shape_numbers(three)] == [RING, WIDE, ONE, ONE]
-    assert [GEMV_SHAPES[n] for n in shape_numbers(rule(GEMV, 4, (ONE,)))] == [ONE] * 4
+    three = rule(GEMV, 4, (RING, WIDE, SINGLE))
+    assert [GEMV_SHAPES[n] for n in shape_numbers(three)] == [RING, WIDE, SINGLE, SINGLE]
+    assert [GEMV_SHAPES[n] for n in shape_numbers(rule(GEMV, 4, (SINGLE,)))] == [SINGLE] * 4
 
 
 def test_a_rule_bounds_what_it_names_and_nothing_else():

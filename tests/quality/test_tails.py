@@ -8,7 +8,7 @@ import pytest
 from amssim import scheme
 from amssim.quality.theory.density import density
 from amssim.quality.theory.expected_error import expected_mse_absmax
-from amssim.quality.theory.tails import LEAST, MOST, expected_curve, shape_of
+from amssim.quality.theory.tails import LARGEST_SHAPE, SMALLEST_SHAPE, expected_curve, shape_of
 
 
 @pytest.mark.parametrize("shape", [0.5, 1.0, 2.0, 4.0])
@@ -22,9 +22,9 @@ def test_the_shape_of_samples_is_found_again(shape):
 
 def test_shapes_beyond_the_ends_and_rows_of_zeros():
     spikes = np.eye(4, 4096, dtype=np.float32)
-    assert shape_of(spikes) == LEAST
-    assert shape_of(np.ones((2, 8), np.float32)) == MOST
-    assert shape_of(np.zeros((2, 8), np.float32)) == MOST
+    assert shape_of(spikes) == SMALLEST_SHAPE
+    assert shape_of(np.ones((2, 8), np.float32)) == LARGEST_SHAPE
+    assert shape_of(np.zeros((2, 8), np.float32)) == LARGEST_SHAPE
     rows = np.random.default_rng(4).laplace(size=(64, 512))
     assert shape_of(np.concatenate([rows, np.zeros((9, 512))])) == shape_of(rows)
 

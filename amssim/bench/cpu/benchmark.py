@@ -16,14 +16,14 @@ from typing import Any
 from amssim.bench.machine import describe_machine
 from amssim.errors import ResourceError
 
-SHAPES = ((4096, 4096), (4096, 14336))
+_SHAPES = ((4096, 4096), (4096, 14336))
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 _IMPORT_RUNS = 5
 
 
 def benchmark_cpu(
     threads: Sequence[int],
-    shapes: Sequence[tuple[int, int]] = SHAPES,
+    shapes: Sequence[tuple[int, int]] = _SHAPES,
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:

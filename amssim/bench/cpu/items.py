@@ -15,11 +15,11 @@ import numpy as np
 from amssim.bench.cpu.products import blas_s, packed_s
 from amssim.bench.operands import normal_weights
 from amssim.bench.timing import Timer
+from amssim.cpu.operands import ACTIVATIONS
 from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import dequantize, pack, quantize, unpack
 
-SCHEMES = ("fp5.33-e2m3", "fp4.25-e2m2")
-ACTIVATIONS = ("float32", "int16", "int8")
+_SCHEMES = ("fp5.33-e2m3", "fp4.25-e2m2")
 BATCH = 8
 _TIMER = Timer()
 _CAST_TIMER = Timer(repeats=3)  # a second each
@@ -31,7 +31,7 @@ def measure_items(threads: int, rows: int, columns: int) -> list[dict[str, Any]]
     x = np.random.default_rng(1).standard_normal(columns).astype(np.float32)
     dense_s = blas_s(weights, x)
     results = [_item("blas sgemv", None, weights.shape, threads, dense_s)]
-    for name in SCHEMES:
+    for name in _SCHEMES:
         packed = quantize(weights, name, threads=threads)
         results += _product_items(packed, x, dense_s, threads)
         if threads == 1:

@@ -34,7 +34,7 @@ SHAPES: Shapes = {
     "square": (16384, 16384),
 }
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-SCHEMES = ("fp5.33", "fp4.25")
+_SCHEMES = ("fp5.33", "fp4.25")
 
 
 def benchmark_gpu(
@@ -73,7 +73,7 @@ def _one_run(shapes: Shapes, batches: Sequence[int], peers: bool, command: str, 
     host: Record = {}
     for name, (rows, columns) in shapes.items():
         baseline_us = {batch: 1e6 * cublas_s(rows, columns, batch) for batch in batches}
-        for spec in SCHEMES:
+        for spec in _SCHEMES:
             times, host = _layer(name, spec, (rows, columns), baseline_us, say)
             results += times
     record = {"command": command, "machine": describe_gpu(), "copy_tbps": copy_bytes_per_s() / 1e12}

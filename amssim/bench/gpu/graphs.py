@@ -9,7 +9,7 @@ from amssim.bench.gpu.clock import EventClock
 from amssim.bench.timing import Timer, copies_for_cold
 from amssim.errors import ResourceError
 
-COLD_BYTES = 300_000_000  # of copies in rotation: more than 4 times an H200's L2 of 60 MB
+GPU_COLD_BYTES = 300_000_000  # of copies in rotation: more than 4 times an H200's L2 of 60 MB
 WARM_S = 0.06  # of the same work before it is timed: clocks of an idle GPU cost the first 10 %
 REPLAYS = 15
 
@@ -51,4 +51,4 @@ def graph_s(launch: Callable[[int], object], count: int) -> float:
 
 def copies_of(nbytes: int) -> int:
     """Return how many copies of a layer never fit the L2 cache together."""
-    return copies_for_cold(nbytes, cold_bytes=COLD_BYTES)
+    return copies_for_cold(nbytes, cold_bytes=GPU_COLD_BYTES)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from amssim.bench.gpu.accuracy import FLOAT16_ERROR, checked_error, exact_product
 from amssim.bench.gpu.clock import EventClock
-from amssim.bench.gpu.graphs import COLD_BYTES, torch_or_error
+from amssim.bench.gpu.graphs import GPU_COLD_BYTES, torch_or_error
 from amssim.bench.gpu.replay import Replay, new_stream
 from amssim.bench.operands import random_packed
 from amssim.bench.timing import Timer, copies_for_cold
@@ -110,7 +110,7 @@ class PlannedLayer:
         if weights is None:
             raise UnsupportedError(f"{spec} has no kernel form to be timed in")
         self.nbytes = matrix.word_bytes
-        copies = copies_for_cold(self.nbytes, cold_bytes=COLD_BYTES, most=MOST_COPIES)
+        copies = copies_for_cold(self.nbytes, cold_bytes=GPU_COLD_BYTES, most=MOST_COPIES)
         self._copies = [weights, *(weights.elsewhere() for _ in range(copies - 1))]
         self._addresses = [copy.addresses for copy in self._copies]
         half = {"device": "cuda", "dtype": torch.float16}

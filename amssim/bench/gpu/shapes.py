@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from amssim._threads import available_cpus
 from amssim.bench.gpu import planned
+from amssim.bench.gpu.benchmark import Record
 from amssim.bench.gpu.planned import Product
 from amssim.bench.machine import describe_gpu
 from amssim.launch.alternatives import plan_name, possible_launches
@@ -21,7 +22,6 @@ from amssim.launch.choose import plan_launch
 from amssim.launch.geometry import Gpu, LaunchPlan
 from amssim.scheme import scheme
 
-Record = dict[str, Any]
 Key = tuple[Any, ...]
 
 #: rows x columns; those of common models come first, small ones and extremes last
@@ -51,8 +51,8 @@ LAYERS = (
     (2048, 8192),
     (1024, 1024),
 )
-BATCHES = (1, 2, 4, 8, 12, 16, 32, 64)
-SCHEMES = ("fp4.25", "fp5.33")
+_BATCHES = (1, 2, 4, 8, 12, 16, 32, 64)
+_SCHEMES = ("fp4.25", "fp5.33")
 _COMPILING = 0.55  # of the time, at the most
 _ABOUT = (
     "us: least microseconds of a launch by its name (amssim.launch.plan_name), cold weights in "
@@ -84,7 +84,7 @@ def measure_shapes(
     *,
     seconds: float = 480.0,
     layers: Sequence[tuple[int, int]] = LAYERS,
-    batches: Sequence[int] = BATCHES,
+    batches: Sequence[int] = _BATCHES,
     command: str = "",
     save: Callable[[Record], object] = lambda _: None,
     say: Callable[[str], object] = lambda _: None,
@@ -142,7 +142,7 @@ def measure_shapes(
 def _products(layers: Sequence[tuple[int, int]], batches: Sequence[int]) -> Iterator[Product]:
     """Yield products in the order of measuring."""
     for rows, columns in layers:
-        for spec in SCHEMES:
+        for spec in _SCHEMES:
             for batch in batches:
                 yield Product(spec, rows, columns, batch)
 

@@ -14,7 +14,7 @@ from amssim.formats.rivals.fineq_kernels import choose_states
 from amssim.formats.rounding.blocks import absmax, block_count, check_positive, half_scales
 from amssim.formats.rounding.table import least
 
-CLUSTER, PAIR = 3, 6
+_CLUSTER, _PAIR = 3, 6
 #: Scales tried, relative to the one at which a normal weight's integer reaches the row's maximum.
 FINEQ_FACTORS = tuple((100 - 2 * i) / 100 for i in range(46))
 
@@ -61,7 +61,7 @@ class FineQ(Format):
 
     def layout(self, shape: MatrixShape) -> dict[str, StoredPart]:
         """Return six weights' bits in one, their states, and the rows' scales."""
-        pairs = (shape[0], block_count(shape[1], PAIR))
+        pairs = (shape[0], block_count(shape[1], _PAIR))
         return {
             "clusters": StoredPart((*pairs, 2), 3 * self.bits),
             "states": StoredPart(pairs, 2),
@@ -70,9 +70,9 @@ class FineQ(Format):
 
     def encode(self, weights: np.ndarray, moments: InputMoments) -> Parts:
         """Search the scale of each row, and under each scale the states."""
-        pad = (0, -weights.shape[1] % PAIR)
+        pad = (0, -weights.shape[1] % _PAIR)
         w, h = np.pad(weights, ((0, 0), pad)), np.pad(moments.importance, pad)
-        pairs = (len(w), w.shape[1] // PAIR)
+        pairs = (len(w), w.shape[1] // _PAIR)
         levels, states = np.empty(w.shape, np.int8), np.empty(pairs, np.uint8)
         errors = np.empty((len(w), 1))
 
@@ -95,14 +95,14 @@ class FineQ(Format):
 
     def _fields(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Width and bit position int[rows, pairs, 1, 3] of each weight in its cluster's code."""
-        nth = np.arange(1, CLUSTER + 1)
+        nth = np.arange(1, _CLUSTER + 1)
         state = states[..., None, None].astype(np.int64)
         widths = np.where(state == 0, self.bits, np.where(state == nth, 0, 3 * self.bits // 2))
         return widths, np.cumsum(widths, axis=-1) - widths
 
     def _join(self, levels: np.ndarray, states: np.ndarray) -> np.ndarray:
         widths, at = self._fields(states)
-        fields = levels.reshape(*states.shape, 2, CLUSTER).astype(np.int64) & ((1 << widths) - 1)
+        fields = levels.reshape(*states.shape, 2, _CLUSTER).astype(np.int64) & ((1 << widths) - 1)
         joined: np.ndarray = (fields << at).sum(axis=-1).astype(np.uint16)
         return joined
 

@@ -9,7 +9,7 @@ import numpy as np
 from amssim.codec.constants import SMALLEST_SCALE
 from amssim.errors import InputError, SchemeError
 
-HALF = np.finfo(np.float16)
+FLOAT16 = np.finfo(np.float16)
 
 
 def check_positive(**sizes: int) -> None:
@@ -74,7 +74,7 @@ def half_scales(scales: np.ndarray) -> np.ndarray:
     Raises:
         InputError: a scale beyond float16.
     """
-    smallest = np.copysign(HALF.smallest_subnormal, scales)
+    smallest = np.copysign(FLOAT16.smallest_subnormal, scales)
     rounded = half_values(scales)
     rounded = np.where(rounded == 0, smallest, rounded)
     return np.where(scales == 0, np.float16(1), rounded).astype(np.float16)
@@ -87,9 +87,9 @@ def half_values(values: np.ndarray) -> np.ndarray:
         InputError: a value beyond float16.
     """
     largest = np.abs(values).max(initial=0)
-    if largest > HALF.max:
+    if largest > FLOAT16.max:
         raise InputError(
             f"the weights need a float16 number of {largest:.3g}, and float16 ends at "
-            f"{HALF.max:.6g}: divide them by a power of two first"
+            f"{FLOAT16.max:.6g}: divide them by a power of two first"
         )
     return values.astype(np.float16)

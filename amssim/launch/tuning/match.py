@@ -11,13 +11,13 @@ from amssim.launch.tuning.rule import Facts, ShapeNumbers, shape_numbers
 TUNINGS = (OLDER, H200)
 #: The same as flat tuples, which Numba compiles quickly: of each tuning,
 CAPABILITIES = tuple(tuning.capability for tuning in TUNINGS)
-MULTIPROCESSORS = tuple(tuning.sms for tuning in TUNINGS)
-COSTS = tuple(tuning.costs for tuning in TUNINGS)
+TUNED_SMS = tuple(tuning.sms for tuning in TUNINGS)
+TUNED_COSTS = tuple(tuning.costs for tuning in TUNINGS)
 #: and of each rule: tuning, kernel and group that it is for, its bounds, numbers of its shapes.
 _RULES = tuple((number, rule) for number, tuning in enumerate(TUNINGS) for rule in tuning.rules)
 CONCERNED = tuple((number, rule.kernel, rule.group) for number, rule in _RULES)
 LOWS, HIGHS = (tuple(getattr(rule, end) for _, rule in _RULES) for end in ("low", "high"))
-SHAPES = tuple(shape_numbers(rule) for _, rule in _RULES)
+TUNED_SHAPES = tuple(shape_numbers(rule) for _, rule in _RULES)
 
 
 def tuning_of(gpu: Gpu) -> int:
@@ -29,7 +29,7 @@ def tuning_of(gpu: Gpu) -> int:
     for i in range(len(CAPABILITIES)):
         if CAPABILITIES[i] <= gpu.capability:
             higher = CAPABILITIES[i] > CAPABILITIES[nearest]
-            nearer = abs(MULTIPROCESSORS[i] - gpu.sms) < abs(MULTIPROCESSORS[nearest] - gpu.sms)
+            nearer = abs(TUNED_SMS[i] - gpu.sms) < abs(TUNED_SMS[nearest] - gpu.sms)
             if higher or nearer:
                 nearest = i
     return nearest
@@ -55,4 +55,4 @@ def pays(tuning: int, kernel: int, group: int, facts: Facts) -> bool:
 
 def preferred_shapes(tuning: int, group: int, facts: Facts) -> ShapeNumbers:
     """Block shapes of the GEMV in the order of preference, as places in `GEMV_SHAPES`."""
-    return SHAPES[first_rule(tuning, GEMV, group, facts)]
+    return TUNED_SHAPES[first_rule(tuning, GEMV, group, facts)]

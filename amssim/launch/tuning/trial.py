@@ -26,8 +26,8 @@ def planner(tuning: Tuning) -> Callable[[Gpu, int, int, int, int], LaunchPlan]:
         "CONCERNED": tuple((0, rule.kernel, rule.group) for rule in tuning.rules),
         "LOWS": tuple(rule.low for rule in tuning.rules),
         "HIGHS": tuple(rule.high for rule in tuning.rules),
-        "SHAPES": tuple(shape_numbers(rule) for rule in tuning.rules),
-        "COSTS": (tuning.costs,),
+        "TUNED_SHAPES": tuple(shape_numbers(rule) for rule in tuning.rules),
+        "TUNED_COSTS": (tuning.costs,),
     }
     names = vars(match) | vars(choose) | tables | {"tuning_of": lambda gpu: 0}
     for function in (match.first_rule, match.pays, match.preferred_shapes, choose.plan_launch):

@@ -14,7 +14,7 @@ from amssim.quality.sharing.restore import reordered, restore
 from amssim.rules import SCALE_RULES, SEARCH_RULES
 from amssim.scheme import PUBLISHED, Scheme
 
-E2M3, E2M2, E2M1, E3M2 = (Minifloat(*widths) for widths in ((2, 3), (2, 2), (2, 1), (3, 2)))
+_E2M3, _E2M2, _E2M1, _E3M2 = (Minifloat(*widths) for widths in ((2, 3), (2, 2), (2, 1), (3, 2)))
 
 
 def default_study(*, weighted: bool = False) -> list[SharingOptions]:
@@ -23,8 +23,10 @@ def default_study(*, weighted: bool = False) -> list[SharingOptions]:
     Args:
         weighted: whether moments are at hand, so that a weighted search can be tried.
     """
-    tried = [SharingOptions(Scheme(e, k)) for e in (E2M3, E2M2, E2M1, E3M2) for k in range(1, 9)]
-    shared = [Scheme(e, k) for e in (E2M3, E2M2) for k in (2, 3, 4, 8)]
+    tried = [
+        SharingOptions(Scheme(e, k)) for e in (_E2M3, _E2M2, _E2M1, _E3M2) for k in range(1, 9)
+    ]
+    shared = [Scheme(e, k) for e in (_E2M3, _E2M2) for k in (2, 3, 4, 8)]
     tried += [SharingOptions(s, search=rule) for s in shared for rule in SEARCH_RULES]
     tried += [SharingOptions(s, share_axis="output") for s in shared]
     for s in PUBLISHED:

@@ -13,14 +13,15 @@ from amssim.quality.theory.expected_error import expected_mse_absmax
 from amssim.scheme import Scheme
 
 #: Shapes that are told apart: below, tails are heavier than any use here; above, all but uniform.
-LEAST, MOST = 0.25, 16.0
+SMALLEST_SHAPE, LARGEST_SHAPE = 0.25, 16.0
 
 
 def shape_of(weights: np.ndarray) -> float:
     """Return the shape of the generalised normal density with the weights' E|w| / sqrt(E w^2).
 
     Every row is measured in its own root mean square, as its scale would be: rows of different
-    size have no heavier tails for that. 2 is normal, 1 Laplace; within `LEAST` and `MOST`.
+    size have no heavier tails for that. 2 is normal, 1 Laplace; within `SMALLEST_SHAPE` and
+    `LARGEST_SHAPE`.
 
     Args:
         weights: float[rows, cols]; rows of zeros do not count.
@@ -34,15 +35,15 @@ def shape_of(weights: np.ndarray) -> float:
     mean = np.abs(w).mean(axis=1)
     kept = size > 0
     if not kept.any():
-        return MOST
+        return LARGEST_SHAPE
     ratio = float((mean[kept] / size[kept]).mean())
 
     def excess(log_shape: float) -> float:
         return _ratio(math.exp(log_shape)) - ratio
 
-    low, high = math.log(LEAST), math.log(MOST)
+    low, high = math.log(SMALLEST_SHAPE), math.log(LARGEST_SHAPE)
     if excess(low) > 0 or excess(high) < 0:
-        return LEAST if excess(low) > 0 else MOST
+        return SMALLEST_SHAPE if excess(low) > 0 else LARGEST_SHAPE
     return math.exp(brentq(excess, low, high))
 
 
@@ -57,7 +58,7 @@ def expected_curve(
         shapes: of the weights to set beside; the curve goes a little beyond them.
         points: how many.
     """
-    low, high = max(LEAST, min(shapes) / 1.3), min(MOST, max(shapes) * 1.3)
+    low, high = max(SMALLEST_SHAPE, min(shapes) / 1.3), min(LARGEST_SHAPE, max(shapes) * 1.3)
     curve = []
     for shape in np.geomspace(low, high, points).round(3).tolist():
         mse = expected_mse_absmax(density(f"gennorm:{shape}"), scheme, columns=columns)
