@@ -54,7 +54,7 @@ def test_builtin_target_is_refused(monkeypatch):
     ("capability", "said"), [(75, "7.5"), (70, "7.0"), (80, None), (120, None)]
 )
 def test_an_older_gpu_is_refused_in_a_sentence(monkeypatch, capability, said):
-    pytest.importorskip("numba.cuda")
+    pytest.importorskip("numba_cuda")
     from amssim.launch import Gpu
     from cuda_kernels import driver
 
@@ -70,7 +70,7 @@ def test_an_older_gpu_is_refused_in_a_sentence(monkeypatch, capability, said):
 
 
 def test_a_driver_that_finds_no_gpu_is_refused_in_a_sentence(monkeypatch):
-    pytest.importorskip("numba.cuda")
+    pytest.importorskip("numba_cuda")
     from cuda_kernels import driver
 
     library = types.SimpleNamespace(cuInit=lambda flags: 100)
