@@ -26,6 +26,8 @@ PAGE_OF = {
     "checkpoint": "checkpoints",
     "metrics": "quality",
     "quality": "quality",
+    "figures": "quality",
+    "progress": "checkpoints",
     "lm": "lm",
     "simulator": "simulator",
     "hardware": "simulator",
