@@ -16,6 +16,7 @@ from cuda_kernels.signature import in_order
 
 CLUSTER, EARLY = 4, 6  # CUlaunchAttributeID
 MAX_SHARED = 8  # CUfunction_attribute
+NO_CONTEXT = 201  # CUresult: invalid device context
 MULTIPROCESSORS, MAJOR, MINOR, SHARED = 16, 75, 76, 97  # CUdevice_attribute
 
 
@@ -66,10 +67,17 @@ def current_device() -> int:
     cuda, context, device = library(), ctypes.c_void_p(), ctypes.c_int()
     check_call(cuda.cuCtxGetCurrent(ctypes.byref(context)), "ask for the current context")
     if not context:
-        check_call(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0), "open GPU 0")
-        check_call(cuda.cuCtxSetCurrent(context), "use GPU 0")
+        use_device(0)
     check_call(cuda.cuCtxGetDevice(ctypes.byref(device)), "ask for the current GPU")
     return device.value
+
+
+def use_device(device: int) -> None:
+    """Make a device current in this thread, by the context that all libraries share."""
+    cuda, context = library(), ctypes.c_void_p()
+    open_gpu = cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+    check_call(open_gpu, f"open GPU {device}")
+    check_call(cuda.cuCtxSetCurrent(context), f"use GPU {device}")
 
 
 @lru_cache
@@ -91,7 +99,7 @@ class Function:
     """A kernel of PTX text, loaded on the current device."""
 
     def __init__(self, text: str, signature: Mapping[str, str], *, shared_bytes: int = 0):
-        cuda, self.signature = library(), signature
+        cuda, self.signature, self.device = library(), signature, current_device()
         self._module, self.handle = ctypes.c_void_p(), ctypes.c_void_p()
         image = ctypes.c_char_p(text.encode())
         check_call(cuda.cuModuleLoadData(ctypes.byref(self._module), image), "load a kernel")
@@ -155,5 +163,8 @@ class DriverLaunch:
             self._changing[:] = changed  # type: ignore[call-overload] # any sequence will do
             self._config.stream = stream
             code = self.driver_call()
+            if code == NO_CONTEXT:  # this thread has not used a GPU yet
+                use_device(self._function.device)
+                code = self.driver_call()
         if code:
             check_call(code, "launch a kernel")

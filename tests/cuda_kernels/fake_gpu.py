@@ -76,11 +76,13 @@ class FakeGpu:
 
     Attributes:
         launches: what was launched, in order.
+        current: this thread's context, None in one that has not used a GPU yet.
         device: the emulator's memory.
     """
 
     def __init__(self, gpu: Gpu = GPU, *, emulate: bool = False, nbytes: int = 1 << 22):
         self.gpu, self.device, self.launches = gpu, DeviceMemory(nbytes), []
+        self.current: int | None = 100
         self._emulate, self._nbytes = emulate, nbytes
         self._made, self._kernels, self._handles = {}, {}, count(1)
 
@@ -133,11 +135,19 @@ class FakeGpu:
     # --- the driver's calls -----------------------------------------------------------------------
 
     def cuCtxGetCurrent(self, context) -> int:
-        context._obj.value = 1
+        context._obj.value = self.current
+        return 0
+
+    def cuDevicePrimaryCtxRetain(self, context, device) -> int:
+        context._obj.value = 100 + device
+        return 0
+
+    def cuCtxSetCurrent(self, context) -> int:
+        self.current = context.value
         return 0
 
     def cuCtxGetDevice(self, device) -> int:
-        device._obj.value = 0
+        device._obj.value = self.current - 100
         return 0
 
     def cuDeviceGetAttribute(self, value, number, device) -> int:
@@ -162,6 +172,8 @@ class FakeGpu:
         return 0
 
     def cuLaunchKernelEx(self, config, function, parameters, extra) -> int:
+        if self.current is None:
+            return driver.NO_CONTEXT
         config, made = config._obj, self._made[function.value]
         attributes = {a.id: tuple(a.value) for a in config.attributes[: config.count]}
         places = parameters[: len(signature(made))]

@@ -133,6 +133,25 @@ def test_a_launch_says_how_it_starts(noting_gpu, function):
     assert (second.grid, second.threads, second.cluster, second.early) == ((1, 7), 32, 1, False)
 
 
+@pytest.mark.parametrize("device", [0, 1])
+def test_a_thread_that_has_not_used_a_gpu_uses_that_of_the_kernel(noting_gpu, device):
+    noting_gpu.current = 100 + device
+    text = noting_gpu._ptx(Kernel(lambda: copy), noting_gpu.gpu, (32, 1))
+    fixed = dict.fromkeys(("source", "out", "factor"), 1)
+    function = Function(text, signature(copy))
+    launch = DriverLaunch(function, (1, 1), 32, arguments=fixed, changing=("rows",))
+    noting_gpu.current = None  # a new thread
+    launch(0, 7)
+    assert noting_gpu.current == 100 + device
+    assert [launched.arguments["rows"] for launched in noting_gpu.launches] == [7]
+
+
+def test_a_gpu_is_made_current_where_none_is(noting_gpu):
+    noting_gpu.current = None
+    assert driver.current_device() == 0
+    assert noting_gpu.current == 100
+
+
 def test_a_launch_that_fails_is_a_sentence(noting_gpu, function, monkeypatch):
     monkeypatch.setattr(noting_gpu, "cuLaunchKernelEx", lambda *arguments: 719)
 

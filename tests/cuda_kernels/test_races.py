@@ -6,7 +6,7 @@ from gpu_cases import SMALL_GPU, Case
 
 from amssim.launch.gemm import try_gemm
 from amssim.launch.gemv import try_gemv
-from amssim.launch.shapes import ONE
+from amssim.launch.shapes import SINGLE
 from amssim.launch.stream import try_stream
 from cuda_kernels import ptx
 from cuda_kernels.emulator.lanes import POISON, WARP, lanes
@@ -145,6 +145,6 @@ def test_a_cluster_that_does_not_meet_before_it_adds_up_is_a_race(monkeypatch):
 def test_a_ring_that_is_read_before_its_copies_have_come_gives_no_result(monkeypatch):
     monkeypatch.setattr(WARP.__class__, "land_copies", lambda self, groups: None)
     case = Case(FP4_25, 40, 520, 1)
-    shape = ONE._replace(threads=128, depth=2)
+    shape = SINGLE._replace(threads=128, depth=2)
     found = try_gemv(SMALL_GPU, FP4_25.group, *case.shape, 1, shape, 1)
     assert not case.error(found) < 1e-3
