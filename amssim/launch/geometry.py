@@ -83,12 +83,17 @@ class FormSizes(NamedTuple):
     row_skew_bytes: int  # past whole 128 bytes, between rows of activations in pair order
     raw_skew_bytes: int  # the same of activations as they are copied
     run_columns: int  # of activations that a warp of the GEMV brings at a time
+    stream_depth: int  # bursts that a warp of the stream keeps on their way, for 8 rows of x
 
 
 TAIL_BYTES = 128
 #: By 16 bytes per lane and load, a warp brings 16 columns for each lane, or 12 twice.
-FP4_25 = FormSizes(TAIL_BYTES, row_skew_bytes=16, raw_skew_bytes=16, run_columns=512)
-FP5_33 = FormSizes(tail_bytes=0, row_skew_bytes=32, raw_skew_bytes=0, run_columns=768)
+FP4_25 = FormSizes(
+    tail_bytes=TAIL_BYTES, row_skew_bytes=16, raw_skew_bytes=16, run_columns=512, stream_depth=2
+)
+FP5_33 = FormSizes(
+    tail_bytes=0, row_skew_bytes=32, raw_skew_bytes=0, run_columns=768, stream_depth=3
+)
 
 
 def form_sizes(group: int) -> FormSizes:

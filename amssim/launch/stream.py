@@ -15,6 +15,7 @@ from amssim.launch.geometry import (
     burst_bytes,
     ceil_div,
     column_tiles,
+    form_sizes,
     raw_stride,
     row_stride,
     row_tiles,
@@ -108,4 +109,4 @@ def best_stream(
 
 def stream_depth(group: int, batch: int) -> int:
     """Bursts of weights, and parts of chunks, that a warp of the stream keeps on their way."""
-    return 3 if group == 3 and batch <= 8 else 2
+    return form_sizes(group).stream_depth if batch <= 8 else 2
