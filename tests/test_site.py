@@ -1,8 +1,10 @@
 """The documentation site: every page has a place, every public name a page."""
 
 import ast
+import inspect
 import re
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,26 @@ def test_the_longest_match_decides(public_names):
 def test_nothing_is_fetched_from_elsewhere():
     assert "font: false" in CONFIG and "http" not in CONFIG
     assert "edit_uri" not in CONFIG and "repo_url" not in CONFIG
+
+
+def docstring_options() -> dict[str, bool]:
+    """How the site reads docstrings, from mkdocs.yml."""
+    lines = CONFIG.split("docstring_options:\n")[1].splitlines()
+    indent = re.match(" *", lines[0])[0]
+    own = takewhile(lambda line: line.startswith(indent), lines)
+    return {name: value == "true" for name, value in re.findall(r"(\w+): (\w+)", "\n".join(own))}
+
+
+def test_what_is_returned_is_told_in_one_text():
+    options = docstring_options()
+    assert options["returns_multiple_items"] is False
+    assert options["returns_named_value"] is False
+
+
+def test_lines_of_a_returns_section_stay_together():
+    griffe = pytest.importorskip("griffe", reason="of the extra docs")
+    for function in (amssim.gemv, amssim.gpu.gemv):
+        docstring = griffe.Docstring(inspect.getdoc(function))
+        sections = docstring.parse("google", **docstring_options())
+        (returned,) = (s for s in sections if s.kind is griffe.DocstringSectionKind.returns)
+        assert len(returned.value) == 1
