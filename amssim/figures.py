@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CYCLE", "MARKERS", "figure", "file_bytes", "look", "style", "styled", "svg"]
 
-_P = ParamSpec("_P")
+P = ParamSpec("P")
 
 #: Okabe and Ito's colours, which stay apart for every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
@@ -81,11 +81,11 @@ def look(i: int) -> dict[str, Any]:
     return {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)]}
 
 
-def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Make a drawing function use the style."""
 
     @wraps(draw)
-    def drawn(*args: _P.args, **options: _P.kwargs) -> Figure:
+    def drawn(*args: P.args, **options: P.kwargs) -> Figure:
         with style():
             return draw(*args, **options)
 

@@ -8,6 +8,10 @@ from collections.abc import Callable
 Progress = Callable[[int, int, str], None]
 
 
+def silent(_: object) -> None:
+    """Take a line of progress and show nothing."""
+
+
 class Steps:
     """Work in steps of known number.
 

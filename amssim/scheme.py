@@ -10,7 +10,7 @@ from numbers import Integral, Rational
 from amssim.errors import SchemeError
 from amssim.minifloat import Minifloat
 
-_Number = float | Rational
+Number = float | Rational
 GROUP_SIZES = range(1, 65)
 # A spelled number stands for every payload this near: 5.33 for 16/3, 5.12 and 5.13 for 41/8.
 SPELLING_TOLERANCE = Fraction(5001, 1_000_000)
@@ -97,7 +97,7 @@ def schemes() -> tuple[Scheme, ...]:
     return _PRESETS
 
 
-def scheme(spec: str | Scheme | _Number | None = None, *, bits: _Number | None = None) -> Scheme:
+def scheme(spec: str | Scheme | Number | None = None, *, bits: Number | None = None) -> Scheme:
     """Find a scheme by name or by its bits per weight.
 
     Args:
@@ -140,7 +140,7 @@ def _by_name(name: str) -> Scheme:
     return _single(repr(name), in_presets or matches)
 
 
-def _by_bits(bits: _Number) -> Scheme:
+def _by_bits(bits: Number) -> Scheme:
     try:
         exact = Fraction(bits if isinstance(bits, str | Rational) else float(bits))
     except (TypeError, ValueError, OverflowError):

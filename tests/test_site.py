@@ -6,6 +6,7 @@ import re
 import sys
 from itertools import takewhile
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -72,6 +73,16 @@ def test_names_on_pages_exist_and_say_what_they_are(public_names):
     for names in public_names.by_page().values():
         for name in names:
             assert getattr(resolve(name), "__doc__", None), name
+
+
+def test_pages_show_no_private_name(public_names):
+    shown = [resolve(name) for names in public_names.by_page().values() for name in names]
+    for thing in filter(lambda x: inspect.isfunction(x) or inspect.isclass(x), shown):
+        for node in ast.walk(ast.parse(dedent(inspect.getsource(thing)))):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                signature = f"{ast.unparse(node.args)} -> {ast.unparse(node.returns)}"
+                assert not re.search(r"(?<!\w)_[A-Za-z]|lambda", signature), node.name
+                assert not re.search(r"`_[A-Za-z]", ast.get_docstring(node) or ""), node.name
 
 
 def test_a_name_without_a_page_is_an_error(public_names):

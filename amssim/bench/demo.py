@@ -14,6 +14,7 @@ from amssim.bench.timing import Timer
 from amssim.checkpoint import open_checkpoint, quantize_checkpoint, verify_checkpoint
 from amssim.errors import MismatchError
 from amssim.metrics import Metrics
+from amssim.progress import silent
 from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import quantize
 
@@ -25,8 +26,8 @@ _TIMER = Timer(repeats=5)
 _LAYER = 4096
 
 
-def run_demo(output: Path, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Do the job for each of `_SCHEMES`, leaving the packed files in ``output``.
+def run_demo(output: Path, *, progress: Callable[[str], None] = silent) -> dict[str, Any]:
+    """Do the job for FP5.33-e2m3 and FP4.25-e2m2, leaving the packed files in ``output``.
 
     Returns {"machine", "source", "layer", "schemes": {name: figures}}; a scheme's figures hold
     per-tensor and total metrics, bytes, effective bits, and rates. ``progress`` is called with the

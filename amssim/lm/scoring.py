@@ -19,7 +19,7 @@ from amssim.progress import Steps
 _BATCH_LOGITS = 4 << 20
 
 
-_Key = TypeVar("_Key")
+Key = TypeVar("Key")
 
 
 @dataclass
@@ -48,11 +48,11 @@ class Score:
 
 def score(
     reference: Llama,
-    models: Mapping[_Key, Llama],
+    models: Mapping[Key, Llama],
     windows: np.ndarray,
     *,
     steps: Steps | None = None,
-) -> tuple[Score, dict[_Key, Score]]:
+) -> tuple[Score, dict[Key, Score]]:
     """Score ``models`` against ``reference``, batch by batch, the reference's logits made once.
 
     Args:

@@ -15,17 +15,18 @@ from typing import Any
 
 from amssim.bench.machine import describe_machine
 from amssim.errors import ResourceError
+from amssim.progress import silent
 
-_SHAPES = ((4096, 4096), (4096, 14336))
+SHAPES = ((4096, 4096), (4096, 14336))
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 _IMPORT_RUNS = 5
 
 
 def benchmark_cpu(
     threads: Sequence[int],
-    shapes: Sequence[tuple[int, int]] = _SHAPES,
+    shapes: Sequence[tuple[int, int]] = SHAPES,
     *,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
     """Measure with each number of ``threads``; return {"machine", "import_s", "results"}.
 

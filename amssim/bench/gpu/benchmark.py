@@ -9,6 +9,7 @@ from typing import Any
 from amssim.bench.gpu.baselines import copy_bytes_per_s, cublas_s
 from amssim.bench.gpu.peers import PEER_BATCHES, PEERS, measure_peer
 from amssim.bench.machine import describe_gpu
+from amssim.progress import silent
 from amssim.scheme import scheme
 
 Shapes = Mapping[str, tuple[int, int]]
@@ -44,7 +45,7 @@ def benchmark_gpu(
     runs: int = 1,
     peers: bool = False,
     command: str = "",
-    say: Say = lambda _: None,
+    say: Say = silent,
 ) -> Record:
     """Time packed products of every shape, scheme and batch, beside cuBLAS FP16.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from amssim.bench.gpu.accuracy import checked_error, exact_product
 from amssim.bench.gpu.graphs import copies_of, graph_s, torch_or_error
+from amssim.progress import silent
 
 PEER_BATCHES = (1, 8)
 GROUP = 128  # columns that share a scale in the int4 peers
@@ -144,7 +145,7 @@ def measure_peer(
     shapes: Mapping[str, tuple[int, int]],
     batches: Sequence[int],
     *,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
     """Time a peer over ``shapes``, {layer: (rows, columns)}, as far as it goes.
 

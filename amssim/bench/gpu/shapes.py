@@ -20,6 +20,7 @@ from amssim.bench.machine import describe_gpu
 from amssim.launch.alternatives import plan_name, possible_launches
 from amssim.launch.choose import plan_launch
 from amssim.launch.geometry import Gpu, LaunchPlan
+from amssim.progress import silent
 from amssim.scheme import scheme
 
 Key = tuple[Any, ...]
@@ -51,7 +52,7 @@ LAYERS = (
     (2048, 8192),
     (1024, 1024),
 )
-_BATCHES = (1, 2, 4, 8, 12, 16, 32, 64)
+BATCHES = (1, 2, 4, 8, 12, 16, 32, 64)
 _SCHEMES = ("fp4.25", "fp5.33")
 _COMPILING = 0.55  # of the time, at the most
 _ABOUT = (
@@ -84,10 +85,10 @@ def measure_shapes(
     *,
     seconds: float = 480.0,
     layers: Sequence[tuple[int, int]] = LAYERS,
-    batches: Sequence[int] = _BATCHES,
+    batches: Sequence[int] = BATCHES,
     command: str = "",
-    save: Callable[[Record], object] = lambda _: None,
-    say: Callable[[str], object] = lambda _: None,
+    save: Callable[[Record], object] = silent,
+    say: Callable[[str], object] = silent,
     bench: Bench | None = None,
 ) -> Record:
     """Time every launch of products on this GPU that `amssim.launch.possible_launches` names.

@@ -15,11 +15,11 @@ from amssim.progress import Progress, Steps
 from amssim.quality.layers.layer import Layers, LinearLayer
 from amssim.quality.theory.density import Density
 
-_BLOCK_WEIGHTS, _COLUMNS = 1 << 22, 4096
+_BLOCK_WEIGHTS = 1 << 22
 
 
 def from_density(
-    density: Density, count: int = 1 << 22, *, columns: int = _COLUMNS, seed: int = 0
+    density: Density, count: int = 1 << 22, *, columns: int = 4096, seed: int = 0
 ) -> Layers:
     """Yield about ``count`` independent weights in matrices of ``columns``; the seed fixes them.
 
