@@ -15,11 +15,10 @@ PACKAGES = ("amssim", "cuda_kernels")
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, and whether only a call or a type checker reaches the statement."""
+    """One imported module, and the name that is taken from it, if one is."""
 
     module: str
     names: tuple[str, ...]
-    deferred: bool
 
 
 @cache
@@ -41,21 +40,15 @@ def tree(path: Path) -> ast.Module:
 
 def imports(path: Path) -> Iterator[Import]:
     """Imports of a file; a name that a package hands on counts as imported from its module."""
-    deferred = {
-        id(node)
-        for holder in ast.walk(tree(path))
-        if isinstance(holder, ast.FunctionDef | ast.If)
-        for node in ast.walk(holder)
-    }
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, (), id(node) in deferred)
+                yield Import(alias.name, ())
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert not node.level, f"{path}: a relative import"
             for alias in node.names:
                 module = defining_module(node.module, alias.name)
-                yield Import(module, (alias.name,), id(node) in deferred)
+                yield Import(module, (alias.name,))
 
 
 def defining_module(module: str, name: str) -> str:

@@ -1,14 +1,19 @@
-"""PackedTensor: a quantised weight matrix as it is stored."""
+"""PackedTensor: a quantised weight matrix as it is stored.
+
+Its methods are the public functions of the package, asked of `amssim` when they are called: what
+they do builds on this file.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+import amssim
 from amssim._checks import check_scale_block
 from amssim._units import size
 from amssim.codec.bands import read_only
@@ -16,9 +21,7 @@ from amssim.errors import InputError
 from amssim.layout import Layout, layout
 from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
-
-if TYPE_CHECKING:
-    from amssim.gpu import GpuTensor
+from amssim.tensor._checks import check_batch
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -103,9 +106,7 @@ class PackedTensor:
 
     def codes(self) -> np.ndarray:
         """Return the code of every weight, uint8[rows, columns], sign bit first."""
-        from amssim.tensor.quantize import unpack
-
-        return unpack(self.words, self.scheme, self.shape[1])
+        return amssim.unpack(self.words, self.scheme, self.shape[1])
 
     def shared_bits(self) -> np.ndarray:
         """Return the shared bit of every group, uint8[rows, groups]."""
@@ -117,9 +118,7 @@ class PackedTensor:
         Each is value * scale, rounded to float32 and then to ``dtype``, which is float16,
         bfloat16, float32 or float64, as a type or a name.
         """
-        from amssim.tensor.quantize import dequantize
-
-        return dequantize(self, dtype)
+        return amssim.dequantize(self, dtype)
 
     def __matmul__(self, x: Any) -> np.ndarray:
         """Return the float32 product W x.
@@ -128,33 +127,27 @@ class PackedTensor:
         vectors, as layers have it, is multiplied as ``x @ packed.T`` or by `amssim.gemv`, which
         says how precise all of these are.
         """
-        from amssim.tensor.product import matrix_product
-
-        return matrix_product(self, x)
+        batch = check_batch(x, self.shape[1], axis=0)
+        products = amssim.gemv(self, batch)
+        return products.reshape(-1) if np.ndim(x) == 1 else products.T
 
     @property
     def T(self) -> TransposedTensor:
         """The transpose, for ``x @ packed.T`` with x[columns] or x[batch, columns]."""
         return TransposedTensor(self)
 
-    def to_gpu(self, bias: np.ndarray | None = None) -> GpuTensor:
+    def to_gpu(self, bias: np.ndarray | None = None) -> amssim.gpu.GpuTensor:
         """Copy the weights to the current GPU as a `GpuTensor`; see `amssim.gpu`."""
-        from amssim.gpu import to_gpu
-
-        return to_gpu(self, bias)
+        return amssim.gpu.to_gpu(self, bias)
 
     def save(self, path: str | Path, *, name: str = "weight", overwrite: bool = False) -> None:
         """Write one safetensors file, whole or not at all; ``name`` is the tensor's name in it."""
-        from amssim.checkpoint.packed.file import save_packed
-
-        save_packed(self, path, name=name, overwrite=overwrite)
+        amssim.checkpoint.save_packed(self, path, name=name, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None) -> PackedTensor:
         """Read what `save` wrote; ``name`` is needed only if the file holds several tensors."""
-        from amssim.checkpoint.packed.file import load_packed
-
-        return load_packed(path, name=name)
+        return amssim.checkpoint.load_packed(path, name=name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PackedTensor):
@@ -209,9 +202,7 @@ class TransposedTensor:
 
     def __rmatmul__(self, x: Any) -> np.ndarray:
         """Return the float32 products with x[columns] or x[batch, columns]; see `amssim.gemv`."""
-        from amssim.tensor.product import gemv
-
-        return gemv(self.T, x)
+        return amssim.gemv(self.T, x)
 
     def __repr__(self) -> str:
         return f"{self.T!r}.T"

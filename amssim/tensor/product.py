@@ -66,16 +66,6 @@ def gemv(
     return out.reshape(-1) if np.ndim(x) == 1 else out
 
 
-def matrix_product(packed: PackedTensor, x: Any) -> np.ndarray:
-    """Return W x as mathematics has it: float32[rows], or [rows, batch] for x[columns, batch].
-
-    The bits are those of `gemv`.
-    """
-    batch = check_batch(x, packed.shape[1], axis=0)
-    out = _product(packed, batch, "float32", thread_count())
-    return out.reshape(-1) if np.ndim(x) == 1 else out.T
-
-
 def prepare(packed: PackedTensor, *, activations: str = "float32") -> None:
     """Do now what the first product with ``packed`` would do once: its own word order in memory.
 
