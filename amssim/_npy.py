@@ -16,11 +16,11 @@ def load_npy(path: str | Path, what: str) -> np.ndarray:
         FormatError: a file that cannot be read or is no such array; ``what`` names its purpose.
     """
     try:
-        found: np.ndarray = np.load(path, allow_pickle=False)
+        array: np.ndarray = np.load(path, allow_pickle=False)
     except OSError as error:
         raise FormatError(f"{path} cannot be read as {what}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, EOFError):
         raise FormatError(
             f"{path} cannot be read as {what}: it is no .npy file of numbers, or cut short"
         ) from None
-    return found
+    return array

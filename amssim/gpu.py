@@ -40,7 +40,7 @@ class GpuTensor:
 
     def gemv(self, x: Any, out: Any = None, *, stream: Any = None, dtype: str | None = None) -> Any:
         """Multiply; see `amssim.gpu.gemv`."""
-        return self._matrix.gemv(x, out, stream, dtype)
+        return self._matrix.gemv(x, out, stream=stream, dtype=dtype)
 
     def __matmul__(self, x: Any) -> Any:
         """Return the product w @ x with x[columns], as NumPy and PyTorch define it.
@@ -50,7 +50,7 @@ class GpuTensor:
         Raises:
             InputError: x has not one dimension.
         """
-        if len(x.shape) != 1:
+        if len(getattr(x, "shape", (0,))) != 1:
             raise InputError("w @ x takes x[columns]; for x[batch, columns] call amssim.gpu.gemv")
         return self._matrix.gemv(x)
 
@@ -75,7 +75,7 @@ class GpuTensor:
             stream: as for `gemv`.
             library: whose array to make where out is None: numba, cupy or torch.
         """
-        return self._matrix.dequantize(dtype, out, stream, library)
+        return self._matrix.dequantize(dtype, out, stream=stream, library=library)
 
     def to_cpu(self) -> PackedTensor:
         """Return the weights as the `PackedTensor` that they came from; the bias stays behind.
@@ -162,6 +162,10 @@ def gemv(
     Raises:
         InputError: an argument with the wrong type, shape, place or order.
     """
+    if not isinstance(w, GpuTensor):
+        raise InputError(
+            f"w must be a GpuTensor, found {type(w).__name__}: to_gpu makes one of a PackedTensor"
+        )
     return w.gemv(x, out, stream=stream, dtype=dtype)
 
 

@@ -123,7 +123,7 @@ def ptx_of(form, kernel: str, x_tiles: int) -> str:
 
 
 def counts_of(form) -> dict[str, dict]:
-    """Return the counts of a format's kernels by name and columns of x."""
+    """Return the counts of a format's kernels by name and rows of x."""
     found = {}
     for kernel, several in TILES.items():
         for tiles in several:  # one wgmma serves all column tiles

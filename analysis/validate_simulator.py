@@ -41,7 +41,7 @@ CLEAR = 0.1
 HELD_OUT, UNSEEN = "held-out shapes", "device never calibrated"
 ONE_PATH = "held-out shapes of one code path"
 GEMV_BATCH = 8
-#: Bounds of the classes by which a leaning is told: weights of the layer, columns of x.
+#: Bounds of the classes by which a leaning is told: weights of the layer, rows of x.
 SIZES, BATCHES = (0, 2**23, 2**25, 2**40), (1, 9, 65)
 OWN_GATE = {"mean": 0.05, "p90": 0.10}
 UNSEEN_GATE = {"mean": 0.15, "winner": 0.97}
@@ -152,7 +152,7 @@ def ratio_row(key: tuple, judged: str, models: tuple, r: Ratios, gate: dict) -> 
 
 
 def leanings(models: tuple, r: Ratios) -> list[dict]:
-    """Mean of predicted / measured - 1 of both sides' times, by weights and by columns of x."""
+    """Mean of predicted / measured - 1 of both sides' times, by weights and by rows of x."""
     sides = {"baseline": (models[0], r.wide), "kernel": (models[1], r.narrow)}
     ratio = {name: predict(m) / m.seconds - 1 for name, (predict, m) in sides.items()}
     weights, batch = r.narrow.rows * r.narrow.columns, r.narrow.batch

@@ -97,7 +97,7 @@ class Matrix:
 
     # --- the product ----------------------------------------------------------------------------
 
-    def gemv(self, x: Any, out: Any = None, stream: Any = None, dtype: str | None = None) -> Any:
+    def gemv(self, x: Any, out: Any = None, *, stream: Any = None, dtype: str | None = None) -> Any:
         """x[columns] or x[batch, columns] -> out[rows] or out[batch, rows]; see `amssim.gpu`."""
         if out is not None and self._again(x, out, stream):
             return out
@@ -165,7 +165,7 @@ class Matrix:
                 f"found {list(out.shape)} of {out.dtype}"
             )
 
-    def launch_call(self, batch: int, dtype: str = "float16") -> Any:
+    def launch_call(self, batch: int, *, dtype: str = "float16") -> Any:
         """The driver's launch of the product with x and out of ``dtype``, as it was last made.
 
         What a product costs the host beyond this call is this package's.
@@ -180,7 +180,12 @@ class Matrix:
     # --- dense weights --------------------------------------------------------------------------
 
     def dequantize(
-        self, dtype: str = "float16", out: Any = None, stream: Any = None, library: str = "numba"
+        self,
+        dtype: str = "float16",
+        out: Any = None,
+        *,
+        stream: Any = None,
+        library: str = "numba",
     ) -> Any:
         """The weights, dtype[rows, columns], each rounded to float32 and then to ``dtype``."""
         if dtype not in DTYPES:

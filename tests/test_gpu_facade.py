@@ -87,6 +87,14 @@ def test_importing_the_facade_needs_no_gpu():
     assert done.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.parametrize("w", [amssim.quantize(np.ones((2, 8)), "fp4.25"), np.ones((2, 8)), None])
+def test_what_is_not_on_a_gpu_is_named(w):
+    with pytest.raises(
+        InputError, match=f"w must be a GpuTensor, found {type(w).__name__}: to_gpu"
+    ):
+        gpu.gemv(w, np.ones(8, np.float16))
+
+
 @pytest.mark.parametrize("bias", [np.ones(3, np.float32), np.ones(2), np.ones((2, 1), np.float32)])
 def test_bias_of_another_shape_or_type(bias):
     packed = amssim.quantize(np.ones((2, 8), np.float32), "fp4.25")

@@ -1,7 +1,7 @@
 """The codec on arrays: weights to packed words and back, compiled with Numba.
 
-A chunk of weights passes through `rounding` (weights to drafts and votes), `sharing` (to codes)
-and `packing` (to words), and back through `packing` and `decoding`. `rows` takes a matrix through
-them, `mse` looks for better scales. One set of kernels serves every scheme; `amssim.tensor`
-validates what reaches them.
+`bands` of a matrix become float32 rows. `rows` takes them through in chunks: `scales` chooses each
+scale, `encoding` turns weights into drafts and votes, one by one as `elements` says, and settles
+the groups, `packing` makes `words` of the codes; and the same way back. One set of kernels serves
+every scheme, whose numbers are in `constants`; `amssim.tensor` validates what comes here.
 """

@@ -36,7 +36,7 @@ class HeldOutError:
 
 @dataclass(frozen=True)
 class Variant:
-    """One code path of a kernel, for ``min_batch`` to ``max_batch`` columns of x and some bits.
+    """One code path of a kernel, for ``min_batch`` to ``max_batch`` rows of x and some bits.
 
     ``planned`` is the number that our launch plan knows it by, 0 in families that go by batch.
     """
@@ -138,7 +138,7 @@ class Descriptor:
 
         Args:
             bits: per weight.
-            batch: columns of x; the first that reaches them runs, or the last.
+            batch: rows of x; the first that reaches them runs, or the last.
             planned: number of the kernel that our launch plan takes, which decides if it is given.
         """
         fitting = [v for v in self.variants if v.bits[0] <= bits <= v.bits[1]]

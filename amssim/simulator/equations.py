@@ -1,6 +1,6 @@
 """The time of one matrix product, as scalar arithmetic that Python and Numba both execute.
 
-y[rows, batch] = W[rows, columns] x[columns, batch] with W packed at ``bits`` per weight. Formulas
+y[batch, rows] = x[batch, columns] W[rows, columns]^T with W packed at ``bits`` per weight. Formulas
 and their sources: docs/SIMULATOR.md. Nothing here checks its input, and only `math` is imported:
 one prediction must not wait for Numba, and a sweep compiles these very functions (`compiled`).
 """
@@ -51,7 +51,7 @@ def tiled_cut(device: DeviceNumbers, kernel: KernelNumbers, load: Load, split: f
 
 
 def product_plan(device: DeviceNumbers, kernel: KernelNumbers, load: Load) -> LaunchPlan:
-    """Our launch plan for up to `GEMM_BATCH` columns of x."""
+    """Our launch plan for up to `GEMM_BATCH` rows of x."""
     room = int(device.shared_bytes) - STATIC_BYTES
     gpu = Gpu(int(device.sms), room, int(device.capability))
     batch = int(min(load.batch, GEMM_BATCH))
@@ -185,7 +185,7 @@ def cut_of(device: DeviceNumbers, kernel: KernelNumbers, load: Load, split: floa
 def planned_latency(
     device: DeviceNumbers, kernel: KernelNumbers, load: Load, plan: LaunchPlan
 ) -> Terms:
-    """Seconds of the launches of a plan, one after another, for `GEMM_BATCH` columns of x each."""
+    """Seconds of the launches of a plan, one after another, for `GEMM_BATCH` rows of x each."""
     batch, n = min(load.batch, float(GEMM_BATCH)), float(ceil(load.batch / GEMM_BATCH))
     once = Load(load.rows, load.columns, batch, load.bits, load.reuse_bytes)
     t = time_of(device, kernel, once, planned_cut(kernel, once, plan))

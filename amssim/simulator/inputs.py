@@ -24,6 +24,7 @@ DEFAULT_SHAPE = (28672, 4096)
 MAX_SIDE = 2**24
 MAX_BATCH = 2**16
 LARGEST = sys.float_info.max
+_BEYOND_CACHES = 2.0**60  # bytes
 #: What runs on each kind of device unless a kernel is named: (quantised, baseline).
 DEFAULT_KERNELS = {"gpu": ("ams", "cublas_fp16"), "cpu": ("ams_cpu", "blas_f32")}
 
@@ -166,7 +167,7 @@ def check_l2(l2: str | float, weight_bytes: float) -> float:
     between = cast(float, l2)
     if between <= 0:
         raise InputError(f"l2 is {l2!r}: the bytes between two uses of a weight are positive")
-    return float(between)
+    return float(between) if between < _BEYOND_CACHES else math.inf
 
 
 def _check_real(value: object, name: str, expected: str) -> None:

@@ -33,7 +33,7 @@ def predict_latency(
         bits: bits per weight, 1 to 16, or a scheme or its name; without it, those of the kernel.
         device: its name, the path of a profile or a `Profile`; CPUs are devices too.
         shape: (rows, columns) of W, outputs by inputs.
-        batch: columns of x.
+        batch: rows of x.
         kernel: name of a kernel descriptor; by default this package's own, and without ``bits``
             the library's product: cuBLAS FP16, on a CPU float32 BLAS.
         l2: ``cold``, ``hot``, or the bytes touched between two uses of the same weight.

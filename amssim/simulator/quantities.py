@@ -35,7 +35,7 @@ class KernelNumbers(NamedTuple):
 
     group: float  # weights that share a bit in our formats: the launch plan cuts; 0 for tiles
     tile_rows: float  # rows of W that one CTA owns
-    tile_batch: float  # columns of x that one CTA takes at once
+    tile_batch: float  # rows of x that one CTA takes at once
     ctas_per_sm: float
     inflight_bytes: float  # that one CTA keeps requested
     inflight_share: float  # or: share of an SM's shared memory that its CTAs keep requested

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -131,6 +131,10 @@ class PackedTensor:
         products = amssim.gemv(self, batch)
         return products.reshape(-1) if np.ndim(x) == 1 else products.T
 
+    def __rmatmul__(self, x: Any) -> NoReturn:
+        """Refuse x @ packed."""
+        raise InputError("x @ packed has no meaning: write x @ packed.T or packed @ x")
+
     @property
     def T(self) -> TransposedTensor:
         """The transpose, for ``x @ packed.T`` with x[columns] or x[batch, columns]."""
@@ -204,6 +208,10 @@ class TransposedTensor:
         """Return the float32 products with x[columns] or x[batch, columns]; see `amssim.gemv`."""
         return amssim.gemv(self.T, x)
 
+    def __matmul__(self, x: Any) -> NoReturn:
+        """Refuse packed.T @ x."""
+        raise InputError("packed.T @ x has no meaning: write x @ packed.T or packed @ x")
+
     def __repr__(self) -> str:
         return f"{self.T!r}.T"
 
@@ -211,7 +219,7 @@ class TransposedTensor:
 def _check_shape(shape: Any) -> tuple[int, int]:
     try:
         rows, columns = (int(n) for n in shape)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"shape must be (rows, columns), found {shape!r}") from None
     if rows < 1 or columns < 1:
         raise InputError(f"shape must have at least one row and one column, found {rows}x{columns}")

@@ -16,8 +16,9 @@ def make_add_up(dtype: str, split: bool, team: int, x_tiles: int):
     def team_of(i, teams):
         """The team whose range holds unit i of the block's list.
 
-        teams: (first, 2^32 / share, 2^32 / (share - BURST)) of which ``ample`` have a ``share``;
-            rounded up, and 0 for a division by 0; first = BURST ample.
+        teams: (first, 2^32 / most, 2^32 / (most - BURST)), the quotients rounded up and 0 for a
+            division by 0. So many of the teams as first / BURST have ``most`` units, the others a
+            burst less.
         """
         first, per_share, per_less = teams
         by_share = u32((u64(i) * per_share) >> u64(32))

@@ -217,6 +217,7 @@ BAD = [
     (error, ["--search", "best"], SchemeError, "unknown search rule 'best'"),
     (error, ["--activations", "{tmp}/none.npy"], FormatError, "cannot be read as activations"),
     (error, ["{tmp}/text.npy"], FormatError, "no .npy file of numbers, or cut short"),
+    (error, ["{tmp}/empty.npy"], FormatError, "no .npy file of numbers, or cut short"),
     (error, ["{tmp}/far64.npy"], InputError, "NaN or infinite, 4 in all"),
     (error, ["--weights", "nan"], InputError, "--weights is nan, expected 1 to"),
     (error, ["--seed", "-1"], InputError, "--seed is -1, expected 0 to"),
@@ -258,6 +259,7 @@ def test_bad_input_is_one_sentence(tmp_path, checkpoint, verb, words, kind, mess
     np.save(tmp_path / "far64.npy", np.full((2, 2), 1e300))
     np.save(tmp_path / "x.npy", np.ones((9, 7), np.float32))
     (tmp_path / "text.npy").write_text("words")
+    (tmp_path / "empty.npy").touch()
     with pytest.raises(kind, match=message) as found:
         call(verb, *(word.format(tmp=tmp_path) for word in words))
     assert isinstance(found.value, AmsError) and "\n" not in str(found.value)

@@ -182,7 +182,8 @@ def test_shapes_that_are_accepted():
 
 
 @pytest.mark.parametrize(
-    ("l2", "reuse_bytes"), [("cold", math.inf), ("hot", 123.0), (5, 5.0), (2.5e6, 2.5e6)]
+    ("l2", "reuse_bytes"),
+    [("cold", math.inf), ("hot", 123.0), (5, 5.0), (2.5e6, 2.5e6), (1e300, math.inf)],
 )
 def test_what_passes_between_two_uses_of_a_weight(l2, reuse_bytes):
     assert check_l2(l2, 123.0) == reuse_bytes

@@ -103,6 +103,7 @@ WORDS, SCALES = np.zeros((2, 34), np.uint16), np.ones((2, 1), np.float32)
         ({"scales": -SCALES}, "scales hold a value that is not finite and positive"),
         ({"scales": SCALES * np.inf}, "scales hold a value that is not finite and positive"),
         ({"shape": (2, 70, 1)}, "shape must be (rows, columns), found (2, 70, 1)"),
+        ({"shape": (2, float("inf"))}, "shape must be (rows, columns), found (2, inf)"),
         ({"shape": 70}, "shape must be (rows, columns), found 70"),
         ({"shape": ("a", 1)}, "shape must be (rows, columns), found ('a', 1)"),
         ({"shape": (2, 0)}, "shape must have at least one row and one column, found 2x0"),

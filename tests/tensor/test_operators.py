@@ -111,18 +111,28 @@ def test_the_transpose_is_a_view():
 
 
 @pytest.mark.parametrize(
-    "multiply",
+    ("multiply", "said"),
     [
-        lambda packed, x: x @ packed,
-        lambda packed, x: packed.T @ x,
+        (lambda packed, x: x @ packed, r"x @ packed has no meaning: write x @ packed\.T"),
+        (lambda packed, x: packed.T @ x, r"packed\.T @ x has no meaning: write x @ packed\.T"),
+    ],
+)
+def test_products_on_the_other_side_are_refused_in_a_sentence(multiply, said):
+    with pytest.raises(InputError, match=said):
+        multiply(packed_of(), np.ones((ROWS, ROWS), np.float32))
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
         lambda packed, x: x * packed,
         lambda packed, x: packed.T + x,
         lambda packed, x: np.add(x, packed.T),
     ],
 )
-def test_what_is_no_product_with_packed_rows_is_a_type_error(multiply):
+def test_arithmetic_on_packed_weights_is_a_type_error(combine):
     with pytest.raises(TypeError):
-        multiply(packed_of(), np.ones((ROWS, ROWS), np.float32))
+        combine(packed_of(), np.ones((ROWS, ROWS), np.float32))
 
 
 SENTENCES = [
