@@ -30,7 +30,7 @@ def k_table(study: dict) -> str:
     for kind, title in KINDS.items():
         for element in ("e2m3", "e2m2", "e2m1", "e3m2"):
             cells = [db(matching(study[kind], element=element, k=k)) for k in range(1, 9)]
-            rows.append([title, element.upper(), *cells])
+            rows.append([title, element, *cells])
     return markers.table(headings, rows)
 
 

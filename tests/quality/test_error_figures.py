@@ -28,7 +28,7 @@ def lines(ax):
 
 def test_cost_of_k_draws_each_element_over_k(records):
     (ax,) = cost_of_k(records).axes
-    drawn = lines(ax)["E2M2"]
+    drawn = lines(ax)["e2m2"]
     assert drawn.get_xdata().tolist() == list(range(1, 9))
     expected = [r["sqnr_db"] for r in records[:32] if r["element"] == "e2m2"]
     assert drawn.get_ydata().tolist() == expected
@@ -44,7 +44,7 @@ def test_theory_is_drawn_beside_the_measurement(records):
 
 def test_search_rules_have_a_panel_per_element(records):
     axes = cost_of_search(records).axes
-    assert [ax.get_title() for ax in axes] == ["E2M3", "E2M2"]
+    assert [ax.get_title() for ax in axes] == ["e2m3", "e2m2"]
     for ax in axes:
         assert set(lines(ax)) == {"adaptive", "replace", "majority", "zero", "one"}
         assert all(len(line.get_xdata()) >= 4 for line in ax.get_lines())

@@ -20,7 +20,7 @@ def cost_of_k(records: Sequence[QualityRecord], *, title: str = "") -> Figure:
     for i, element in enumerate(dict.fromkeys(r["element"] for r in chosen)):
         own = [r for r in chosen if r["element"] == element]
         ks, measured = [r["k"] for r in own], [r["sqnr_db"] for r in own]
-        ax.plot(ks, measured, MARKERS[i], color=CYCLE[i], label=element.upper())
+        ax.plot(ks, measured, MARKERS[i], color=CYCLE[i], label=element)
         line = "--" if "theory_db" in own[0] else "-"
         expected: list[float] = [r["theory_db"] if "theory_db" in r else r["sqnr_db"] for r in own]
         ax.plot(ks, expected, line, color=CYCLE[i])
@@ -28,7 +28,7 @@ def cost_of_k(records: Sequence[QualityRecord], *, title: str = "") -> Figure:
         ax.plot([], [], "--", color=GREY, label="closed form")
     ax.set(xlabel="k, weights that share a bit", ylabel="SQNR, dB", title=title)
     if chosen:
-        ax.legend(title="element", ncols=2)
+        drawn.legend(loc="outside lower center", ncols=5)
     return drawn
 
 
@@ -47,7 +47,7 @@ def cost_of_search(records: Sequence[QualityRecord], *, title: str = "") -> Figu
             ax.plot(
                 [r["k"] for r in own], [r["sqnr_db"] for r in own], line, color=CYCLE[i], label=rule
             )
-        ax.set(xlabel="k", ylabel="SQNR, dB", title=f"{title} {element.upper()}".strip())
+        ax.set(xlabel="k", ylabel="SQNR, dB", title=f"{title} {element}".strip())
     if elements:
         drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return drawn
