@@ -1,5 +1,6 @@
 """Documents say what the code says: tables, links, examples and commands in them are tried."""
 
+import argparse
 import contextlib
 import io
 import re
@@ -138,6 +139,28 @@ def test_commands_are_those_of_the_command_line(path):
                     parser.parse_args(words)
             except SystemExit:
                 pytest.fail(f"{by_path(path)} says {line!r}: {told.getvalue().splitlines()[-1]}")
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of a verb, those of all its targets if it has targets."""
+    own = {option for action in parser._actions for option in action.option_strings}
+    targets = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    below = [options_of(target) for a in targets for target in a.choices.values()]
+    return own | set.intersection(*below) if below else own
+
+
+def test_the_readme_says_which_verbs_print_json():
+    parser = make_parser()
+    (verbs,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    without = [name for name, verb in verbs.items() if "--json" not in options_of(verb)]
+    named = " and ".join(f"`{name}`" for name in sorted(without))
+    assert f"all but {named} have `--json`" in (ROOT / "README.md").read_text()
+
+
+def test_blocks_of_the_readme_fit_a_page():
+    readme = (ROOT / "README.md").read_text()
+    for block in re.findall(r"^```\w*\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
+        assert max(map(len, block.splitlines())) <= 88
 
 
 def test_ci_runs_the_test_command_of_the_readme():

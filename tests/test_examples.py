@@ -39,7 +39,8 @@ def test_ci_leaves_out_that_one_alone():
 
 def test_it_says_what_it_is_and_what_it_needs(notebook):
     first = cells(notebook, "markdown")[0]["text"]
-    assert first.startswith("# ") and "Needs" in first and "pip install" in first
+    assert first.startswith("# ") and "Needs" in first
+    assert "[README](../README.md)" in first  # the one place that says how to install it
     if notebook.stem == BY_HAND:
         assert "jupyter execute" in first and "NVIDIA GPU" in first
 

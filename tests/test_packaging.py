@@ -55,7 +55,15 @@ def test_the_newest_entry_of_the_changelog_is_this_version():
 def test_the_citation_is_of_this_version_and_names_the_paper():
     text = (ROOT / "CITATION.cff").read_text()
     top = dict(re.findall(r"^([\w-]+): *(.*)$", text, re.MULTILINE))
-    assert {"cff-version", "title", "message", "authors", "version", "license"} <= top.keys()
+    assert {
+        "cff-version",
+        "title",
+        "message",
+        "authors",
+        "version",
+        "date-released",
+        "license",
+    } <= top.keys()
     assert top["version"] == amssim.__version__ and top["license"] == PROJECT["license"]
     assert top["cff-version"] == "1.2.0" and top["type"] == "software"
     assert "https://arxiv.org/abs/2510.16045" in text and "  - type: article" in text

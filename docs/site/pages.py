@@ -28,6 +28,10 @@ API = {
     "errors": "Errors and testing\n\nWhat bad input raises, and strategies for tests of your own.",
 }
 
+WITHOUT_OUTPUTS = """!!! note
+    The notebook is stored without outputs. To see them, run `{path}` in Jupyter or an editor that
+    knows notebooks, or `jupyter execute --inplace {path}` (extra `examples`) and open it."""
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that stand for files outside docs/."""
@@ -35,7 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages |= {name: at_root(name) for name in ("CONTRIBUTING.md", "CHANGELOG.md")}
     pages |= {f"api/{page}.md": api(page, names) for page, names in by_page().items()}
     for path in (ROOT / "examples").glob("*.ipynb"):
-        pages[f"examples/{path.stem}.md"] = notebook(json.loads(path.read_text()))
+        pages[f"examples/{path.stem}.md"] = notebook(path)
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -49,18 +53,21 @@ def at_root(name: str) -> str:
 def linked(text: str) -> str:
     """Return Markdown of the top level or of examples/ with its links as the site has them."""
     text = re.sub(r"\]\((\.\./)?docs/", r"](\1", text)
-    return text.replace(".ipynb)", ".md)").replace("](README.md)", "](index.md)")
+    return re.sub(r"\]\((\.\./)?README\.md\)", r"](\1index.md)", text.replace(".ipynb)", ".md)"))
 
 
-def notebook(content: dict) -> str:
+def notebook(path: Path) -> str:
     """Return the cells of a notebook as Markdown, with the outputs that are stored in it."""
+    cells = json.loads(path.read_text())["cells"]
     parts = []
-    for cell in content["cells"]:
+    for cell in cells:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             parts.append(linked(text))
         else:
             parts += [_fenced(text, "python"), *map(_output, cell["outputs"])]
+    if not any(cell.get("outputs") for cell in cells):
+        parts.insert(1, WITHOUT_OUTPUTS.format(path=path.relative_to(ROOT)))
     return "\n\n".join(parts)
 
 
@@ -90,7 +97,7 @@ def command_line() -> str:
 
 def _help(*verb: str) -> str:
     command = [sys.executable, "-m", "amssim", *verb, "--help"]
-    wide = os.environ | {"COLUMNS": "96"}
+    wide = os.environ | {"COLUMNS": "88"}
     return subprocess.run(command, env=wide, capture_output=True, text=True, check=True).stdout
 
 
