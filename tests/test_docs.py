@@ -103,6 +103,14 @@ def test_every_document_and_figure_is_linked():
     assert not sorted(by_path(path) for path in files - linked)
 
 
+def test_a_word_of_the_glossary_means_one_thing():
+    """Or each row says of what: `group (of warpgroups)`."""
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", (ROOT / "docs" / "GLOSSARY.md").read_text(), re.M)
+    words = [word for row in rows if row != "term" for word in row.split(", ")]
+    assert sorted(set(words)) == sorted(words)
+    assert not {w for w in words if "(" not in w} & {w.split(" (")[0] for w in words if "(" in w}
+
+
 # --- examples and commands --------------------------------------------------------------------
 
 
