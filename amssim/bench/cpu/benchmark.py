@@ -17,14 +17,14 @@ from amssim.bench.machine import describe_machine
 from amssim.errors import ResourceError
 from amssim.progress import silent
 
-SHAPES = ((4096, 4096), (4096, 14336))
+MATRIX_SHAPES = ((4096, 4096), (4096, 14336))
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 _IMPORT_RUNS = 5
 
 
 def benchmark_cpu(
     threads: Sequence[int],
-    shapes: Sequence[tuple[int, int]] = SHAPES,
+    shapes: Sequence[tuple[int, int]] = MATRIX_SHAPES,
     *,
     progress: Callable[[str], None] = silent,
 ) -> dict[str, Any]:

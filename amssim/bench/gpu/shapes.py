@@ -23,10 +23,10 @@ from amssim.launch.geometry import Gpu, LaunchPlan
 from amssim.progress import silent
 from amssim.scheme import scheme
 
-Key = tuple[Any, ...]
+KernelKey = tuple[Any, ...]
 
 #: rows x columns; those of common models come first, small ones and extremes last
-LAYERS = (
+LAYER_SHAPES = (
     (4096, 4096),
     (28672, 4096),
     (4096, 14336),
@@ -52,7 +52,7 @@ LAYERS = (
     (2048, 8192),
     (1024, 1024),
 )
-BATCHES = (1, 2, 4, 8, 12, 16, 32, 64)
+LAYER_BATCHES = (1, 2, 4, 8, 12, 16, 32, 64)
 _SCHEMES = ("fp4.25", "fp5.33")
 _COMPILING = 0.55  # of the time, at the most
 _ABOUT = (
@@ -68,7 +68,7 @@ class Bench(Protocol):
     def gpu_here(self) -> Gpu:
         """Return the GPU."""
 
-    def kernel_key(self, gpu: Gpu, product: Product, plan: LaunchPlan) -> Key:
+    def kernel_key(self, gpu: Gpu, product: Product, plan: LaunchPlan) -> KernelKey:
         """Return what a kernel is compiled for."""
 
     def compile_all(self, tasks: Sequence[tuple[Product, LaunchPlan]], seconds: float) -> list[str]:
@@ -84,8 +84,8 @@ class Bench(Protocol):
 def measure_shapes(
     *,
     seconds: float = 480.0,
-    layers: Sequence[tuple[int, int]] = LAYERS,
-    batches: Sequence[int] = BATCHES,
+    layers: Sequence[tuple[int, int]] = LAYER_SHAPES,
+    batches: Sequence[int] = LAYER_BATCHES,
     command: str = "",
     save: Callable[[Record], object] = silent,
     say: Callable[[str], object] = silent,
