@@ -20,7 +20,6 @@ from amssim._checks import (
     not_finite,
 )
 from amssim.codec.bands import row_bands
-from amssim.cpu.operands import ACTIVATIONS, Activations
 from amssim.errors import InputError
 from amssim.layout import layout
 from amssim.scheme import Scheme
@@ -150,13 +149,6 @@ def check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndar
     return out
 
 
-def check_activations(activations: str) -> str:
-    """Return ``activations`` if it is one of `ACTIVATIONS`, else raise `InputError`."""
-    if activations in ACTIVATIONS:
-        return activations
-    raise InputError(f"unknown activations {activations!r}: choose one of {', '.join(ACTIVATIONS)}")
-
-
 def check_batch(x: Any, columns: int, *, axis: int = -1) -> np.ndarray:
     """Return x[columns] or x[batch, columns] as a contiguous float32[batch, columns].
 
@@ -181,21 +173,6 @@ def check_batch(x: Any, columns: int, *, axis: int = -1) -> np.ndarray:
     batch_first = array.T if axis == 0 else array
     with np.errstate(over="ignore"):  # a float64 beyond float32 is Inf, as in any cast
         return np.ascontiguousarray(np.atleast_2d(batch_first), np.float32)
-
-
-def check_steps_finite(x: np.ndarray, quantized: Activations, activations: str) -> Activations:
-    """Return ``quantized`` unless its scales, which are not finite where x was not, tell of such.
-
-    Raises:
-        InputError: NaN or Inf in x, float32[batch, columns].
-    """
-    if np.isfinite(quantized.scale).all():
-        return quantized
-    count, (row, column) = find_wrong([((0,), x)])
-    raise InputError(
-        f"x holds NaN, Inf or numbers beyond float32 (count {count}, the first in row {row}, "
-        f"column {column}): {activations} activations need finite numbers"
-    )
 
 
 def _bands(weights: np.ndarray) -> Iterator[tuple[tuple[int], np.ndarray]]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from amssim._checks import find_wrong
 from amssim._threads import thread_count
 from amssim.cpu.avx2 import float_product, integer_product, vector_form
-from amssim.cpu.operands import Activations, VectorForm, quantize_activations
+from amssim.cpu.operands import ACTIVATIONS, Activations, VectorForm, quantize_activations
 from amssim.cpu.plain import check_exact, plain_product
 from amssim.errors import InputError
-from amssim.tensor._checks import check_activations, check_batch, check_steps_finite
+from amssim.tensor._checks import check_batch
 from amssim.tensor.packed import PackedTensor
 
 # Waking a thread takes about 40 us, in which one thread does this many multiplications.
@@ -59,7 +60,7 @@ def gemv(
     array([ 7.5  , -0.375], dtype=float32)
     """
     _check_packed(packed)
-    check_activations(activations)
+    _check_activations(activations)
     threads = thread_count(threads)
     batch = check_batch(x, packed.shape[1])
     out = _product(packed, batch, activations, threads)
@@ -75,7 +76,7 @@ def prepare(packed: PackedTensor, *, activations: str = "float32") -> None:
         InputError: not a packed tensor, or unknown activations.
     """
     _check_packed(packed)
-    check_activations(activations)
+    _check_activations(activations)
     form = vector_form(packed.scheme, packed.scale_block)
     if form:
         _kernel_rows(packed, form)
@@ -90,7 +91,7 @@ def _product(packed: PackedTensor, x: np.ndarray, activations: str, threads: int
             return float_product(_kernel_rows(packed, form), packed.scales, form, x, threads)
         operand = Activations(x, np.ones(len(x), np.float32))
     else:
-        operand = check_steps_finite(x, quantize_activations(x, activations), activations)
+        operand = _check_steps_finite(x, quantize_activations(x, activations), activations)
         if form:
             rows = _kernel_rows(packed, form)
             return integer_product(rows, packed.scales, form, operand, activations, threads)
@@ -111,3 +112,25 @@ def _check_packed(packed: PackedTensor) -> None:
         raise InputError(
             f"the matrix must be a PackedTensor, found {type(packed).__name__}: quantize it first"
         )
+
+
+def _check_activations(activations: str) -> str:
+    """Return ``activations`` if it is one of `ACTIVATIONS`, else raise `InputError`."""
+    if activations in ACTIVATIONS:
+        return activations
+    raise InputError(f"unknown activations {activations!r}: choose one of {', '.join(ACTIVATIONS)}")
+
+
+def _check_steps_finite(x: np.ndarray, quantized: Activations, activations: str) -> Activations:
+    """Return ``quantized`` unless its scales, which are not finite where x was not, tell of such.
+
+    Raises:
+        InputError: NaN or Inf in x, float32[batch, columns].
+    """
+    if np.isfinite(quantized.scale).all():
+        return quantized
+    count, (row, column) = find_wrong([((0,), x)])
+    raise InputError(
+        f"x holds NaN, Inf or numbers beyond float32 (count {count}, the first in row {row}, "
+        f"column {column}): {activations} activations need finite numbers"
+    )

@@ -118,6 +118,6 @@ def test_steps_are_said():
 
 
 def test_the_layers_are_as_stated():
-    assert len(set(shapes.LAYERS)) == len(shapes.LAYERS) == 24
-    assert {(1024, 1024), (57344, 8192)} <= set(shapes.LAYERS)
+    assert len(set(shapes.LAYER_SHAPES)) == len(shapes.LAYER_SHAPES) == 24
+    assert {(1024, 1024), (57344, 8192)} <= set(shapes.LAYER_SHAPES)
     assert Product("fp4.25", 8192, 4096, 1) in set(shapes._products([(8192, 4096)], (1,)))
