@@ -36,7 +36,7 @@ print("simulated")
 
 def test_kernels_in_the_simulator():
     """`read` touches every word equally often, whatever its number and the grid's."""
-    pytest.importorskip("numba.cuda")
+    pytest.importorskip("numba_cuda")
     done = subprocess.run(
         [sys.executable, "-c", SIMULATED],
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
@@ -49,10 +49,8 @@ def test_kernels_in_the_simulator():
 @pytest.fixture(scope="module")
 def ptx():
     """The PTX of every microbenchmark for sm_90."""
-    cuda = pytest.importorskip("numba.cuda")
-    if cuda.implementation != "NVIDIA":
-        pytest.skip("numba-cuda is not installed: pip install '.[cuda]'")
-    from numba import types
+    pytest.importorskip("numba_cuda", reason="pip install '.[cuda]'")
+    from numba import cuda, types
 
     from amssim.bench.calibration import gpu_kernels as k
 

@@ -6,7 +6,7 @@ from amssim.bench.gpu.planned import Product, kernel_key, least_seconds, load_ke
 from amssim.errors import UnsupportedError
 from amssim.launch import Gpu, plan_launch, plan_name, possible_launches
 
-pytest.importorskip("numba.cuda")
+pytest.importorskip("numba_cuda")
 H200 = Gpu(132, 232_448, 90)
 GROUPS = {"fp4.25": 4, "fp5.33": 3}
 

@@ -15,13 +15,11 @@ import pytest
 from amssim.launch.stream import stream_depth
 from cuda_kernels.forms import FP4_25, FP5_33, Form
 
-cuda = pytest.importorskip("numba.cuda")
-if cuda.implementation != "NVIDIA":
-    pytest.skip("numba-cuda is not installed: pip install '.[cuda]'", allow_module_level=True)
+pytest.importorskip("numba_cuda", reason="pip install '.[cuda]'")
 
-from cuda_kernels.compile import compile_ptx  # noqa: E402
-from cuda_kernels.kernel import kernel_named  # noqa: E402
-from cuda_kernels.signature import signature  # noqa: E402
+from cuda_kernels.compile import compile_ptx
+from cuda_kernels.kernel import kernel_named
+from cuda_kernels.signature import signature
 
 TOOLS = Path(sysconfig.get_paths()["purelib"]) / "nvidia" / "cu13" / "bin"
 #: instructions per weight of the main loop, decode included; docs/KERNELS.md

@@ -49,7 +49,7 @@ NAMES = [["fp5.33", "fp6-e3m2"], ["fp4.25", "fp4.5-e2m2"]]
 
 @pytest.mark.parametrize("names", NAMES, ids=str)
 def test_plain_kernels_in_the_simulator(names):
-    pytest.importorskip("numba.cuda")
+    pytest.importorskip("numba_cuda")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(names=names)],
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
