@@ -49,13 +49,14 @@ def file_target(dst: str | Path, *, overwrite: bool) -> Target:
         OutputError: a name that is no safetensors file's, or is taken.
     """
     dst = Path(dst)
-    if dst.suffix != SUFFIX:
-        raise OutputError(f"{dst}: the output of one file must be named *{SUFFIX}")
-    if dst.is_dir():
-        raise OutputError(f"{dst} is a directory, expected the name of a {SUFFIX} file")
-    if os.path.lexists(dst) and not overwrite:
-        raise OutputError(f"{dst} exists: choose another name, or overwrite it (--overwrite)")
-    return Target(dst.parent, dst.name)
+    with output_errors(dst):  # a name may be one that the system does not take
+        if dst.suffix != SUFFIX:
+            raise OutputError(f"{dst}: the output of one file must be named *{SUFFIX}")
+        if dst.is_dir():
+            raise OutputError(f"{dst} is a directory, expected the name of a {SUFFIX} file")
+        if os.path.lexists(dst) and not overwrite:
+            raise OutputError(f"{dst} exists: choose another name, or overwrite it (--overwrite)")
+        return Target(dst.parent, dst.name)
 
 
 def checkpoint_target(source: Checkpoint, dst: str | Path, *, overwrite: bool) -> Target:
@@ -65,22 +66,23 @@ def checkpoint_target(source: Checkpoint, dst: str | Path, *, overwrite: bool) -
         OutputError: an output that exists, or is the source or lies inside it.
     """
     dst = Path(dst)
-    _check_apart(source.path.resolve(), dst)
-    if not source.is_directory:
-        return file_target(dst, overwrite=overwrite)
-    if os.path.lexists(dst) and not dst.is_dir():
-        raise OutputError(f"{dst} exists and is no directory: choose another name")
-    present = sorted(p.name for p in dst.iterdir()) if dst.is_dir() else []
-    present = [name for name in present if not name.endswith(_PARTIAL)]
-    if present and not overwrite:
-        raise OutputError(f"{dst} is not empty: choose another directory, or --overwrite")
-    foreign = [n for n in present if n.endswith(SUFFIX) and n not in source.shards]
-    if foreign:
-        raise OutputError(
-            f"{dst} holds {foreign[0]}, which would not be replaced and does not belong to the "
-            "result: remove it or choose another directory"
-        )
-    return Target(dst)
+    with output_errors(dst):  # a name may be one that the system does not take
+        _check_apart(source.path.resolve(), dst)
+        if not source.is_directory:
+            return file_target(dst, overwrite=overwrite)
+        if os.path.lexists(dst) and not dst.is_dir():
+            raise OutputError(f"{dst} exists and is no directory: choose another name")
+        present = sorted(p.name for p in dst.iterdir()) if dst.is_dir() else []
+        present = [name for name in present if not name.endswith(_PARTIAL)]
+        if present and not overwrite:
+            raise OutputError(f"{dst} is not empty: choose another directory, or --overwrite")
+        foreign = [n for n in present if n.endswith(SUFFIX) and n not in source.shards]
+        if foreign:
+            raise OutputError(
+                f"{dst} holds {foreign[0]}, which would not be replaced and does not belong to the "
+                "result: remove it or choose another directory"
+            )
+        return Target(dst)
 
 
 def _check_apart(source: Path, dst: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from amssim import OutputError
-from amssim.checkpoint.safetensors.output import checkpoint_target
+from amssim.checkpoint.safetensors.output import checkpoint_target, file_target
 from amssim.checkpoint.safetensors.shards import read_checkpoint
 from checkpoint.builders import make_model
 
@@ -63,3 +63,15 @@ def test_a_file_that_exists(model, tmp_path):
     path.symlink_to(tmp_path / "nowhere")
     refused(model / ONE, path, "x.safetensors exists: choose another name, or overwrite it (--")
     assert checkpoint_target(read_checkpoint(model / ONE), path, overwrite=True).tag == path.name
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".safetensors"])
+def test_a_name_that_the_system_does_not_take(model, tmp_path, name):
+    source = read_checkpoint(model)
+    if name.endswith(".safetensors"):
+        source = read_checkpoint(next(model.glob("*.safetensors")))
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
+        checkpoint_target(source, tmp_path / name, overwrite=False)
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
+        file_target(tmp_path / ("b" * 300 + ".safetensors"), overwrite=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [model.name]
