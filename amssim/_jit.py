@@ -1,7 +1,7 @@
 """How the package compiles with Numba: the options of every CPU kernel are decided here.
 
-_Sources are compiled at their first call, never at import, and cached on disk where a cache
-directory can be written. _Sources check nothing: what calls them validates.
+Kernels are compiled at their first call, never at import, and cached on disk where a cache
+directory can be written. Kernels check nothing: what calls them validates.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from amssim._sources import stamp
 
-_Source = Callable[..., Any]
+_Function = Callable[..., Any]
 
 
 @overload
-def jit(function: _Source) -> Any: ...
+def jit(function: _Function) -> Any: ...
 @overload
-def jit(**options: Any) -> Callable[[_Source], Any]: ...
-def jit(function: _Source | None = None, **options: Any) -> Any:
+def jit(**options: Any) -> Callable[[_Function], Any]: ...
+def jit(function: _Function | None = None, **options: Any) -> Any:
     """Compile a kernel: no GIL, IEEE arithmetic, no bounds checks, cached on disk if possible.
 
     Integer results are exact and float results are those of the written order of operations.
@@ -38,15 +38,15 @@ def jit(function: _Source | None = None, **options: Any) -> Any:
 
 #: A helper whose code is copied into the kernels that call it, before types are inferred: for
 #: loops that vectorise only if a bound is a constant, which the caller gives.
-inline: Callable[[_Source], Any] = numba.njit(inline="always", error_model="numpy")
+inline: Callable[[_Function], Any] = numba.njit(inline="always", error_model="numpy")
 
 #: A helper without loops that LLVM merges into the kernels that call it: compiled once, quickly.
-leaf: Callable[[_Source], Any] = numba.njit(
+leaf: Callable[[_Function], Any] = numba.njit(
     forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
 
 #: A part of kernels, not called from Python: it saves the time to compile that entry.
-part: Callable[[_Source], Any] = numba.njit(
+part: Callable[[_Function], Any] = numba.njit(
     error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
 
@@ -68,7 +68,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     of the modules that its file imports, so their sources count too.
     """
 
-    def __init__(self, function: _Source):
+    def __init__(self, function: _Function):
         super().__init__(function)
         self._cache_file = _CacheFile(
             self._cache_path,

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, TypeAlias
 
-from amssim.launch.geometry import CLUSTERS, KERNEL_NAMES, Gpu, LaunchPlan
+from amssim.launch.geometry import KERNEL_NAMES, Gpu, LaunchPlan, starts_early
 from cuda_kernels.compile import compile_ptx
 from cuda_kernels.driver import DriverLaunch, Function, gpu_of
 from cuda_kernels.forms.form import Form
@@ -119,7 +119,7 @@ class Kernel:
             changing=CHANGING,
             shared_bytes=plan.shared_bytes,
             cluster=plan.splits,
-            early=gpu.capability >= CLUSTERS,
+            early=starts_early(gpu),
         )
 
 

@@ -32,12 +32,13 @@ class FormWeights:
     """
 
     def __init__(
-        self, device: int, form: Form, shape: tuple[int, int], arrays: tuple[Any, Any, Any, Any]
-    ):
+        self, device: int, form: Form, shape: tuple[int, int], arrays: tuple[Any, Any, Any, Any],
+        *, scale_units: int = 0, most_batch: int = GEMM_BATCH,
+    ):  # fmt: skip
         self.device, self.form = device, form
         self.rows, self.columns = shape
         self.words, self.tails, self._scales, self._bias = arrays
-        self.scale_units, self.most_batch = 0, GEMM_BATCH
+        self.scale_units, self.most_batch = scale_units, most_batch
 
     @property
     def addresses(self) -> dict[str, int]:
@@ -97,6 +98,5 @@ def form_weights(
             return None
         scales_on_gpu = to_device(block_scales.in_kernel_order(scales, form, shape[1], scale_block))
     words, tails = device_words.pack_on_gpu(canonical, scheme, form, shape)
-    weights = FormWeights(device, form, shape, (words, tails, scales_on_gpu, bias))
-    weights.scale_units, weights.most_batch = scale_units, most_batch
-    return weights
+    arrays = (words, tails, scales_on_gpu, bias)
+    return FormWeights(device, form, shape, arrays, scale_units=scale_units, most_batch=most_batch)

@@ -101,6 +101,11 @@ def form_sizes(group: int) -> FormSizes:
     return FP4_25 if group == 4 else FP5_33
 
 
+def starts_early(gpu: Gpu) -> bool:
+    """Whether a grid may start before the one ahead of it has ended (compute capability 9.0)."""
+    return gpu.capability >= CLUSTERS
+
+
 def ceil_div(a: int, b: int) -> int:
     """a / b rounded up."""
     return -(-a // b)

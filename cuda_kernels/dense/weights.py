@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amssim.errors import InputError
-from amssim.launch.geometry import CLUSTERS
+from amssim.launch.geometry import starts_early
 from amssim.scheme import Scheme
 from cuda_kernels.arrays import Adopted
 from cuda_kernels.dense.kernel import KERNEL, RESIDENT, WARPS, blocks_of, run_bytes
@@ -40,7 +40,7 @@ class DenseWeights:
 
     def _made(self, dtype: str) -> DriverLaunch:
         weights, form = self._weights, self._weights.form
-        early = gpu_of(weights.device).capability >= CLUSTERS
+        early = starts_early(gpu_of(weights.device))
         sizes = weights.problem(1).sizes
         names = ("rows", "units", "row_tiles")
         addresses = {n: a for n, a in weights.addresses.items() if n != "bias"}

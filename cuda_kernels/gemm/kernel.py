@@ -11,7 +11,6 @@ from numba import cuda
 
 from amssim.launch.gemm import buffer_bytes
 from amssim.launch.geometry import (
-    CLUSTERS,
     SLOT_BYTES,
     STEP,
     UNIT_BYTES,
@@ -19,6 +18,7 @@ from amssim.launch.geometry import (
     Gpu,
     LaunchPlan,
     row_stride,
+    starts_early,
 )
 from cuda_kernels.forms.form import Form
 from cuda_kernels.kernel import Arguments, Kernel, KernelProblem, Options
@@ -225,7 +225,7 @@ def make_gemm(form: Form, dtype: str, *, x_tiles: int, warps: int, early: bool, 
 
 def options_of(plan: LaunchPlan, problem: KernelProblem, gpu: Gpu) -> Options:
     """What `make_gemm` makes for a plan."""
-    early, split = gpu.capability >= CLUSTERS, plan.splits > 1
+    early, split = starts_early(gpu), plan.splits > 1
     return {"x_tiles": plan.columns // 8, "warps": plan.warps, "early": early, "split": split}
 
 

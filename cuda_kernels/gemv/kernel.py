@@ -11,7 +11,6 @@ from numba import cuda
 
 from amssim.launch.geometry import (
     BURST,
-    CLUSTERS,
     SLOT_BYTES,
     Gpu,
     LaunchPlan,
@@ -20,6 +19,7 @@ from amssim.launch.geometry import (
     even_parts,
     row_stride,
     run_columns,
+    starts_early,
 )
 from cuda_kernels.forms.form import Form
 from cuda_kernels.gemv.add_up import make_add_up
@@ -191,7 +191,7 @@ def options_of(plan: LaunchPlan, problem: KernelProblem, gpu: Gpu) -> Options:
     """What `make_gemv` makes for a plan."""
     share, _ = shares_of(plan)
     return {
-        "early": gpu.capability >= CLUSTERS,
+        "early": starts_early(gpu),
         "split": plan.splits > 1,
         "team": plan.team,
         "x_tiles": plan.columns // 8,

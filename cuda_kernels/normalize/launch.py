@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amssim.launch.geometry import CLUSTERS
+from amssim.launch.geometry import starts_early
 from cuda_kernels.driver import DriverLaunch, gpu_of
 from cuda_kernels.normalize.kernel import KERNEL, THREADS
 
@@ -23,7 +23,7 @@ class Normalization:
     """
 
     def __init__(self, device: int, dtype: str, batch: int, columns: int):
-        early = gpu_of(device).capability >= CLUSTERS
+        early = starts_early(gpu_of(device))
         padded = -(-columns // 8) * 8
         self.scales_at = -(-2 * batch * padded // ALIGNED) * ALIGNED
         self.nbytes = self.scales_at + 4 * batch
