@@ -18,9 +18,9 @@ from amssim.checkpoint.jobs.summary import Summary
 from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.manifest import Manifest, with_quantization, without_quantization
 from amssim.checkpoint.packed.stored import FLOAT_DTYPES, LogicalTensor, Packing, rows_and_columns
-from amssim.checkpoint.safetensors.files import CHUNK_BYTES
+from amssim.checkpoint.safetensors.descriptor import CHUNK_BYTES
 from amssim.checkpoint.safetensors.header import DTYPE_BITS, Header, TensorInfo
-from amssim.checkpoint.safetensors.reader import ELEMENTS_AT_ONCE, RESIDENT_BYTES
+from amssim.checkpoint.safetensors.reader import ELEMENTS_AT_ONCE
 from amssim.checkpoint.safetensors.shards import Checkpoint, read_checkpoint
 from amssim.checkpoint.safetensors.writer import MetadataOf, file_size, place, plain_metadata
 from amssim.errors import InputError, SchemeError, UnsupportedError
@@ -121,15 +121,10 @@ class Job:
         return sum(shard.nbytes for shard in self.shards)
 
     @property
-    def resident_bytes(self) -> int:
-        """Bytes of the source that may be mapped at a time: those of its largest tensor."""
-        return min(RESIDENT_BYTES, max((s.before.nbytes for s in self.steps()), default=0))
-
-    @property
     def peak_bytes(self) -> int:
         """Bound on the memory of the job above that of an idle interpreter."""
         work = max((step.working_bytes for step in self.steps()), default=0)
-        return self.resident_bytes + work + _SLACK_BYTES
+        return work + _SLACK_BYTES
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job for JSON."""

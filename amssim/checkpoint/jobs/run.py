@@ -95,8 +95,7 @@ def execute(
         names = []
         for shard in job.shards:
             names.append(target.name_of(shard.source.path.name))
-            path, resident = staging.path(names[-1]), job.resident_bytes
-            make_shard(shard, path, resident_bytes=resident, threads=threads, done=done)
+            make_shard(shard, staging.path(names[-1]), threads=threads, done=done)
         names += _copy_others(job, staging)
         staging.publish(names, _describe(job, staging), overwrite=overwrite)
 

@@ -30,9 +30,7 @@ from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import dequantize, quantize
 
 
-def make_shard(
-    job: ShardJob, path: Path, *, resident_bytes: int, threads: int | None, done: Steps
-) -> None:
+def make_shard(job: ShardJob, path: Path, *, threads: int | None, done: Steps) -> None:
     """Write the file of ``job`` to ``path``; ``done`` is told of weights as they are done.
 
     Raises:
@@ -41,12 +39,12 @@ def make_shard(
     """
     with (
         ShardWriter(path, job.tensors, job.metadata) as writer,
-        TensorReader(job.source, resident_bytes=resident_bytes) as reader,
+        TensorReader(job.source) as reader,
     ):
         work = _ShardWork(job.source, reader, writer, threads, done)
         for step in job.steps:
             work.do(step)
-        job.source.check_unchanged()
+        reader.check_unchanged()
 
 
 def quantize_as(

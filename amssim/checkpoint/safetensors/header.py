@@ -6,20 +6,16 @@ are errors here. Layout of the file: u64 length, that many bytes of JSON, tensor
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from amssim.checkpoint.safetensors.files import (
-    MAX_JSON_BYTES,
-    Stamp,
-    file_stamp,
-    parse_json,
-    read_chunks,
-)
-from amssim.errors import FormatError, MismatchError, UnsupportedError
+from amssim.checkpoint.safetensors.descriptor import OpenFile, Stamp, changed
+from amssim.checkpoint.safetensors.files import MAX_JSON_BYTES, parse_json
+from amssim.errors import FormatError, UnsupportedError
 
 if sys.byteorder != "little":
     raise UnsupportedError("amssim reads and writes checkpoints on little-endian machines only")
@@ -77,14 +73,19 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """A checked header: tensors by name in the order of their data, and the metadata."""
+    """A checked header: tensors by name in the order of their data, and the metadata.
+
+    ``digest`` is the SHA-256, in hexadecimal, of the ``data_start`` bytes before the data.
+    """
 
     path: Path
     stamp: Stamp
     data_start: int
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str]
-    unknown_fields: tuple[str, ...] = ()
+    unknown_fields: tuple[str, ...]
+    digest: str
+    follow_links: bool = True
 
     def data_range(self, name: str) -> tuple[int, int]:
         """First and last byte (exclusive) of a tensor in the file."""
@@ -93,34 +94,49 @@ class Header:
 
     def check_unchanged(self) -> None:
         """Raise `MismatchError` if the file changed since its header was read."""
-        if file_stamp(self.path) != self.stamp:
-            raise MismatchError(f"{self.path} changed while it was read: run again")
+        with OpenFile(self.path, follow_links=self.follow_links) as file:
+            self.check_same(file)
+
+    def check_same(self, file: OpenFile) -> None:
+        """Raise `MismatchError` if ``file`` is not as it was when this header was read from it."""
+        same = file.stamp.same_version(self.stamp)
+        if not same or header_digest(file, self.data_start) != self.digest:
+            raise changed(self.path)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, follow_links: bool = True) -> Header:
     """Read and check the header of ``path``.
 
     Raises:
         FormatError: a file that is not well-formed safetensors, to the last byte.
-        InputError: a file that cannot be read.
+        AmsError: one that cannot be opened or read, as `OpenFile`.
     """
-    stamp = file_stamp(path)
-    if stamp.size < 8:
-        raise FormatError(
-            f"{path} is too small for a header: {stamp.size} bytes, expected at least 8"
-        )
-    length = int.from_bytes(b"".join(read_chunks(path, 0, 8)), "little")
-    room = stamp.size - 8
+    with OpenFile(path, follow_links=follow_links) as file:
+        return header_of(file)
+
+
+def header_of(file: OpenFile) -> Header:
+    """Read and check the header of an open file; errors as `read_header`."""
+    path, size = file.path, file.stamp.size
+    if size < 8:
+        raise FormatError(f"{path} is too small for a header: {size} bytes, expected at least 8")
+    length = int.from_bytes(file.read(0, 8), "little")
+    room = size - 8
     if not 2 <= length <= min(room, MAX_JSON_BYTES):
         raise FormatError(
             f"{path}: the header claims {length} bytes: expected 2 to {min(room, MAX_JSON_BYTES)}"
             ", so this is no safetensors file or it is cut off"
         )
-    raw = b"".join(read_chunks(path, 8, 8 + length))
-    return _check(path, stamp, raw)
+    return _check(file, file.read(8, 8 + length))
 
 
-def _check(path: Path, stamp: Stamp, raw: bytes) -> Header:
+def header_digest(file: OpenFile, data_start: int) -> str:
+    """SHA-256, in hexadecimal, of the bytes before the data."""
+    return hashlib.sha256(file.read(0, data_start)).hexdigest()
+
+
+def _check(file: OpenFile, raw: bytes) -> Header:
+    path = file.path
     if not raw.startswith(b"{"):
         raise FormatError(f"{path}: the header does not start with '{{' but with {raw[:1]!r}")
     entries = parse_json(raw, f"{path}: the header")
@@ -129,10 +145,20 @@ def _check(path: Path, stamp: Stamp, raw: bytes) -> Header:
         raise FormatError(f"{path} lists {len(entries)} tensors: at most {MAX_TENSORS} expected")
     infos = [_tensor(name, entry, path) for name, entry in entries.items()]
     infos.sort(key=lambda info: (info.start, info.stop))
-    _check_cover(infos, stamp.size - 8 - len(raw), path)
+    _check_cover(infos, file.stamp.size - 8 - len(raw), path)
     tensors = {info.name: info for info in infos}
     unknown = {key for entry in entries.values() for key in entry} - _FIELDS
-    return Header(path, stamp, 8 + len(raw), tensors, metadata, tuple(sorted(unknown)))
+    digest = hashlib.sha256(len(raw).to_bytes(8, "little") + raw).hexdigest()
+    return Header(
+        path=path,
+        stamp=file.stamp,
+        data_start=8 + len(raw),
+        tensors=tensors,
+        metadata=metadata,
+        unknown_fields=tuple(sorted(unknown)),
+        digest=digest,
+        follow_links=file.follow_links,
+    )
 
 
 def _metadata(value: object, path: Path) -> dict[str, str]:

@@ -1,22 +1,46 @@
-"""Tensor data through the safetensors library, in pieces and without keeping the file in memory."""
+"""Tensor data of one file as arrays: whole or by rows, read by position, nothing mapped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import ml_dtypes  # noqa: F401  registers bfloat16 with numpy, which the library then finds
+import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from amssim.checkpoint.safetensors.header import Header
-from amssim.errors import UnsupportedError
+from amssim.checkpoint.safetensors.descriptor import OpenFile, changed, no_memory
+from amssim.checkpoint.safetensors.header import Header, TensorInfo, header_digest
+from amssim.errors import InputError, UnsupportedError
 
 #: Elements handled at a time: 64 MB as float32, large enough that starting threads costs nothing.
 ELEMENTS_AT_ONCE = 1 << 24
-#: Pages of the mapped file that may stay resident before it is mapped anew.
-RESIDENT_BYTES = 1 << 28
+
+#: Element types of arrays by their name in a header; of others the bytes can be read.
+ARRAY_DTYPES: dict[str, np.dtype] = {
+    name: np.dtype(kind)
+    for name, kind in {
+        "BOOL": np.bool_,
+        "U8": np.uint8,
+        "I8": np.int8,
+        "F8_E4M3": ml_dtypes.float8_e4m3fn,
+        "F8_E5M2": ml_dtypes.float8_e5m2,
+        "F8_E8M0": ml_dtypes.float8_e8m0fnu,
+        "F8_E4M3FNUZ": ml_dtypes.float8_e4m3fnuz,
+        "F8_E5M2FNUZ": ml_dtypes.float8_e5m2fnuz,
+        "U16": np.uint16,
+        "I16": np.int16,
+        "F16": np.float16,
+        "BF16": ml_dtypes.bfloat16,
+        "U32": np.uint32,
+        "I32": np.int32,
+        "F32": np.float32,
+        "U64": np.uint64,
+        "I64": np.int64,
+        "F64": np.float64,
+        "C64": np.complex64,
+    }.items()
+}
 
 
 class RowRange(NamedTuple):
@@ -33,53 +57,122 @@ class RowRange(NamedTuple):
 
 
 class TensorReader:
-    """Reads one file's tensors, whole or by rows, as arrays of their own.
+    """Reads one file's tensors, from any number of threads, through one descriptor.
 
-    The library maps the file, and every page touched counts as memory of the process until the
-    file is closed. It is therefore opened anew before more than ``resident_bytes`` are touched.
+    Raises:
+        MismatchError: another file, or another header, than ``header`` was read from.
     """
 
-    def __init__(self, header: Header, *, resident_bytes: int = RESIDENT_BYTES):
+    def __init__(self, header: Header):
         self.header = header
-        self._budget = resident_bytes
-        self._touched = 0
-        self._file: Any = None
+        self.file = OpenFile(header.path, follow_links=header.follow_links)
+        try:
+            header.check_same(self.file)
+        except BaseException:
+            self.file.close()
+            raise
 
     def __enter__(self) -> TensorReader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file = None
+        self.file.close()
 
     def whole(self, name: str) -> np.ndarray:
-        """Return a tensor; `UnsupportedError` for a dtype that numpy does not know."""
-        nbytes = self.header.tensors[name].nbytes
-        return self._read(name, nbytes, lambda file: file.get_tensor(name))
-
-    def rows(self, name: str, rows: RowRange) -> np.ndarray:
-        """Return some rows of a 2-D or 3-D tensor."""
+        """Return a tensor; `UnsupportedError` for a dtype that no array has."""
         info = self.header.tensors[name]
-        row_bytes = info.nbytes // prod(info.shape[:-1])
-        key = (*rows.outer, slice(rows.start, rows.stop))
-        nbytes = row_bytes * (rows.stop - rows.start)
-        return self._read(name, nbytes, lambda file: file.get_slice(name)[key])
+        return self._array(info, info.shape, 0)
 
-    def _read(self, name: str, nbytes: int, get: Callable[[Any], np.ndarray]) -> np.ndarray:
+    def rows(self, name: str, rows: RowRange, out: np.ndarray | None = None) -> np.ndarray:
+        """Return some rows of a 2-D or 3-D tensor, in ``out`` if it is given.
+
+        ``out`` is a C-contiguous array of the tensor's dtype, one row per row.
+
+        Raises:
+            InputError: rows that the tensor does not have, or an ``out`` of another form.
+            UnsupportedError: a dtype that no array has.
+        """
+        info = self.header.tensors[name]
+        first = first_row(info, rows)
+        row_bytes = self._dtype(info).itemsize * info.shape[-1]
+        shape = (rows.stop - rows.start, info.shape[-1])
+        return self._array(info, shape, first * row_bytes, out)
+
+    def raw(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Return bytes ``start`` to ``stop`` of a tensor of any dtype, by default all."""
+        return self.file.read(*self._place(name, start, stop))
+
+    def chunks(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the same in pieces of at most `CHUNK_BYTES`."""
+        return self.file.chunks(*self._place(name, start, stop))
+
+    def check_unchanged(self) -> None:
+        """Raise `MismatchError` if the file or its header changed since the reader was opened."""
+        self.file.check_unchanged()
+        if header_digest(self.file, self.header.data_start) != self.header.digest:
+            raise changed(self.header.path)
+
+    def _place(self, name: str, start: int, stop: int | None) -> tuple[int, int]:
+        info = self.header.tensors[name]
+        stop = info.nbytes if stop is None else stop
+        if not 0 <= start <= stop <= info.nbytes:
+            raise InputError(
+                f"{self.header.path}: tensor {name!r} has {info.nbytes} bytes, asked for {start} "
+                f"to {stop}"
+            )
+        first = self.header.data_start + info.start
+        return first + start, first + stop
+
+    def _array(
+        self, info: TensorInfo, shape: tuple[int, ...], offset: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        dtype = self._dtype(info)
+        if out is None:
+            out = self._empty(info, shape, dtype)
+        elif (out.dtype, out.shape) != (dtype, shape) or not out.flags.c_contiguous:
+            raise InputError(
+                f"rows of tensor {info.name!r} go into a C-contiguous array {dtype}{list(shape)}, "
+                f"found {out.dtype}{list(out.shape)}"
+            )
+        if out.size:
+            start = self.header.data_start + info.start + offset
+            self.file.read_into(out.reshape(-1).view(np.uint8).data, start)
+        return out
+
+    def _empty(self, info: TensorInfo, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         try:
-            return get(self._opened(nbytes))
-        except (SafetensorError, AttributeError, TypeError, ValueError, OSError) as error:
+            return np.empty(shape, dtype)
+        except MemoryError:
+            raise no_memory(self.header.path, prod(shape) * dtype.itemsize) from None
+        except ValueError as error:  # without elements, yet the other dimensions are too large
             raise UnsupportedError(
-                f"{self.header.path}: tensor {name!r} ({self.header.tensors[name].dtype}) "
-                f"cannot be read by the safetensors library: {error}"
+                f"{self.header.path}: tensor {info.name!r} of shape {list(shape)} cannot be an "
+                f"array: {error}"
             ) from None
 
-    def _opened(self, nbytes: int) -> Any:
-        if self._file is None or self._touched + nbytes > self._budget:
-            self._file = None  # unmapped before it is mapped again
-            self._file = safe_open(self.header.path, "np")
-            self._touched = 0
-        self._touched += nbytes
-        return self._file
+    def _dtype(self, info: TensorInfo) -> np.dtype:
+        try:
+            return ARRAY_DTYPES[info.dtype]
+        except KeyError:
+            raise UnsupportedError(
+                f"{self.header.path}: tensor {info.name!r} is {info.dtype}, which no array holds: "
+                "only its bytes can be copied"
+            ) from None
+
+
+def first_row(info: TensorInfo, rows: RowRange) -> int:
+    """Number of rows of the whole tensor above a range of it; `InputError` for one outside it."""
+    *outer, count = info.shape[:-1] or (0,)
+    inside = len(rows.outer) == len(outer) and 0 <= rows.start <= rows.stop <= count
+    if not inside or not all(0 <= i < n for i, n in zip(rows.outer, outer, strict=True)):
+        raise InputError(
+            f"tensor {info.name!r} of shape {list(info.shape)} has no rows {rows.start} to "
+            f"{rows.stop} of {list(rows.outer)}"
+        )
+    first = 0
+    for index, size in zip(rows.outer, outer, strict=True):
+        first = first * size + index
+    return first * count + rows.start
 
 
 def row_ranges(shape: tuple[int, ...]) -> Iterator[RowRange]:

@@ -122,7 +122,7 @@ def test_any_header_bytes_give_one_of_our_errors_or_the_tensor(position: int, va
 
 def test_10_an_empty_tensor_beyond_what_numpy_takes(path):
     path.write_bytes(raw_file({"a": entry("U8", [0, 2**47, 2**47], 0, 0)}))
-    with pytest.raises(UnsupportedError, match=r"'a' \(U8\) cannot be read"):
+    with pytest.raises(UnsupportedError, match=r"'a' of shape .* cannot be an array"):
         _ = open_checkpoint(path)["a"]
 
 
