@@ -16,7 +16,8 @@ from amssim._checks import check_scale_block
 from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_quantized
 from amssim.checkpoint.jobs.summary import Summary
 from amssim.checkpoint.packed.catalog import read_catalog
-from amssim.checkpoint.packed.manifest import Manifest, with_quantization, without_quantization
+from amssim.checkpoint.packed.config_keys import with_quantization, without_quantization
+from amssim.checkpoint.packed.manifest import Manifest
 from amssim.checkpoint.packed.stored import FLOAT_DTYPES, LogicalTensor, Packing, rows_and_columns
 from amssim.checkpoint.safetensors.descriptor import CHUNK_BYTES
 from amssim.checkpoint.safetensors.header import DTYPE_BITS, Header, TensorInfo
@@ -164,13 +165,13 @@ def plan_quantize(
     decisions = decide((info for _, info in checkpoint.items()), parsed, options.scheme)
     _check_any(decisions, checkpoint.path)
 
-    shards, manifests = [], []
+    shards = []
     for header in checkpoint.shards.values():
         tensors = [LogicalTensor.plain(header.tensors[name]) for name in sorted(header.tensors)]
         steps = tuple(Step(t, _quantized(t, decisions[t.name], options)) for t in tensors)
-        manifests.append(_manifest(steps))
-        shards.append(ShardJob(header, steps, manifests[-1]))
-    return Job(checkpoint, tuple(shards), with_quantization(checkpoint.config, manifests))
+        shards.append(ShardJob(header, steps, _manifest(steps)))
+    after = [step.after for shard in shards for step in shard.steps]
+    return Job(checkpoint, tuple(shards), with_quantization(checkpoint.config, after))
 
 
 def plan_dequantize(src: str | Path, dtype: str = "bfloat16") -> Job:

@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from amssim.checkpoint.packed.manifest import KEY, quantization
+from amssim.checkpoint.packed.config_keys import quantization
+from amssim.checkpoint.packed.manifest import KEY
 from amssim.checkpoint.packed.stored import FLOAT_DTYPES
 from amssim.checkpoint.safetensors.header import TensorInfo
 from amssim.checkpoint.safetensors.shards import Checkpoint

@@ -11,14 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from amssim._checks import check_scale_block
-from amssim.checkpoint.packed.manifest import (
-    METHOD,
-    Manifest,
-    check_config,
-    crc_text,
-    quantization,
-    read_manifest,
-)
+from amssim.checkpoint.packed.config_keys import METHOD, check_config, quantization
+from amssim.checkpoint.packed.manifest import Manifest, crc_text
+from amssim.checkpoint.packed.manifest_checks import read_manifest
 from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, LogicalTensor
 from amssim.checkpoint.safetensors.files import read_chunks
 from amssim.checkpoint.safetensors.header import MAX_DIMENSION, Header
@@ -61,10 +56,12 @@ def read_catalog(path: str | Path) -> Catalog:
     stated = (quantization(checkpoint.config) or {}).get("quant_method") == METHOD
     if stated or known:
         _check_complete(manifests, checkpoint)
-    if known and checkpoint.config is not None:
-        check_config(checkpoint.config, known, checkpoint.path)
     shards = {n: _of_shard(header, manifests[n]) for n, header in checkpoint.shards.items()}
-    _check_unique([t.name for tensors in shards.values() for t in tensors], checkpoint)
+    tensors = [tensor for of_shard in shards.values() for tensor in of_shard]
+    _check_unique([tensor.name for tensor in tensors], checkpoint)
+    if known and checkpoint.config is not None:
+        versions = {manifest.version for manifest in known}
+        check_config(checkpoint.config, tensors, versions, checkpoint.path)
     return Catalog(checkpoint, shards, manifests)
 
 

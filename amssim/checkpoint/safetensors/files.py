@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from math import isinf
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ MAX_JSON_BYTES = 100_000_000
 
 # No separator, drive letter or control character, no leading dot (hidden) or dash (an option).
 _PLAIN_NAME = re.compile(r"[^-./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*")
+# A text of JSON can hold half of a surrogate pair only as an escape.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def file_stamp(path: Path) -> Stamp:
@@ -92,10 +95,13 @@ def parse_json(raw: bytes, where: str, *, constants: bool = False) -> Any:
         if len(members) < len(pairs):
             ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
             raise FormatError(f"{where} holds the key {twice!r} twice")
-        for text in (*members, *members.values()):
-            if isinstance(text, str) and not _encodable(text):
-                raise FormatError(f"{where} holds text that is not Unicode: {text!r}")
         return members
+
+    def number(text: str) -> float:
+        value = float(text)
+        if isinf(value) and not constants:
+            raise FormatError(f"{where} holds {_short(text)}, which is beyond the range of numbers")
+        return value
 
     def constant(name: str) -> float:
         if constants:
@@ -103,7 +109,12 @@ def parse_json(raw: bytes, where: str, *, constants: bool = False) -> Any:
         raise FormatError(f"{where} holds the constant {name}, which JSON does not have")
 
     try:
-        return json.loads(raw.decode(), object_pairs_hook=unique, parse_constant=constant)
+        value = json.loads(
+            raw.decode(), object_pairs_hook=unique, parse_float=number, parse_constant=constant
+        )
+        if _SURROGATE.search(raw):
+            _check_text(value, where)
+        return value
     except FormatError:
         raise
     except UnicodeDecodeError as error:
@@ -117,6 +128,22 @@ def parse_json(raw: bytes, where: str, *, constants: bool = False) -> Any:
 def canonical_json(value: object) -> str:
     """Return ``value`` as JSON with sorted keys, no spaces and ASCII only: one text per value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _check_text(value: object, where: str) -> None:
+    """Raise `FormatError` if a text in ``value`` has half of a surrogate pair."""
+    if isinstance(value, dict):
+        for item in (*value, *value.values()):
+            _check_text(item, where)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(item, where)
+    elif isinstance(value, str) and not _encodable(value):
+        raise FormatError(f"{where} holds text that is not Unicode: {_short(repr(value))}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _encodable(text: str) -> bool:

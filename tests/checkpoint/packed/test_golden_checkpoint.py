@@ -1,9 +1,8 @@
-"""A file of the first format: read as it was written, and still written the same."""
+"""A file of the first format is read as it was written."""
 
 import numpy as np
 
 from amssim.checkpoint import open_checkpoint, quantize_checkpoint, verify_checkpoint
-from amssim.checkpoint.packed import manifest
 from checkpoint import independent_reader
 from checkpoint.golden_files import make
 
@@ -20,9 +19,9 @@ def test_57_it_is_read_as_an_independent_reader_reads_it(tmp_path):
             assert np.array_equal(tensor.dequantize().reshape(array.shape), array)
 
 
-def test_57_it_is_verified_and_written_again(tmp_path, monkeypatch):
+def test_57_it_is_verified_against_its_source(tmp_path):
     src = make.source(tmp_path / "a.safetensors")
     assert verify_checkpoint(make.FORMAT_1, src).packed == 3
-    monkeypatch.setattr(manifest, "__version__", "0.1.0")
     quantize_checkpoint(src, tmp_path / "b.safetensors", **make.OPTIONS)
-    assert (tmp_path / "b.safetensors").read_bytes() == make.FORMAT_1.read_bytes()
+    again = open_checkpoint(tmp_path / "b.safetensors")
+    assert again["experts.up_proj"] == open_checkpoint(make.FORMAT_1)["experts.up_proj"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import amssim
 from amssim import FormatError, MismatchError, UnsupportedError
 from amssim.checkpoint import (
     dequantize_checkpoint,
@@ -106,8 +107,8 @@ def test_17_a_scheme_or_rule_of_another_version(path, change, sentence):
 
 
 def test_17_a_newer_format(path):
-    rewrite(path, lambda m: m.update(format=2, version="9.0"))
-    with pytest.raises(UnsupportedError, match=r"written by amssim 9\.0 in format 2, but amssim"):
+    rewrite(path, lambda m: m.update(format=3, version="9.0"))
+    with pytest.raises(UnsupportedError, match=r"written by amssim 9\.0 in format 3, but amssim"):
         open_checkpoint(path)
 
 
@@ -177,11 +178,12 @@ def test_21_scales_that_are_none(path, scale):
 
 def test_18_a_config_that_says_something_else(tmp_path, path):
     config = {"quantization_config": {"quant_method": "ams", "format": "ams-packed"}}
+    config["quantization_config"]["version"] = amssim.__version__
     element = {"exponent_bits": 2, "mantissa_bits": 2, "bias": 1, "k": 4}
     for change, sentence in [
         ({}, None),
-        ({"k": 3}, "disagree in schemes"),
-        ({"bias": 2}, "disagree in schemes"),
+        ({"k": 3}, "disagree in schemes, fp4.25-e2m2, "),
+        ({"bias": 2}, "disagree in schemes, fp4.25-e2m2, "),
         (None, "has no quantization_config"),
     ]:
         quantization = config["quantization_config"] | {

@@ -71,6 +71,10 @@ def test_any_bytes_are_read_as_json_reads_them_or_are_one_of_our_errors(raw):
         (b'{"a": "\xe2\x82"}', "x is not UTF-8 at byte 7"),
         (b'{"\\udc00": 1}', "x holds text that is not Unicode: '\\udc00'"),
         (b'{"a": "\\ud800"}', "x holds text that is not Unicode: '\\ud800'"),
+        (b'{"a": [["b"], ["c", "\\uD800"]]}', "x holds text that is not Unicode: '\\ud800'"),
+        (b'"\\udbff\\ud800"', "x holds text that is not Unicode: '\\udbff\\ud800'"),
+        (b'{"a": 1e999}', "x holds 1e999, which is beyond the range of numbers"),
+        (b"[-1e400]", "x holds -1e400, which is beyond the range of numbers"),
         (b'{"a": NaN}', "x holds the constant NaN, which JSON does not have"),
         (b"[Infinity]", "x holds the constant Infinity, which JSON does not have"),
         (b"[-Infinity]", "x holds the constant -Infinity, which JSON does not have"),
@@ -85,7 +89,7 @@ def test_what_is_refused_and_how(raw, sentence):
 
 
 def test_constants_are_read_where_they_are_admitted():
-    value = parse_json(b"[NaN, Infinity, -Infinity]", "x", constants=True)
-    assert math.isnan(value[0]) and value[1:] == [math.inf, -math.inf]
+    value = parse_json(b"[NaN, Infinity, -Infinity, 1e999]", "x", constants=True)
+    assert math.isnan(value[0]) and value[1:] == [math.inf, -math.inf, math.inf]
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(value)
