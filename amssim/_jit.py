@@ -12,6 +12,7 @@ from typing import Any, overload
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.runtime.nrt import rtsys
 
 from amssim._sources import stamp
 
@@ -77,8 +78,14 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load compiled code; Numba's own would first load all that only compiling needs.
+
+        That is half a second at the first call of a process, and whatever compiles does it anyway.
+        """
         try:
-            return super().load_overload(sig, target_context)
+            rtsys.initialize(target_context)  # arrays come in and go out by it
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except Exception:  # a damaged file may raise anything: compile instead
             return None
 

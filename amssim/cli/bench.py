@@ -10,7 +10,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb and what can be measured."""
     parser = subparsers.add_parser(
         "bench",
-        help="measure speed on this machine",
         description="Measure every fast path against a baseline in the same process.",
     )
     targets = parser.add_subparsers(metavar="TARGET", required=True)

@@ -34,11 +34,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print a table, or the record."""
-    from rich.console import Console
-
     from amssim.bench import benchmark_cpu
 
-    console = Console(stderr=True)
+    console = terminal.error_console()
     threads = [n for (n,) in _numbers(args.threads, r"(\d+)", "--threads", "1,2")]
     shapes = [(m, k) for m, k in _numbers(args.shapes, r"(\d+)x(\d+)", "--shapes", "4096x4096")]
     with console.status("measuring") as status:

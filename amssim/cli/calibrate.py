@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amssim.cli import output_file
-from amssim.cli.terminal import Subparsers
+from amssim.cli.terminal import Subparsers, console
 from amssim.errors import OutputError
-from amssim.hardware import FIELDS, Profile, from_json, profile
+
+if TYPE_CHECKING:
+    from amssim.hardware import Profile
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "calibrate",
-        help="measure this machine's GPU or CPU and write its profile",
         description="Run microbenchmarks (bandwidth, cache, latency, clock, pipes, launches; "
         "seconds) and write a profile. Leave the machine alone meanwhile.",
     )
@@ -32,6 +34,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write the profile and print its figures."""
+    from amssim.hardware import from_json, profile
+
     name = args.name or f"this-{args.kind}"
     path = args.output or Path(f"{name}.json")
     if path.exists() and not args.force:
@@ -44,13 +48,14 @@ def run(args: argparse.Namespace) -> int:
         output_file.replace(path, json.dumps(measured.as_dict(), indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
-    print(_table(measured, other))
-    print(f"wrote {path}: amssim predict --gpu {path}")
+    console().print(_table(measured, other), f"wrote {path}: amssim predict --gpu {path}")
     return 0
 
 
 def _table(measured: Profile, other: Profile | None) -> str:
     """Every figure, and that of another profile beside it."""
+    from amssim.hardware import FIELDS
+
     beside = "" if other is None else f"{other.name:>12}  ratio"
     lines = [f"{'figure':20} {'unit':6} {'measured':>10}{beside}"]
     for name, field in FIELDS.items():

@@ -7,26 +7,25 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from amssim._units import short_number, size
-from amssim.cli.terminal import shown, table
+from amssim.cli.terminal import table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from amssim.checkpoint import LogicalTensor, Portion, Summary
+    from amssim.cli.tables import TextTable
 
 
-def summary_table(summary: Summary) -> Table:
+def summary_table(summary: Summary) -> TextTable:
     """Schemes, kept tensors by reason, and the total."""
     rows = table("stored as", "tensors", "weights", "size", "bits/weight")
     for portion in summary.portions():
-        reason = f" ({shown(portion.reason)})" if portion.reason else ""
-        rows.add_row(shown(portion.form) + reason, *_figures(portion))
+        reason = f" ({portion.reason})" if portion.reason else ""
+        rows.add_row(portion.form + reason, *_figures(portion))
     rows.add_section()
     rows.add_row("total", *_figures(summary.total))
     return rows
 
 
-def tensor_table(summary: Summary) -> Table:
+def tensor_table(summary: Summary) -> TextTable:
     """Every tensor; those that differ only in a layer's number share a row."""
     alike: dict[tuple[str, tuple[int, ...], tuple[str, str]], list[LogicalTensor]] = {}
     for tensor in summary.tensors:
@@ -34,8 +33,8 @@ def tensor_table(summary: Summary) -> Table:
         alike.setdefault(key, []).append(tensor)
     rows = table("tensor", "count", "shape", "stored as")
     for (name, shape, (form, reason)), tensors in alike.items():
-        form = shown(form + (f" ({reason})" if reason else ""))
-        rows.add_row(shown(name), str(len(tensors)), "x".join(map(str, shape)) or "scalar", form)
+        form += f" ({reason})" if reason else ""
+        rows.add_row(name, str(len(tensors)), "x".join(map(str, shape)) or "scalar", form)
     return rows
 
 

@@ -19,7 +19,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "demo",
-        help="quantise real weights, verify them, show error, size and speed",
         description="Quantise three matrices of a trained language model to FP5.33 and FP4.25, "
         "write them, read them back, verify every bit, measure error and speed. Under a minute.",
     )
@@ -34,13 +33,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the job, draw the figure, print the table or the record."""
-    from rich.console import Console
-
     from amssim.bench.demo import WEIGHTS, run_demo
     from amssim.bench.demo_figure import draw_demo
 
     output = _folder(args.output)
-    with Console(stderr=True).status("starting") as status:
+    with terminal.error_console().status("starting") as status:
         record = run_demo(
             output,
             progress=lambda name: status.update(f"{name}: quantise, write, verify, measure"),

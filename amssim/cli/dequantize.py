@@ -15,7 +15,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "dequantize",
-        help="make a quantised checkpoint plain again",
         description=_DESCRIPTION,
         epilog="example: amssim dequantize model-fp4.25/ model-bf16/",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -6,35 +6,38 @@ A verb is a module of this package with
     run(args) -> int        does the work and returns the exit code; may raise any `AmsError`.
 
 Verbs import at module level only what starting costs nothing for: the standard library and
-`amssim.errors`. A new verb is one more name in `VERBS`.
+`amssim.errors`. A new verb is one more name in `VERBS`; only the one that is asked for is imported.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from collections.abc import Collection
+from contextlib import suppress
 from importlib import import_module
 
 from amssim import __version__
-from amssim.cli.terminal import shown
+from amssim.cli.streams import flush_output, open_streams, say
 from amssim.errors import AmsError, OutputError, ResourceError
 
-VERBS = (
-    "demo",
-    "quantize",
-    "dequantize",
-    "inspect",
-    "verify",
-    "schemes",
-    "bench",
-    "predict",
-    "calibrate",
-    "error",
-    "eval",
-    "report",
-)
+#: Every verb and what it does.
+VERBS = {
+    "demo": "quantise real weights, verify them, show error, size and speed",
+    "quantize": "quantise a checkpoint",
+    "dequantize": "make a quantised checkpoint plain again",
+    "inspect": "show what is in a checkpoint, or a scheme's layout",
+    "verify": "check a quantised checkpoint",
+    "schemes": "list the preset number formats",
+    "bench": "measure speed on this machine",
+    "predict": "predict the speedup of quantised weights on a GPU or CPU",
+    "calibrate": "measure this machine's GPU or CPU and write its profile",
+    "error": "measure what sharing a bit costs",
+    "eval": "perplexity and KL divergence of a language model in given formats",
+    "report": "write an HTML page about the error of a checkpoint's weights",
+}
 
+#: Exit code of a verb that a signal ended.
 INTERRUPTED = 130
 _EPILOG = """\
 exit codes: 0 done, 1 verification failed, 2 usage, 3 bad input, 4 output or
@@ -44,38 +47,40 @@ machine, 130 interrupted. "amssim VERB --help" explains a verb.
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (default: that of the process) and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what the terminal cannot show is shown escaped
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
     try:
-        args = make_parser().parse_args(argv)
+        code = _verb(sys.argv[1:] if argv is None else argv)
+        flush_output()
+        return code
+    except KeyboardInterrupt as error:
+        return _fail(error, INTERRUPTED, "" if error.args else "interrupted")
+    except AmsError as error:
+        return _fail(error, error.exit_code)
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        return _flushed(0)
+    except MemoryError as error:
+        return _fail(error, ResourceError.exit_code, "not enough memory")
+    except ImportError as error:  # packages are damaged, or memory is short while they load
+        return _fail(error, ResourceError.exit_code)
+    except OSError as error:  # anything of the system's that nobody foresaw
+        return _fail(error, OutputError.exit_code)
+
+
+def _verb(argv: list[str]) -> int:
+    asked = next((word for word in argv if word in VERBS), None)
+    try:
+        args = make_parser([asked] if asked else []).parse_args(argv)
     except SystemExit as done:  # argparse has printed help or what is wrong
         return done.code if isinstance(done.code, int) else 2
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return _run(args)
+    from amssim.cli.signals import ended_by_signals
 
-
-def _run(args: argparse.Namespace) -> int:
-    try:
+    with ended_by_signals():
         code: int = args.run(args)
-        sys.stdout.flush()
-        return code
-    except AmsError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted: no partial file is left", INTERRUPTED)
-    except MemoryError:
-        return _fail("not enough memory", ResourceError.exit_code)
-    except (BrokenPipeError, SystemExit):  # the reader of our output, such as head, has left;
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # rich exits then
-        return 0
-    except OSError as error:  # anything of the system's that nobody foresaw
-        return _fail(str(error), OutputError.exit_code)
+    return code
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser with all verbs."""
+def make_parser(verbs: Collection[str] = VERBS) -> argparse.ArgumentParser:
+    """Return the parser with the options of ``verbs``; of others, it knows what they do."""
     parser = argparse.ArgumentParser(
         prog="amssim",
         description="LLM weights as small floats whose neighbours share a mantissa bit.",
@@ -85,11 +90,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"amssim {__version__}")
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in VERBS:
-        import_module(f"amssim.cli.{verb}").add_parser(subparsers)
+    for verb, does in VERBS.items():
+        if verb in verbs:
+            import_module(f"amssim.cli.{verb}").add_parser(subparsers)
+        elif not verbs:
+            subparsers.add_parser(verb, help=does, add_help=False)
     return parser
 
 
-def _fail(sentence: str, code: int) -> int:
-    print(f"amssim: error: {shown(sentence)}", file=sys.stderr)
+def _fail(error: BaseException, code: int, what: str = "") -> int:
+    """Print what went wrong as one line, with the notes that it was given on its way."""
+    parts = [what, str(error), *getattr(error, "__notes__", ())]
+    say(f"amssim: error: {': '.join(part for part in parts if part)}")
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """Return ``code`` once standard output is empty, or cannot be emptied."""
+    with suppress(OSError):
+        flush_output()
     return code

@@ -38,7 +38,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "error",
-        help="measure what sharing a bit costs",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -177,7 +176,7 @@ def _print(source: str, records: list[QualityRecord], *, whole: bool) -> None:
     from amssim.quality.sharing.summary import summarize
 
     console = terminal.console()
-    console.print(f"{source}: {records[0]['count']:,} weights\n", soft_wrap=True)
+    console.print(f"{source}: {records[0]['count']:,} weights\n")
     if not whole:
         console.print(error_tables.flat_table(records))
         return

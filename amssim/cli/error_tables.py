@@ -12,7 +12,7 @@ from amssim.rules import SEARCH_RULES
 from amssim.scheme import PUBLISHED
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from amssim.cli.tables import TextTable
 
 _FIGURES = {
     "effective_bits": ("bits", ".3f"),
@@ -26,7 +26,7 @@ _FIGURES = {
 _ORDERS = {"columns": "columns sorted by norm", "magnitude": "each row sorted (a bound)"}
 
 
-def study_tables(records: Sequence[QualityRecord]) -> Iterator[tuple[str, Table]]:
+def study_tables(records: Sequence[QualityRecord]) -> Iterator[tuple[str, TextTable]]:
     """Yield (question, table) for the records of the default study."""
     yield "What k costs: SQNR in dB", k_table(records)
     yield "What the search rule gains: SQNR in dB, and how far others fall short", rules(records)
@@ -35,7 +35,7 @@ def study_tables(records: Sequence[QualityRecord]) -> Iterator[tuple[str, Table]
         yield "The same in the layers' outputs, in dB", options(records, figure="output_sqnr_db")
 
 
-def k_table(records: Sequence[QualityRecord]) -> Table:
+def k_table(records: Sequence[QualityRecord]) -> TextTable:
     """A row per element, a column per k."""
     usual = matching(records)
     sizes = sorted({r["k"] for r in usual})
@@ -46,7 +46,7 @@ def k_table(records: Sequence[QualityRecord]) -> Table:
     return table
 
 
-def rules(records: Sequence[QualityRecord]) -> Table:
+def rules(records: Sequence[QualityRecord]) -> TextTable:
     """A row per scheme, a column per search rule."""
     table = terminal.table("scheme", *SEARCH_RULES)
     tried = matching(records, search=None)
@@ -58,7 +58,7 @@ def rules(records: Sequence[QualityRecord]) -> Table:
     return table
 
 
-def options(records: Sequence[QualityRecord], *, figure: str = "sqnr_db") -> Table:
+def options(records: Sequence[QualityRecord], *, figure: str = "sqnr_db") -> TextTable:
     """A row per other choice, two columns per published scheme."""
     names = [s.name for s in PUBLISHED]
     table = terminal.table("choice", *(h for name in names for h in ("bits", name)))
@@ -73,7 +73,7 @@ def options(records: Sequence[QualityRecord], *, figure: str = "sqnr_db") -> Tab
     return table
 
 
-def flat_table(records: Sequence[QualityRecord]) -> Table:
+def flat_table(records: Sequence[QualityRecord]) -> TextTable:
     """A row per record: what its choice changes, then every figure."""
     shown = [n for n in _FIGURES if any(n in r for r in records)]
     table = terminal.table("choice", *(_FIGURES[name][0] for name in shown))
@@ -81,8 +81,6 @@ def flat_table(records: Sequence[QualityRecord]) -> Table:
         cells = ["inf" if r.get(n) is None else f"{r[n]:{_FIGURES[n][1]}}" for n in shown]
         changed = "" if label(r) == "default" else f" {label(r)}"
         table.add_row(r["scheme"] + changed, *cells)
-    for column in table.columns[1:]:
-        column.no_wrap = True
     return table
 
 

@@ -42,7 +42,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "eval",
-        help="perplexity and KL divergence of a language model in given formats",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -142,12 +141,9 @@ def _print(checkpoint: str, records: list[QualityRecord]) -> None:
     console.print(
         f"{checkpoint}: {records[0]['tokens']:,} predicted tokens\n"
         "KL divergence from the model as stored, in nats per token\n",
-        soft_wrap=True,
     )
     shown = [name for name in _COLUMNS if any(name in r for r in records)]
     table = terminal.table(*(_COLUMNS[name][0] for name in shown))
-    for column in table.columns[1:]:
-        column.no_wrap = True
     for r in records:
         table.add_row(*(_cell(r, name) for name in shown))
     console.print(table)

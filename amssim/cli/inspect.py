@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from amssim.cli.terminal import Subparsers, add_json, console, print_json, shown
+from amssim.cli.terminal import Subparsers, add_json, console, print_json
 
 SCHEMA = "amssim.inspection/1"
 _DESCRIPTION = """\
@@ -17,7 +17,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "inspect",
-        help="show what is in a checkpoint, or a scheme's layout",
         description=_DESCRIPTION,
         epilog="examples:\n  amssim inspect model-fp4.25/\n  amssim inspect --layout fp4.25\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -67,5 +66,5 @@ def _contents(args: argparse.Namespace) -> dict[str, Any]:
         out.print(summary_table(inspection.summary))
         out.print(coverage_line(inspection.summary))
         for remark in inspection.remarks:
-            out.print(f"note: {shown(remark)}")
+            out.print(f"note: {remark}")
     return inspection.as_dict()

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from amssim._units import size
-from amssim.cli.terminal import console, print_json, shown
+from amssim.cli.terminal import console, print_json
 
 if TYPE_CHECKING:
     from amssim.checkpoint import Job
@@ -31,13 +31,13 @@ def report(job: Job, args: argparse.Namespace) -> None:
         out.print(coverage_line(job.summary))
     out.print(_written(job, args.dst, dry))
     for remark in figures["remarks"]:
-        out.print(f"note: {shown(remark)}")
+        out.print(f"note: {remark}")
     if figures["files_left_out"]:
-        out.print(f"note: not copied: {shown(', '.join(figures['files_left_out']))}")
+        out.print(f"note: not copied: {', '.join(figures['files_left_out'])}")
 
 
 def _written(job: Job, target: str, dry: bool) -> str:
-    written, target = size(job.output_bytes), shown(target)
+    written = size(job.output_bytes)
     if not dry:
         return f"wrote {written} to {target}"
     memory = size(job.peak_bytes)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Any, Protocol
 
 from amssim.cli import terminal
+from amssim.cli.streams import say
 from amssim.cli.terminal import Subparsers
 from amssim.errors import InputError
 
@@ -28,7 +28,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "predict",
-        help="predict the speedup of quantised weights on a GPU or CPU",
         description="Predict how much faster a product gets with quantised weights, and say what "
         "binds. With --model: a whole decode step. With --target: the bits a speedup needs.",
     )
@@ -60,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
         from amssim.simulator.plots import draw_all
 
         for path in draw_all(args.plot, args.gpu):
-            print(f"wrote {path}", file=sys.stderr)
+            say(f"wrote {path}")
     if args.json:
         terminal.print_json("amssim.predict/1", _plain(answer))
     else:
-        print(_text(answer))
+        terminal.console().print(_text(answer))
     return 0
 
 

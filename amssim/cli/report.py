@@ -26,7 +26,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "report",
-        help="write an HTML page about the error of a checkpoint's weights",
         description="Run the sharing study and the comparison of formats on the linear layers of "
         "a checkpoint, and with --tokens its perplexity in each AMS format.",
     )

@@ -17,7 +17,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "schemes",
-        help="list the preset number formats",
         description="List the preset schemes. Any other minifloat and group size is spelled like "
         "ams-e3m3-k5.",
         allow_abbrev=False,

@@ -1,17 +1,21 @@
-"""What every verb prints with: tables of plain text, JSON, a progress bar."""
+"""What every verb prints with: text and tables, JSON, a progress bar."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from amssim.cli.streams import Steadfast, shown
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    import argparse
+    from collections.abc import Callable, Iterator
+    from typing import Any, TextIO
+
+    import rich.console
+
+    from amssim.cli.tables import TextTable
 
 #: What `add_parser` of a verb adds its parser to.
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -35,25 +39,31 @@ def add_work(parser: argparse.ArgumentParser) -> None:
 
 def print_json(schema: str, value: dict[str, Any]) -> None:
     """Print one JSON object; ``schema`` names its form and the version of that."""
+    import json
+
     print(json.dumps({"schema": schema} | value, indent=2, allow_nan=False))
 
 
+class Console:
+    """Standard output. Names out of files may stand in what is printed: see `shown`."""
+
+    def print(self, *parts: str | TextTable) -> None:
+        """Print text and tables, each on lines of its own."""
+        for part in parts:
+            lines = str(part).split("\n")
+            print(*map(shown, lines), sep="\n")
+
+
 def console() -> Console:
-    """Return a console that shows text as it is: names out of files are no markup."""
-    from rich.console import Console
-
-    return Console(markup=False, highlight=False, emoji=False)
+    """Return what text and tables are printed with."""
+    return Console()
 
 
-def table(*columns: str) -> Table:
+def table(*columns: str) -> TextTable:
     """Return a table: the first column is text, the others are aligned to the right."""
-    from rich import box
-    from rich.table import Table
+    from amssim.cli.tables import TextTable
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, heading in enumerate(columns):
-        made.add_column(heading, justify="right" if i else "left", overflow="fold")
-    return made
+    return TextTable(*columns)
 
 
 @contextmanager
@@ -62,24 +72,19 @@ def progress_bar(mode: str, what: str) -> Iterator[Callable[[int, int, str], Non
     if mode == "none" or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
     columns = (f"{what}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=error_console(), transient=True) as bar:
         task = bar.add_task(what)
         yield lambda done, total, name: bar.update(task, completed=done, total=total)
 
 
-def shown(text: str) -> str:
-    r"""Return ``text`` with everything that is not printable escaped.
+def error_console() -> rich.console.Console:
+    """Return rich's console on standard error, for what moves; if it breaks, the work goes on."""
+    from rich.console import Console
 
-    >>> print(shown("a\x1b[2Jb"))
-    a\x1b[2Jb
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
+    return Console(file=cast("TextIO", Steadfast(sys.stderr)), markup=False)
 
 
 def tail(name: str, width: int = 30) -> str:

@@ -18,10 +18,9 @@ from amssim.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from amssim import Metrics
     from amssim.checkpoint import Verification
+    from amssim.cli.tables import TextTable
 
 SCHEMA = "amssim.verification/1"
 _WORST = 5
@@ -35,7 +34,6 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "verify",
-        help="check a quantised checkpoint",
         description=_DESCRIPTION,
         epilog="example: amssim verify model-fp4.25/ --source model/",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -66,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _errors(result: Verification) -> Table:
+def _errors(result: Verification) -> TextTable:
     rows = table("tensor", "SQNR dB", "rel. error", "cosine", "max", "p99")
     worst = sorted(result.metrics, key=lambda name: result.metrics[name].sqnr_db)
     for name in worst[:_WORST]:

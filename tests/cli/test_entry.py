@@ -35,6 +35,15 @@ def test_help_loads_nothing_heavy():
     assert not loaded & {"numpy", "numba", "rich", "safetensors", "matplotlib", "scipy"}
 
 
+def test_a_verb_is_started_without_the_others():
+    code = "import sys; from amssim.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    for line, verb in (["--help"], None), (["verify", "--help"], "verify"):
+        command = [sys.executable, "-c", code, *line]
+        loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        found = {name for name in entry.VERBS if f"amssim.cli.{name}" in loaded}
+        assert found == ({verb} if verb else set())
+
+
 def test_usage_errors(capsys):
     for argv in ([], ["nonsense"], ["quantize"], ["quantize", "a", "b", "--over"]):
         assert main(argv) == 2
@@ -74,9 +83,20 @@ def test_errors_are_one_sentence_and_an_exit_code(error, code, monkeypatch, caps
 
 def test_interrupts_and_memory(monkeypatch, capsys):
     code, output = run_raising(KeyboardInterrupt(), monkeypatch, capsys)
-    assert code == 130 and output.err == "amssim: error: interrupted: no partial file is left\n"
+    assert code == 130 and output.err == "amssim: error: interrupted\n"
     code, output = run_raising(MemoryError(), monkeypatch, capsys)
     assert code == 4 and output.err == "amssim: error: not enough memory\n"
+    code, output = run_raising(MemoryError("5 GB for a\x1b"), monkeypatch, capsys)
+    assert code == 4 and output.err == "amssim: error: not enough memory: 5 GB for a\\x1b\n"
+
+
+def test_notes_say_what_is_left(monkeypatch, capsys):
+    interrupt, full = KeyboardInterrupt(), errors.OutputError("the disk is full")
+    for error, code, said in (interrupt, 130, "interrupted"), (full, 4, "the disk is full"):
+        error.add_note("2 of 5 shards are kept in\nx")
+        found, output = run_raising(error, monkeypatch, capsys)
+        assert found == code
+        assert output.err == f"amssim: error: {said}: 2 of 5 shards are kept in\\nx\n"
 
 
 def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):

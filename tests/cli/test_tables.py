@@ -1,0 +1,48 @@
+"""Tables as they are printed: aligned, folded to a terminal, whole in a file, printable."""
+
+import os
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amssim.cli.tables import TextTable, cell_width
+
+CELL = st.text(max_size=30)
+
+
+def lines(*rows, headings=("name", "size")):
+    made = TextTable(*headings)
+    for row in rows:
+        made.add_row(*row)
+    return str(made).strip("\n").splitlines()
+
+
+@given(st.lists(st.tuples(CELL, CELL), min_size=1))
+def test_every_line_is_printable_and_as_wide_as_the_rule(rows):
+    heading, rule, *body = lines(*rows)
+    assert len(body) == len(rows)
+    for line in (heading, rule, *body):
+        assert line.isprintable() and cell_width(line) <= len(rule)
+    for line, (_, last) in zip(body, rows, strict=True):
+        assert cell_width(line) == len(rule) or not last[-1:].isalnum()
+
+
+def test_sections_and_missing_cells():
+    made = TextTable("a", "b", "c")
+    made.add_row("x")
+    made.add_section()
+    made.add_row("total", "1", "2")
+    assert str(made).splitlines() == [
+        "", "a      b  c", "───────────", "x", "", "total  1  2",
+    ]  # fmt: skip
+
+
+def test_a_terminal_gets_folded_cells_and_a_file_whole_ones(monkeypatch):
+    name = "model.layers.0.mlp.experts.down_proj.weight"
+    assert f"{name}    12" in lines([name, "12"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((30, 24)))
+    _, rule, first, second = lines([name, "12"])
+    assert len(rule) == 30 and first.endswith("12")
+    assert first.split()[0] + second == name
