@@ -149,9 +149,14 @@ class PackedTensor:
         amssim.checkpoint.save_packed(self, path, name=name, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | Path, *, name: str | None = None) -> PackedTensor:
-        """Read what `save` wrote; ``name`` is needed only if the file holds several tensors."""
-        return amssim.checkpoint.load_packed(path, name=name)
+    def load(
+        cls, path: str | Path, *, name: str | None = None, verify: bool = True
+    ) -> PackedTensor:
+        """Read what `save` wrote, and check it against its checksum unless told not to.
+
+        ``name`` is needed only if the file holds several tensors.
+        """
+        return amssim.checkpoint.load_packed(path, name=name, verify=verify)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PackedTensor):

@@ -121,7 +121,7 @@ def _describe(tensors: Iterable[LogicalTensor], version: str) -> dict[str, Any]:
         "quant_method": METHOD,
         "format": PACKED_FORMAT,
         "version": version,
-        "schemes": {scheme.name: _definition(scheme) for scheme in schemes},
+        "schemes": {scheme.name: definition(scheme) for scheme in schemes},
         "default": default,
         "exceptions": dict(sorted(exceptions.items())),
     }
@@ -131,7 +131,8 @@ def _form(packing: Packing) -> dict[str, Any]:
     return {"scheme": packing.scheme.name, "scale_block": packing.scale_block}
 
 
-def _definition(scheme: Scheme) -> dict[str, int]:
+def definition(scheme: Scheme) -> dict[str, int]:
+    """Return what config.json says of a scheme."""
     element = scheme.minifloat
     return {
         "exponent_bits": element.exponent_bits,

@@ -53,15 +53,16 @@ def save_packed(
         staging.publish([target.tag], [], overwrite=overwrite)
 
 
-def load_packed(path: str | Path, *, name: str | None = None) -> PackedTensor:
+def load_packed(path: str | Path, *, name: str | None = None, verify: bool = True) -> PackedTensor:
     """Read a packed tensor back from a file or checkpoint.
 
     Args:
         path: a file of `save_packed`, or any checkpoint with packed tensors.
         name: which tensor; needed only where there are several.
+        verify: check it against its checksum.
 
     Raises:
-        FormatError: a damaged file.
+        FormatError, MismatchError: a damaged file.
         InputError: no packed tensor of that name, or several and no name.
     """
     packed = {
@@ -73,4 +74,4 @@ def load_packed(path: str | Path, *, name: str | None = None) -> PackedTensor:
         names = ", ".join(map(repr, sorted(packed)[:5])) or "none"
         asked = "which packed tensor to load" if name is None else f"no packed tensor {name!r}"
         raise InputError(f"{path}: {asked}: it holds {len(packed)} ({names})")
-    return read_packed(*packed[name])
+    return read_packed(*packed[name], verify=verify)

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from amssim.checkpoint.packed.catalog import read_catalog
-from amssim.checkpoint.packed.stored import read_packed
-from amssim.checkpoint.safetensors.reader import TensorReader
+from amssim.checkpoint.packed.stored import read_packed, read_plain
 from amssim.tensor.packed import PackedTensor
 
 
 class OpenCheckpoint(Mapping[str, "np.ndarray | PackedTensor"]):
     """Names in order, each read from the disk when it is asked for, none of them kept.
 
-    A tensor of three dimensions that is packed comes with its matrices stacked.
+    A tensor of three dimensions that is packed comes with its matrices stacked. Each is checked
+    against its checksum, where the file has one and ``verify`` is not False.
     """
 
-    def __init__(self, path: str | Path):
-        self._path = path
+    def __init__(self, path: str | Path, *, verify: bool = True):
+        self._path, self._verify = path, verify
         self._tensors = {tensor.name: (header, tensor) for header, tensor in read_catalog(path)}
 
     def __getitem__(self, name: str) -> np.ndarray | PackedTensor:
@@ -28,9 +28,9 @@ class OpenCheckpoint(Mapping[str, "np.ndarray | PackedTensor"]):
             raise KeyError(f"{self._path} holds no tensor {name!r}")
         header, tensor = self._tensors[name]
         if tensor.packing:
-            return read_packed(header, tensor)
-        with TensorReader(header) as reader:
-            return reader.whole(name)
+            return read_packed(header, tensor, verify=self._verify)
+        expected = tensor.sums.get(name) if self._verify else None
+        return read_plain(header, name, expected=expected)
 
     def __contains__(self, name: object) -> bool:
         return name in self._tensors
@@ -45,12 +45,16 @@ class OpenCheckpoint(Mapping[str, "np.ndarray | PackedTensor"]):
 class FloatCheckpoint(Mapping[str, np.ndarray]):
     """The same as float32 arrays, whoever wrote the checkpoint.
 
+    Args:
+        path: a safetensors file or directory.
+        verify: check each tensor against its checksum, where the file has one.
+
     Raises:
         AmsError: a path that is no such checkpoint, or one that is damaged.
     """
 
-    def __init__(self, path: str | Path):
-        self._stored = open_checkpoint(path)
+    def __init__(self, path: str | Path, *, verify: bool = True):
+        self._stored = open_checkpoint(path, verify=verify)
 
     def __getitem__(self, name: str) -> np.ndarray:
         tensor = self._stored[name]
@@ -68,10 +72,15 @@ class FloatCheckpoint(Mapping[str, np.ndarray]):
         return len(self._stored)
 
 
-def open_checkpoint(path: str | Path) -> OpenCheckpoint:
+def open_checkpoint(path: str | Path, *, verify: bool = True) -> OpenCheckpoint:
     """Open a safetensors file or directory, amssim's or any other, as a mapping by name.
+
+    Args:
+        path: the file or directory.
+        verify: check each tensor that is read against its checksum, where the file has one; one
+            that is damaged raises `MismatchError`.
 
     Raises:
         AmsError: headers, index or config.json that are damaged or contradict each other.
     """
-    return OpenCheckpoint(path)
+    return OpenCheckpoint(path, verify=verify)

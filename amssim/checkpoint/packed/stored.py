@@ -6,11 +6,14 @@ A packed tensor is stored as three, named as compressed-tensors names them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NoReturn
 
+import numpy as np
+
 from amssim._checks import is_positive_whole
+from amssim.checkpoint.packed.sums import RunningSums
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, TensorSpec
 from amssim.checkpoint.safetensors.reader import RowRange, TensorReader, row_ranges
 from amssim.errors import FormatError, InputError, SchemeError, UnsupportedError
@@ -83,6 +86,7 @@ class LogicalTensor:
 
     ``shape`` is the logical one, ``dtype`` the safetensors name of the (unpacked) elements, empty
     where not known, ``nbytes`` the size without the stored shape of a packed tensor.
+    ``checksums`` are the CRC-32 of what is ``stored``, in that order; none where not known.
     """
 
     name: str
@@ -91,6 +95,7 @@ class LogicalTensor:
     nbytes: int
     packing: Packing | None = None
     reason: str = ""
+    checksums: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def packed(cls, name: str, shape: tuple[int, ...], packing: Packing) -> LogicalTensor:
@@ -119,6 +124,11 @@ class LogicalTensor:
         if self.packing is None:
             return (TensorSpec(self.name, self.dtype, self.shape),)
         return stored_specs(self.name, self.shape, self.packing)
+
+    @property
+    def sums(self) -> dict[str, int]:
+        """The checksums that are known, by the name of what is stored."""
+        return {s.name: crc for s, crc in zip(self.stored, self.checksums, strict=False)}
 
     def check_packed(self) -> Packing:
         """Return the packing; `InputError` for a tensor that is stored plainly."""
@@ -155,34 +165,58 @@ def stored_specs(
 
 
 def packed_ranges(
-    reader: TensorReader, tensor: LogicalTensor
+    reader: TensorReader, tensor: LogicalTensor, *, verify: bool = True
 ) -> Iterator[tuple[RowRange, PackedTensor]]:
     """Yield a packed tensor by ranges of rows in the logical tensor, each with its range.
 
     Raises:
         FormatError: scales that are not finite and positive.
+        MismatchError: with ``verify``, after the last range: some of it is damaged.
     """
+    sums = RunningSums(reader.header.path, tensor.sums if verify else {})
     for rows in row_ranges(tensor.shape):
         above = rows.outer[0] * tensor.shape[1] if rows.outer else 0
-        yield rows, _packed_rows(reader, tensor, above + rows.start, above + rows.stop)
+        yield rows, _packed_rows(reader, tensor, above + rows.start, above + rows.stop, sums)
+    sums.check()
 
 
-def read_packed(header: Header, tensor: LogicalTensor) -> PackedTensor:
+def read_packed(header: Header, tensor: LogicalTensor, *, verify: bool = True) -> PackedTensor:
     """Return a whole packed tensor, the matrices of a 3-D one stacked.
 
     Raises:
         FormatError: scales that are not finite and positive.
+        MismatchError: with ``verify``, a tensor that is damaged.
     """
+    sums = RunningSums(header.path, tensor.sums if verify else {})
     with TensorReader(header) as reader:
-        return _packed_rows(reader, tensor, 0, rows_and_columns(tensor.shape)[0])
+        packed = _packed_rows(reader, tensor, 0, rows_and_columns(tensor.shape)[0], sums)
+    sums.check()
+    return packed
+
+
+def read_plain(header: Header, name: str, *, expected: int | None = None) -> np.ndarray:
+    """Return a tensor that is stored as it is, checked if its CRC-32 is given.
+
+    Raises:
+        MismatchError: a tensor that is damaged.
+        UnsupportedError: a dtype that no array has.
+    """
+    sums = RunningSums(header.path, {} if expected is None else {name: expected})
+    with TensorReader(header) as reader:
+        array = reader.whole(name)
+    sums.add(name, array)
+    sums.check()
+    return array
 
 
 def _packed_rows(
-    reader: TensorReader, tensor: LogicalTensor, start: int, stop: int
+    reader: TensorReader, tensor: LogicalTensor, start: int, stop: int, sums: RunningSums
 ) -> PackedTensor:
     packing, rows = tensor.check_packed(), RowRange((), start, stop)
     words = reader.rows(tensor.name + WORDS, rows)
     scales = reader.rows(tensor.name + SCALES, rows)
+    sums.add(tensor.name + WORDS, words)
+    sums.add(tensor.name + SCALES, scales)
     shape = (len(words), tensor.shape[-1])
     try:
         return PackedTensor(packing.scheme, shape, words, scales, packing.scale_block)

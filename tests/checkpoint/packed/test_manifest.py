@@ -127,12 +127,31 @@ def test_17_a_newer_format(path):
         (lambda m: m["packed"]["up.weight"].update(scale_block=70), "less than its 70 columns"),
         (lambda m: m["packed"]["up.weight"].update(scale_block=32), r"takes F32\[3, 3\]"),
         (lambda m: m["packed"]["up.weight"].update(dtype=1), "dtype must be text"),
+        (lambda m: m.pop("set"), "must have exactly the fields crc32, format, header_crc32, kept"),
+        (lambda m: m.update(format=1), "must have exactly the fields crc32, format, header_crc32"),
+        (lambda m: m.update(format=2.0), "must state version and format"),
+        (lambda m: m.update(set=False), "set must be null, or a run of 32 and a digest of 64 he"),
+        (lambda m: m.update(set={}), "set must be null, or a run"),
+        (lambda m: m.update(set={"run": "0" * 32}), "set must be null, or a run"),
+        (lambda m: m.update(set={"run": "0" * 32, "digest": 0}), "set must be null, or a run"),
+        (lambda m: m.update(set={"run": "0" * 64, "digest": "0" * 64}), "set must be null, or"),
     ],
 )
 def test_metadata_that_is_damaged(path, change, sentence):
     rewrite(path, change)
     with pytest.raises(FormatError, match=sentence):
         open_checkpoint(path)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "1" * 5000])
+@pytest.mark.parametrize("load", [load_packed, open_checkpoint, verify_checkpoint])
+def test_17_a_number_that_is_none(path, number, load):
+    header, data = split(path)
+    text = header["__metadata__"]["amssim"].replace('"scale_block":null', f'"scale_block":{number}')
+    header["__metadata__"]["amssim"] = text
+    path.write_bytes(raw_file(header, data))
+    with pytest.raises(FormatError, match=r"metadata 'amssim' (holds|is not JSON)"):
+        load(path)
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "null"])
@@ -176,32 +195,84 @@ def test_21_scales_that_are_none(path, scale):
         load_packed(path)
 
 
-def test_18_a_config_that_says_something_else(tmp_path, path):
-    config = {"quantization_config": {"quant_method": "ams", "format": "ams-packed"}}
-    config["quantization_config"]["version"] = amssim.__version__
-    element = {"exponent_bits": 2, "mantissa_bits": 2, "bias": 1, "k": 4}
-    for change, sentence in [
-        ({}, None),
-        ({"k": 3}, "disagree in schemes, fp4.25-e2m2, "),
-        ({"bias": 2}, "disagree in schemes, fp4.25-e2m2, "),
-        (None, "has no quantization_config"),
-    ]:
-        quantization = config["quantization_config"] | {
-            "schemes": {"fp4.25-e2m2": element | (change or {})}
-        }
-        stated = {} if change is None else {"quantization_config": quantization}
-        (tmp_path / "config.json").write_text(json.dumps(stated))
-        if sentence is None:
-            assert open_checkpoint(tmp_path)["up.weight"] == packed_of()
-        else:
-            with pytest.raises(MismatchError, match=sentence):
-                open_checkpoint(tmp_path)
+ELEMENT = {"exponent_bits": 2, "mantissa_bits": 2, "bias": 1, "k": 4}
+STATED = {
+    "quant_method": "ams",
+    "format": "ams-packed",
+    "version": amssim.__version__,
+    "schemes": {"fp4.25-e2m2": ELEMENT},
+    "default": {"scheme": "fp4.25-e2m2", "scale_block": None},
+    "exceptions": {},
+}
+OLDER = {key: value for key, value in STATED.items() if key not in ("default", "exceptions")}
+
+
+def with_element(**changes):
+    return STATED | {"schemes": {"fp4.25-e2m2": ELEMENT | changes}}
+
+
+@pytest.mark.parametrize("place", ["quantization_config", "compression_config"])
+@pytest.mark.parametrize("stated", [STATED, OLDER])
+def test_18_a_config_that_says_what_the_files_hold(tmp_path, path, stated, place):
+    (tmp_path / "config.json").write_text(json.dumps({place: stated}))
+    assert open_checkpoint(tmp_path)["up.weight"] == packed_of()
+
+
+@pytest.mark.parametrize(
+    ("stated", "sentence"),
+    [
+        (None, "config.json has no quantization_config, the tensors have"),
+        ("ams", "disagree in format: nothing and "),
+        (with_element(k=3), 'disagree in schemes, fp4.25-e2m2, k: 3 and 4'),
+        (with_element(k=4.0), 'disagree in schemes, fp4.25-e2m2, k: 4.0 and 4'),
+        (with_element(bias=2), 'disagree in schemes, fp4.25-e2m2, bias: 2 and 1'),
+        (with_element(bias=True), 'disagree in schemes, fp4.25-e2m2, bias: true and 1'),
+        (with_element(extra=1), 'disagree in schemes, fp4.25-e2m2, extra: 1 and nothing'),
+        (STATED | {"version": "9.9.9"}, f'disagree in version: "9.9.9" and "{amssim.__version__}"'),
+        (STATED | {"version": None}, "disagree in version: null and "),
+        (STATED | {"k": 4}, "disagree in k: 4 and nothing"),
+        (STATED | {"quant_method": "AMS"}, 'disagree in quant_method: "AMS" and "ams"'),
+        (STATED | {"schemes": {}}, "disagree in schemes, fp4.25-e2m2: nothing and "),
+        (STATED | {"schemes": [1]}, "disagree in schemes: [1] and "),
+        (STATED | {"default": None}, "disagree in default: null and "),
+        (STATED | {"exceptions": {"a": None}}, "disagree in exceptions, a: null and nothing"),
+        (
+            STATED | {"default": {"scheme": "fp4.25-e2m2", "scale_block": 7.0}},
+            "disagree in default, scale_block: 7.0 and null",
+        ),
+        ({k: v for k, v in STATED.items() if k != "exceptions"}, "disagree in exceptions: nothi"),
+    ],
+)  # fmt: skip
+def test_18_a_config_that_says_something_else(tmp_path, path, stated, sentence):
+    config = {} if stated is None else {"quantization_config": stated}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for read in (open_checkpoint, load_packed, verify_checkpoint):
+        with pytest.raises(MismatchError) as refused:
+            read(tmp_path)
+        assert sentence in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_18_a_long_difference_is_cut_short(tmp_path, path):
+    stated = STATED | {"exceptions": {"a" * 5000: None}, "format": "x" * 10_000}
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": stated}))
+    with pytest.raises(MismatchError) as refused:
+        open_checkpoint(tmp_path)
+    assert len(str(refused.value)) < 6000
+
+
+@pytest.mark.parametrize(
+    "config", ['{"architectures": ["\\ud800"]}', '{"a": {"b": [["\\udfff"]]}}']
+)
+def test_39_half_a_surrogate_pair_in_a_config(tmp_path, path, config):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(FormatError, match="holds text that is not Unicode"):
+        open_checkpoint(tmp_path)
 
 
 def test_a_config_of_ours_beside_files_without_metadata(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(raw_file({"a": entry("U8", [1], 0, 1)}, b"x"))
     (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "ams"}}')
-    with pytest.raises(FormatError, match=r"x\.safetensors has no amssim metadata"):
+    with pytest.raises(FormatError, match="nothing says how their tensors are packed"):
         open_checkpoint(tmp_path)
 
 

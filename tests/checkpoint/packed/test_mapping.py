@@ -97,7 +97,7 @@ def test_what_an_inspection_says_of_who_wrote_the_files(model, packed):
 
     assert inspect_checkpoint(model).versions == []
     assert inspect_checkpoint(packed).versions == [amssim.__version__]
-    assert inspect_checkpoint(packed).remarks == ()
+    assert inspect_checkpoint(model).remarks == ()
     with pytest.raises(UnsupportedError, match="may hold pickled weights"):
         (model.parent / "x.bin").write_bytes(b"x")
         inspect_checkpoint(model.parent / "x.bin")

@@ -1,0 +1,145 @@
+"""Packed tensors in files without manifests, as other tools save them, read by config.json.
+
+Savers keep the three stored tensors of each, but not our metadata, and may drop or split
+dimensions: scales of whole rows come as [rows], experts as [experts, rows, ...].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from amssim.checkpoint.packed.config_keys import PACKED_FORMAT, definition, quantization
+from amssim.checkpoint.packed.manifest import Manifest
+from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, Packing
+from amssim.checkpoint.safetensors.header import Header
+from amssim.checkpoint.safetensors.shards import Checkpoint
+from amssim.errors import FormatError, MismatchError, UnsupportedError
+
+BY_CONFIG = (
+    "no file has amssim metadata: packed tensors are read by config.json alone, without checksums "
+    "(amssim seal writes both)"
+)
+_FIELDS = {"quant_method", "format", "version", "schemes", "default", "exceptions"}
+_FORM = {"scheme", "scale_block"}
+
+
+def manifests_by_config(checkpoint: Checkpoint) -> tuple[Checkpoint, dict[str, Manifest]]:
+    """Return a manifest for every shard, without checksums, and the checkpoint as they see it.
+
+    In it the stored parts of packed tensors have two dimensions, as amssim writes them.
+
+    Raises:
+        FormatError: a config.json that does not say enough, or contradicts itself.
+        MismatchError: tensors that are not as it says.
+        UnsupportedError: a packed tensor whose parts lie in several files.
+    """
+    where = f"{checkpoint.path}: quantization_config in config.json"
+    stated = _checked(quantization(checkpoint.config) or {}, where)
+    packings = _Packings(stated, where)
+    shards, manifests = {}, {}
+    found: set[str] = set()
+    for file, header in checkpoint.shards.items():
+        names = sorted(n.removesuffix(WORDS) for n in header.tensors if n.endswith(WORDS))
+        packed = {name: packings.of(name) for name in names}
+        _check_together(packed, header, checkpoint)
+        shards[file] = _in_two_dimensions(header, packed)
+        parts = {name + part for name in packed for part in (WORDS, SCALES, SHAPE)}
+        kept = dict.fromkeys(sorted(header.tensors.keys() - parts), "kept")
+        manifests[file] = Manifest(packed, kept, version=stated["version"])
+        found |= packed.keys()
+    packings.check_found(found)
+    return replace(checkpoint, shards=shards), manifests
+
+
+class _Packings:
+    """What ``default`` and ``exceptions`` of config.json say of each tensor."""
+
+    def __init__(self, stated: dict[str, Any], where: str):
+        self._where = where
+        self._default = self._packing(stated["default"], "default")
+        self._exceptions = {
+            name: self._packing(form, f"exception {name!r}")
+            for name, form in stated["exceptions"].items()
+        }
+        known = {p.scheme for p in (self._default, *self._exceptions.values()) if p}
+        for scheme in known:
+            if stated["schemes"].get(scheme.name) != definition(scheme):
+                raise MismatchError(
+                    f"{where}: schemes says of {scheme.name} "
+                    f"{stated['schemes'].get(scheme.name)!r}, it is {definition(scheme)!r}"
+                )
+
+    def of(self, name: str) -> Packing:
+        packing = self._exceptions.get(name, self._default)
+        if packing is None:
+            raise MismatchError(f"{self._where}: says that {name!r} is not packed, it is")
+        return packing
+
+    def check_found(self, names: set[str]) -> None:
+        """Raise `MismatchError` if an exception is of no packed tensor: names were changed."""
+        for name, packing in self._exceptions.items():
+            if packing and name not in names:
+                raise MismatchError(
+                    f"{self._where}: says that {name!r} is {packing.scheme}, but no such packed "
+                    "tensor is stored"
+                )
+
+    def _packing(self, form: object, what: str) -> Packing | None:
+        if form is None:
+            return None
+        if not isinstance(form, dict) or form.keys() != _FORM:
+            raise FormatError(f"{self._where}: {what} must be null or have scheme and scale_block")
+        rest = {"search": None, "scale": None, "dtype": None}
+        return Packing.of_dict(form | rest, f"{self._where}: {what}")
+
+
+def _checked(stated: dict[str, Any], where: str) -> dict[str, Any]:
+    if not stated.keys() >= _FIELDS:
+        missing = ", ".join(sorted(_FIELDS - stated.keys()))
+        raise FormatError(
+            f"{where} lacks {missing}, and the files have no amssim metadata: nothing says how "
+            "their tensors are packed"
+        )
+    if stated.keys() > _FIELDS:
+        raise FormatError(f"{where} has the unknown key {min(stated.keys() - _FIELDS)!r}")
+    if not isinstance(stated["version"], str) or stated["format"] != PACKED_FORMAT:
+        raise UnsupportedError(
+            f"{where} names the format {stated['format']!r} of version {stated['version']!r}: "
+            f"this version reads {PACKED_FORMAT!r}"
+        )
+    if not isinstance(stated["schemes"], dict) or not isinstance(stated["exceptions"], dict):
+        raise FormatError(f"{where}: schemes and exceptions must be objects")
+    return stated
+
+
+def _check_together(packed: dict[str, Packing], header: Header, checkpoint: Checkpoint) -> None:
+    elsewhere = {
+        name: file
+        for file, other in checkpoint.shards.items()
+        if other is not header
+        for name in other.tensors
+    }
+    for name in packed:
+        for part in (SCALES, SHAPE):
+            if name + part in elsewhere:
+                raise UnsupportedError(
+                    f"{header.path}: packed tensor {name!r} has its {name + part!r} in "
+                    f"{elsewhere[name + part]}: save the model in larger files, or in one"
+                )
+
+
+def _in_two_dimensions(header: Header, names: Iterable[str]) -> Header:
+    """Join leading dimensions of words and scales; a last one of 1 that scales lost comes back."""
+    tensors = dict(header.tensors)
+    for name in names:
+        words, scales = tensors[name + WORDS], tensors.get(name + SCALES)
+        leading = words.shape[:-1]
+        if words.count:
+            tensors[words.name] = replace(words, shape=(prod(leading), words.shape[-1]))
+        if words.count and scales and leading in (scales.shape, scales.shape[:-1]):
+            blocks = scales.count // prod(leading)
+            tensors[scales.name] = replace(scales, shape=(prod(leading), blocks))
+    return replace(header, tensors=tensors)

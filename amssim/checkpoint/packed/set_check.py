@@ -1,0 +1,97 @@
+"""Whether the files of a checkpoint are one set: those that its seal names, as it names them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from amssim.checkpoint.packed.digests import sealed_file
+from amssim.checkpoint.packed.manifest import Manifest
+from amssim.checkpoint.packed.seal import SEAL_NAME, Seal, SealedFile, parse_seal
+from amssim.checkpoint.safetensors.files import read_whole
+from amssim.checkpoint.safetensors.header import Header
+from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint
+from amssim.errors import MismatchError
+
+UNSEALED = "unsealed set: nothing says that these files belong together"
+_REMEDY = "copy it again from where the checkpoint came, or, if it is meant to be so, seal anew"
+
+
+def check_set(
+    checkpoint: Checkpoint, manifests: Mapping[str, Manifest | None]
+) -> tuple[Seal | None, tuple[str, ...]]:
+    """Return the seal of a directory, None where it has none, and remarks.
+
+    Headers, sizes, index and config.json are compared with the seal; other files are not read.
+
+    Raises:
+        MismatchError: files that are missing, altered, too many or of another set.
+        FormatError, UnsupportedError: a seal that is damaged or of a newer form.
+    """
+    members = {name: m.set_id for name, m in manifests.items() if m and m.set_id}
+    if not checkpoint.is_directory:
+        return None, tuple(
+            f"{name} is one file of a set, opened alone: the others are not looked at"
+            for name in members
+        )
+    path = checkpoint.path / SEAL_NAME
+    if not os.path.lexists(path):
+        for name in members:
+            _refuse(checkpoint.path / name, f"belongs to a sealed set, but {SEAL_NAME} is missing")
+        unsealed = f"{UNSEALED}: amssim seal writes a digest of them"
+        return None, (unsealed,) if any(manifests.values()) else ()
+    seal = parse_seal(read_whole(path), path)
+    _check_shards(checkpoint, manifests, seal)
+    for name in (INDEX_NAME, CONFIG_NAME):
+        _check_described(checkpoint.path / name, seal)
+    return seal, ()
+
+
+def _check_shards(
+    checkpoint: Checkpoint, manifests: Mapping[str, Manifest | None], seal: Seal
+) -> None:
+    for name, entry in seal.files.items():
+        if (entry.content or entry.header) and name not in checkpoint.shards:
+            _refuse(checkpoint.path / name, "is sealed as a shard and is none of the checkpoint")
+    for name, header in checkpoint.shards.items():
+        if name not in seal.files:
+            _refuse(header.path, f"is a shard that {SEAL_NAME} does not name")
+        entry, manifest = seal.files[name], manifests[name]
+        if header.stamp.size != entry.size:
+            _refuse(header.path, f"has {header.stamp.size} bytes, but {entry.size} are sealed")
+        if manifest:
+            _check_member(header, manifest, entry, seal)
+        elif header.digest != entry.header:
+            _refuse(header.path, "has another header than the one that is sealed")
+
+
+def _check_member(header: Header, manifest: Manifest, entry: SealedFile, seal: Seal) -> None:
+    if manifest.content_digest(header.tensors.values()) != entry.content:
+        _refuse(header.path, "holds other tensors than those that are sealed")
+    if manifest.set_id != seal.set_id:
+        found = manifest.set_id.digest if manifest.set_id else "none"
+        _refuse(header.path, f"belongs to another set: {found}, expected {seal.digest}")
+
+
+def _check_described(path: Path, seal: Seal) -> None:
+    """Compare index or config.json, which say what the shards mean."""
+    entry, present = seal.files.get(path.name), os.path.lexists(path)
+    if entry is None and present:
+        _refuse(path, "is not sealed with the files that it describes")
+    if entry is not None:
+        check_sealed(path, entry)
+
+
+def check_sealed(path: Path, entry: SealedFile) -> None:
+    """Raise `MismatchError` unless a whole file is what the seal says of it."""
+    if not os.path.lexists(path):
+        _refuse(path, "is sealed and missing")
+    found = sealed_file(path)
+    if (found.size, found.sha256) != (entry.size, entry.sha256):
+        _refuse(path, "was altered: its bytes are not those that are sealed")
+
+
+def _refuse(path: Path, fault: str) -> NoReturn:
+    raise MismatchError(f"{path} {fault}: {_REMEDY} (amssim seal)")

@@ -1,0 +1,44 @@
+"""Checksums of what is stored of a tensor, compared while it is read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from amssim.errors import MismatchError
+
+
+class RunningSums:
+    """CRC-32 of stored tensors from their parts, each given in order.
+
+    Args:
+        path: of the file, for errors.
+        expected: the sum of each stored tensor by name; of others nothing is known or checked.
+    """
+
+    def __init__(self, path: Path, expected: Mapping[str, int]):
+        self._path, self._expected = path, expected
+        self._found: dict[str, int] = {}
+
+    def add(self, name: str, part: np.ndarray) -> None:
+        """Take the next part of the stored tensor ``name``, in C order."""
+        if name in self._expected and part.size:
+            raw = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+            self._found[name] = zlib.crc32(raw, self._found.get(name, 0))
+
+    def check(self) -> None:
+        """Raise `MismatchError` if a tensor of which all parts were added is damaged."""
+        for name, found in self._found.items():
+            check_sum(self._path, name, found, self._expected[name])
+
+
+def check_sum(path: Path, name: str, found: int, expected: int) -> None:
+    """Raise `MismatchError` if the CRC-32 of a stored tensor is not the expected one."""
+    if found != expected:
+        raise MismatchError(
+            f"{path}: tensor {name!r} is damaged: its checksum is {found:08x}, "
+            f"expected {expected:08x}"
+        )
