@@ -2,8 +2,8 @@ from .jobs.inspection import Inspection as Inspection
 from .jobs.inspection import inspect_checkpoint as inspect_checkpoint
 from .jobs.inspection import linear_sizes as linear_sizes
 from .jobs.job import Job as Job
-from .jobs.job import plan_dequantize as plan_dequantize
-from .jobs.job import plan_quantize as plan_quantize
+from .jobs.plan import plan_dequantize as plan_dequantize
+from .jobs.plan import plan_quantize as plan_quantize
 from .jobs.run import dequantize_checkpoint as dequantize_checkpoint
 from .jobs.run import quantize_checkpoint as quantize_checkpoint
 from .jobs.summary import Portion as Portion

@@ -1,6 +1,7 @@
 """Checkpoints for tests, written with json and struct alone so that any fault can be put in."""
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -37,6 +38,11 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata=None) -> 
         data += raw
     path.write_bytes(raw_file(header, data))
     return path
+
+
+def new_file(path: Path) -> int:
+    """Descriptor of a new file, open for writing."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 def split(path: Path) -> tuple[dict, bytes]:

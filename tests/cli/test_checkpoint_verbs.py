@@ -134,13 +134,13 @@ def test_failures(amssim, model, tmp_path, argv, expected, sentence):
 
 
 def test_an_interrupt_leaves_no_file(amssim, model, tmp_path, monkeypatch):
-    make_shard = run.make_shard
+    run_threads = run.run_threads
 
-    def interrupted(plan, path, **options):
-        make_shard(plan, path, **options)
+    def interrupted(*arguments):
+        run_threads(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "make_shard", interrupted)
+    monkeypatch.setattr(run, "run_threads", interrupted)
     code, out, err = amssim("quantize", model, tmp_path / "out")
     assert (code, out) == (130, "") and err.count("\n") == 1
     assert not (tmp_path / "out").exists()

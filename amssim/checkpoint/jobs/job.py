@@ -1,39 +1,22 @@
-"""What will be done to every tensor and what it will take, known from headers alone.
-
-There are two jobs: quantising a float checkpoint, and making a quantised one plain again.
-"""
+"""What will be done to every tensor and what it will take, decided from headers alone."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
-from amssim._checks import check_scale_block
-from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_quantized
+from amssim._threads import thread_count
+from amssim.checkpoint.jobs.memory import peak_bytes
 from amssim.checkpoint.jobs.summary import Summary
-from amssim.checkpoint.packed.catalog import read_catalog
-from amssim.checkpoint.packed.config_keys import with_quantization, without_quantization
 from amssim.checkpoint.packed.manifest import Manifest
-from amssim.checkpoint.packed.stored import FLOAT_DTYPES, LogicalTensor, Packing, rows_and_columns
-from amssim.checkpoint.safetensors.descriptor import CHUNK_BYTES
-from amssim.checkpoint.safetensors.header import DTYPE_BITS, Header, TensorInfo
-from amssim.checkpoint.safetensors.reader import ELEMENTS_AT_ONCE
-from amssim.checkpoint.safetensors.shards import Checkpoint, read_checkpoint
+from amssim.checkpoint.packed.stored import LogicalTensor
+from amssim.checkpoint.safetensors.header import Header, TensorInfo
+from amssim.checkpoint.safetensors.shards import Checkpoint
 from amssim.checkpoint.safetensors.writer import MetadataOf, file_size, place, plain_metadata
-from amssim.errors import InputError, SchemeError, UnsupportedError
-from amssim.rules import check_scale, check_search
-from amssim.scheme import Scheme
-from amssim.scheme import scheme as find_scheme
-
-DEFAULT_SCHEME = "fp5.33-e2m3"
-
-#: What threads and the allocator hold besides the arrays; 2 to 4 MB measured.
-_SLACK_BYTES = 1 << 22
-_STORED = {name: dtype for dtype, name in FLOAT_DTYPES.items()}
+from amssim.errors import UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -48,31 +31,32 @@ class Step:
         """Whether its bytes stay as they are."""
         return self.before.packing == self.after.packing
 
-    @property
-    def working_bytes(self) -> int:
-        """Memory for the rows at hand: stored as they were read, as float32, and packed."""
-        if self.is_copy:
-            return CHUNK_BYTES
-        rows, columns = rows_and_columns(self.before.shape)
-        count = min(max(1, ELEMENTS_AT_ONCE // columns), rows) * columns
-        plain = self.before if self.after.packing else self.after
-        element = DTYPE_BITS[plain.dtype] // 8
-        return count * (element + (4 if element < 4 else 0) + 2)
-
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One file: its source, the steps in name order, and its manifest if it is amssim's."""
+    """One file: its source, the steps in name order, and its manifest if it is amssim's.
+
+    ``source_sums`` are the checksums that the source states of its stored tensors, if it does.
+    """
 
     source: Header
     steps: tuple[Step, ...]
     manifest: Manifest | None
+    source_sums: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def tensors(self) -> list[TensorInfo]:
         """The stored tensors in their places."""
         specs = [spec for step in self.steps for spec in step.after.stored]
         return place(specs, [self.source.tensors[s.before.name] for s in self.steps if s.is_copy])
+
+    @cached_property
+    def _by_name(self) -> dict[str, Step]:
+        return {step.before.name: step for step in self.steps}
+
+    def step(self, name: str) -> Step:
+        """Return the step of a tensor."""
+        return self._by_name[name]
 
     @property
     def metadata(self) -> MetadataOf:
@@ -89,6 +73,9 @@ class ShardJob:
 class Job:
     """A whole checkpoint. ``config`` is the new config.json, None where there is none.
 
+    ``options`` are all choices that the result depends on, for people and for JSON; ``threads``
+    how many are to work on it, None for every CPU.
+
     Raises:
         UnsupportedError: two tensors would be stored under one name.
     """
@@ -96,6 +83,8 @@ class Job:
     source: Checkpoint
     shards: tuple[ShardJob, ...]
     config: dict[str, Any] | None
+    options: dict[str, Any] = field(default_factory=dict)
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         names = Counter(info.name for shard in self.shards for info in shard.tensors)
@@ -124,8 +113,8 @@ class Job:
     @property
     def peak_bytes(self) -> int:
         """Bound on the memory of the job above that of an idle interpreter."""
-        work = max((step.working_bytes for step in self.steps()), default=0)
-        return work + _SLACK_BYTES
+        pairs = ((step.before, step.after) for step in self.steps())
+        return peak_bytes(pairs, thread_count(self.threads))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job for JSON."""
@@ -139,87 +128,3 @@ class Job:
             "remarks": list(self.source.remarks),
             **self.summary.as_dict(),
         }
-
-
-def plan_quantize(
-    src: str | Path,
-    scheme: str | Scheme = DEFAULT_SCHEME,
-    *,
-    search: str = "adaptive",
-    scale: str = "absmax",
-    scale_block: int | None = None,
-    rules: Iterable[str] = (),
-) -> Job:
-    """Decide from headers what quantising ``src`` means; arguments as `quantize_checkpoint`.
-
-    Raises:
-        AmsError: as `quantize_checkpoint`, as far as headers tell.
-    """
-    check_search(search)
-    check_scale(scale)
-    check_scale_block(scale_block, 1)
-    options = Packing(find_scheme(scheme), scale_block, search, scale)
-    parsed = [parse_rule(text) for text in rules]
-    checkpoint = read_checkpoint(src)
-    refuse_quantized(checkpoint)
-    decisions = decide((info for _, info in checkpoint.items()), parsed, options.scheme)
-    _check_any(decisions, checkpoint.path)
-
-    shards = []
-    for header in checkpoint.shards.values():
-        tensors = [LogicalTensor.plain(header.tensors[name]) for name in sorted(header.tensors)]
-        steps = tuple(Step(t, _quantized(t, decisions[t.name], options)) for t in tensors)
-        shards.append(ShardJob(header, steps, _manifest(steps)))
-    after = [step.after for shard in shards for step in shard.steps]
-    return Job(checkpoint, tuple(shards), with_quantization(checkpoint.config, after))
-
-
-def plan_dequantize(src: str | Path, dtype: str = "bfloat16") -> Job:
-    """Decide from headers what making ``src`` plain means; arguments as `dequantize_checkpoint`.
-
-    Raises:
-        AmsError: as `dequantize_checkpoint`, as far as headers tell.
-    """
-    if dtype not in _STORED:
-        raise SchemeError(f"unknown dtype {dtype!r}: choose one of {', '.join(_STORED)}")
-    catalog = read_catalog(src)
-    if not catalog.is_ams:
-        raise UnsupportedError(f"{src} holds no tensors that amssim packed: nothing to dequantise")
-    shards = []
-    for name, tensors in catalog.shards.items():
-        steps = tuple(Step(t, _restored(t, _STORED[dtype])) for t in tensors)
-        shards.append(ShardJob(catalog.checkpoint.shards[name], steps, None))
-    config = without_quantization(catalog.checkpoint.config)
-    return Job(catalog.checkpoint, tuple(shards), config)
-
-
-def _quantized(tensor: LogicalTensor, decision: Decision, options: Packing) -> LogicalTensor:
-    if decision.scheme is None:
-        return replace(tensor, reason=decision.reason)
-    scale_block = check_scale_block(options.scale_block, tensor.shape[-1])
-    packing = replace(options, scheme=decision.scheme, scale_block=scale_block, dtype=tensor.dtype)
-    return LogicalTensor.packed(tensor.name, tensor.shape, packing)
-
-
-def _restored(tensor: LogicalTensor, dtype: str) -> LogicalTensor:
-    if tensor.packing is None:
-        return tensor
-    nbytes = tensor.weight_count * DTYPE_BITS[dtype] // 8
-    reason = f"from {tensor.packing.scheme}"
-    return replace(tensor, dtype=dtype, nbytes=nbytes, packing=None, reason=reason)
-
-
-def _manifest(steps: Iterable[Step]) -> Manifest:
-    after = [step.after for step in steps]
-    return Manifest(
-        packed={tensor.name: tensor.packing for tensor in after if tensor.packing},
-        kept={tensor.name: tensor.reason for tensor in after if not tensor.packing},
-    )
-
-
-def _check_any(decisions: dict[str, Decision], path: Path) -> None:
-    if not any(decision.scheme for decision in decisions.values()):
-        reasons = sorted({d.reason for d in decisions.values()}) or ["it has no tensors"]
-        raise InputError(
-            f"nothing of {path} would be quantised ({'; '.join(reasons)}): choose tensors by a rule"
-        )

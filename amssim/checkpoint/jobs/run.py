@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from amssim._threads import thread_count
-from amssim.checkpoint.jobs.job import DEFAULT_SCHEME, Job, plan_dequantize, plan_quantize
-from amssim.checkpoint.jobs.shard import make_shard
+from amssim.checkpoint.jobs.assembly import Assembly, Staged
+from amssim.checkpoint.jobs.engine import run_threads
+from amssim.checkpoint.jobs.job import Job
+from amssim.checkpoint.jobs.plan import DEFAULT_SCHEME, plan_dequantize, plan_quantize
 from amssim.checkpoint.safetensors.files import file_stamp, read_chunks
 from amssim.checkpoint.safetensors.output import Staging, checkpoint_target, staged
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Index, encode_config
-from amssim.progress import Progress, Steps
+from amssim.progress import Progress
 from amssim.scheme import Scheme
 
 
@@ -53,9 +57,15 @@ def quantize_checkpoint(
         MismatchError: the source changed while it was read.
     """
     job = plan_quantize(
-        src, scheme, search=search, scale=scale, scale_block=scale_block, rules=rules
+        src,
+        scheme,
+        search=search,
+        scale=scale,
+        scale_block=scale_block,
+        rules=rules,
+        threads=threads,
     )
-    execute(job, dst, overwrite=overwrite, threads=threads, progress=progress)
+    execute(job, dst, overwrite=overwrite, progress=progress)
     return job
 
 
@@ -79,25 +89,30 @@ def dequantize_checkpoint(
     Raises:
         AmsError: as `quantize_checkpoint`; also `InputError` for weights that exceed ``dtype``.
     """
-    job = plan_dequantize(src, dtype)
-    execute(job, dst, overwrite=overwrite, threads=threads, progress=progress)
+    job = plan_dequantize(src, dtype, threads=threads)
+    execute(job, dst, overwrite=overwrite, progress=progress)
     return job
 
 
-def execute(
-    job: Job, dst: str | Path, *, overwrite: bool, threads: int | None, progress: Progress | None
-) -> None:
+def execute(job: Job, dst: str | Path, *, overwrite: bool, progress: Progress | None) -> None:
     """Do ``job``: write the checkpoint to ``dst``."""
-    threads = thread_count(threads)
     target = checkpoint_target(job.source, dst, overwrite=overwrite)
-    done = Steps(sum(step.before.weight_count for step in job.steps()), progress)
     with staged(target, job.output_bytes) as staging:
-        names = []
+        assembly = Assembly(job, _offered(staging), target.name_of, progress=progress)
+        with closing(assembly):
+            run_threads(assembly, thread_count(job.threads))
         for shard in job.shards:
-            names.append(target.name_of(shard.source.path.name))
-            make_shard(shard, staging.path(names[-1]), threads=threads, done=done)
+            shard.source.check_unchanged()
+        names = [target.name_of(shard.source.path.name) for shard in job.shards]
         names += _copy_others(job, staging)
         staging.publish(names, _describe(job, staging), overwrite=overwrite)
+
+
+def _offered(staging: Staging) -> Staged:
+    def open_file(name: str) -> int:
+        return os.open(staging.path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    return Staged(open_file, staging.path, lambda line: None)
 
 
 def _copy_others(job: Job, staging: Staging) -> list[str]:

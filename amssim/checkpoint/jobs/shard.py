@@ -1,129 +1,139 @@
-"""Making one file of a job: each tensor is copied, quantised or dequantised, by ranges of rows."""
+"""One file of a job while its tasks are done, and what follows the last of them.
+
+Then its checksums are put together, its header is written, and it is read back by the reader that
+everybody uses before it goes to the disk.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import reduce
 from pathlib import Path
 
-import numpy as np
-
-from amssim._checks import find_wrong
-from amssim.checkpoint.jobs.job import ShardJob, Step
-from amssim.checkpoint.packed.stored import (
-    FLOAT_DTYPES,
-    SCALES,
-    SHAPE,
-    WORDS,
-    LogicalTensor,
-    Packing,
-    packed_ranges,
-)
-from amssim.checkpoint.safetensors.files import read_chunks
-from amssim.checkpoint.safetensors.header import Header
-from amssim.checkpoint.safetensors.reader import TensorReader, row_ranges
-from amssim.checkpoint.safetensors.writer import ShardWriter
-from amssim.errors import InputError
-from amssim.progress import Steps
-from amssim.tensor.packed import PackedTensor
-from amssim.tensor.quantize import dequantize, quantize
+from amssim.checkpoint.jobs.job import ShardJob
+from amssim.checkpoint.jobs.pieces import Piece
+from amssim.checkpoint.jobs.tasks import Task, TaskResult, source_pieces, target_pieces
+from amssim.checkpoint.packed.manifest import crc_text
+from amssim.checkpoint.safetensors.checksum import combine
+from amssim.checkpoint.safetensors.descriptor import OpenFile
+from amssim.checkpoint.safetensors.header import header_of
+from amssim.checkpoint.safetensors.reader import TensorReader
+from amssim.checkpoint.safetensors.writer import ShardFile
+from amssim.errors import MismatchError, OutputError
 
 
-def make_shard(job: ShardJob, path: Path, *, threads: int | None, done: Steps) -> None:
-    """Write the file of ``job`` to ``path``; ``done`` is told of weights as they are done.
+class Shard:
+    """The file that ``job`` makes, of ``tasks``; ``make`` opens it for writing, made if need be.
 
-    Raises:
-        InputError: weights that cannot be quantised, or do not fit the new dtype.
-        MismatchError: the source changed meanwhile.
+    Files are open from the first task to the last, and shared by all threads.
     """
-    with (
-        ShardWriter(path, job.tensors, job.metadata) as writer,
-        TensorReader(job.source) as reader,
-    ):
-        work = _ShardWork(job.source, reader, writer, threads, done)
-        for step in job.steps:
-            work.do(step)
-        reader.check_unchanged()
 
+    def __init__(self, job: ShardJob, tasks: list[Task], make: Callable[[], int], path: Path):
+        self.job, self.tasks, self.path = job, tasks, path
+        self.crcs: dict[str, int] = {}
+        self._make, self._lock = make, threading.Lock()
+        self._results: dict[int, TaskResult] = {}
+        self._file: ShardFile | None = None
+        self._reader: TensorReader | None = None
 
-def quantize_as(
-    weights: np.ndarray, packing: Packing, *, threads: int | None, name: str
-) -> PackedTensor:
-    """Quantise rows of tensor ``name`` as ``packing`` says.
+    @property
+    def file(self) -> ShardFile:
+        """The file being written."""
+        with self._lock:
+            if self._file is None:
+                job = self.job
+                self._file = ShardFile(self._make(), self.path, job.tensors, job.metadata)
+            return self._file
 
-    Raises:
-        InputError: weights that are not finite.
-        UnsupportedError: a packing without its rules.
-    """
-    search, scale = packing.rules(name)
-    return quantize(
-        weights,
-        packing.scheme,
-        search=search,
-        scale=scale,
-        scale_block=packing.scale_block,
-        threads=threads,
-        name=name,
-    )
+    @property
+    def reader(self) -> TensorReader:
+        """The source."""
+        with self._lock:
+            if self._reader is None:
+                self._reader = TensorReader(self.job.source)
+            return self._reader
 
+    def add(self, result: TaskResult) -> bool:
+        """Take a task's result; whether it was the last that was missing."""
+        with self._lock:
+            new = result.number not in self._results
+            self._results[result.number] = result
+            return new and len(self._results) == len(self.tasks)
 
-@dataclass(frozen=True)
-class _ShardWork:
-    source: Header
-    reader: TensorReader
-    writer: ShardWriter
-    threads: int | None
-    done: Steps
+    @property
+    def is_complete(self) -> bool:
+        """Whether all tasks are done."""
+        return len(self._results) == len(self.tasks)
 
-    def do(self, step: Step) -> None:
-        if step.is_copy:
-            self._copy(step.before)
-        elif step.after.packing:
-            self._quantize(step.after, step.after.packing)
-        else:
-            self._dequantize(step)
+    def write_header(self) -> None:
+        """Put checksums together, compare those of the source, and write the header.
 
-    def _copy(self, tensor: LogicalTensor) -> None:
-        for piece in read_chunks(self.source.path, *self.source.data_range(tensor.name)):
-            self.writer.write(tensor.name, piece)
-        self.done.finished(tensor.name, tensor.weight_count)
+        Raises:
+            MismatchError: the source is not what its checksums say, or has changed.
+        """
+        self._check_source()
+        written = _combined(
+            (target_pieces(self.job, t), self._results[t.number].crcs) for t in self.tasks
+        )
+        self.crcs = {info.name: 0 for info in self.job.tensors if not info.nbytes} | written
+        self.file.write_header(self.crcs)
 
-    def _quantize(self, tensor: LogicalTensor, packing: Packing) -> None:
-        name = tensor.name
-        for _, weights in self._ranges(tensor):
-            try:
-                packed = quantize_as(weights, packing, threads=self.threads, name=name)
-            except InputError:
-                self._check_finite(tensor)  # says where in the whole tensor, not among these rows
-                raise
-            self.writer.write(name + WORDS, packed.words)
-            self.writer.write(name + SCALES, packed.scales)
-            self.done.finished(name, weights.size)
-        self.writer.write(name + SHAPE, np.array(tensor.shape, "<i8"))
+    def check_header(self) -> TensorReader:
+        """Return a reader of the file, by way of its header as anybody reads it.
 
-    def _ranges(self, tensor: LogicalTensor) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-        """Yield a tensor by ranges of rows, each with the index of its first row."""
-        for rows in row_ranges(tensor.shape):
-            yield rows.first, self.reader.rows(tensor.name, rows)
+        Raises:
+            OutputError: another header than was written.
+        """
+        with OpenFile(self.path) as file:
+            header = header_of(file)
+        if list(header.tensors.values()) != self.job.tensors:
+            raise OutputError(f"{self.path} reads back other tensors than were written: run again")
+        return TensorReader(header)
 
-    def _check_finite(self, tensor: LogicalTensor) -> None:
-        wrong = find_wrong(self._ranges(tensor))
-        if wrong.total:
-            raise InputError(
-                f"{self.source.path}: tensor {tensor.name!r} holds {wrong.total} NaN or Inf, the "
-                f"first at {list(wrong.first)}: mend it, or keep the tensor by the rule "
-                f"'{re.escape(tensor.name)}=keep'"
-            )
-
-    def _dequantize(self, step: Step) -> None:
-        name, dtype = step.after.name, FLOAT_DTYPES[step.after.dtype]
-        for _, packed in packed_ranges(self.reader, step.before):
-            weights = dequantize(packed, dtype, threads=self.threads)
-            if not np.isfinite(weights).all():
-                raise InputError(
-                    f"{self.source.path}: tensor {name!r} exceeds the range of {dtype}: "
-                    "choose a wider dtype"
+    def check_content(self, found: Iterable[tuple[list[Piece], tuple[int, ...]]]) -> None:
+        """Compare checksums of what was read back; `OutputError` where they differ."""
+        for name, crc in _combined(found).items():
+            if crc != self.crcs[name]:
+                raise OutputError(
+                    f"{self.path}: tensor {name!r} reads back with checksum {crc_text(crc)}, but "
+                    f"{crc_text(self.crcs[name])} was written: the disk or memory is at fault"
                 )
-            self.writer.write(name, weights)
-            self.done.finished(name, weights.size)
+
+    def close(self) -> None:
+        """Close what is open."""
+        with self._lock:
+            file, reader, self._file, self._reader = self._file, self._reader, None, None
+        if file:
+            file.close()
+        if reader:
+            reader.file.close()
+
+    def _check_source(self) -> None:
+        self.reader.check_unchanged()
+        sums = self.job.source_sums
+        if not sums:
+            return
+        read = (
+            (source_pieces(self.job, t), self._results[t.number].source_crcs) for t in self.tasks
+        )
+        for name, crc in _combined(read).items():
+            if crc_text(crc) != sums[name]:
+                raise MismatchError(
+                    f"{self.job.source.path}: tensor {name!r} is damaged: its checksum is "
+                    f"{crc_text(crc)}, expected {sums[name]}"
+                )
+
+
+def _combined(parts: Iterable[tuple[list[Piece], tuple[int, ...]]]) -> dict[str, int]:
+    """Return the checksum of each tensor from those of its pieces, first to last."""
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for own, crcs in parts:
+        for piece, crc in zip(own, crcs, strict=True):
+            found[piece.name].append((crc, piece.stop - piece.start))
+    return {name: reduce(_join, parts)[0] for name, parts in found.items()}
+
+
+def _join(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
+    return combine(first[0], second[0], second[1]), first[1] + second[1]

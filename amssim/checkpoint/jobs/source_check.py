@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amssim.checkpoint.jobs.shard import quantize_as
+from amssim.checkpoint.jobs.convert import quantize_as
 from amssim.checkpoint.packed.catalog import Catalog
 from amssim.checkpoint.packed.stored import LogicalTensor
 from amssim.checkpoint.safetensors.files import read_chunks
@@ -48,7 +48,7 @@ class SourceCheck:
         packing, (source, _) = tensor.check_packed(), self._tensors[tensor.name]
         with TensorReader(source) as reader:
             weights = reader.rows(tensor.name, rows)
-        again = quantize_as(weights, packing, threads=self._threads, name=tensor.name)
+        again = quantize_as(weights, packing, tensor.name)
         if again != packed:
             same = (again.words == packed.words).all(1) & (again.scales == packed.scales).all(1)
             row = [*rows.outer, rows.start + int(np.argmin(same))]

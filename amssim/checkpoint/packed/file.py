@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from amssim.checkpoint.packed.stored import (
 )
 from amssim.checkpoint.safetensors.header import MAX_NAME_BYTES
 from amssim.checkpoint.safetensors.output import file_target, staged
-from amssim.checkpoint.safetensors.writer import ShardWriter, place
+from amssim.checkpoint.safetensors.writer import place, write_file
 from amssim.errors import InputError
 from amssim.tensor.packed import PackedTensor
 
@@ -46,10 +47,14 @@ def save_packed(
     metadata = partial(Manifest({name: packing}).metadata, tensors)
     target = file_target(path, overwrite=overwrite)
     with staged(target, tensors[-1].stop) as staging:
-        with ShardWriter(staging.path(target.tag), tensors, metadata) as writer:
-            writer.write(name + WORDS, packed.words)
-            writer.write(name + SCALES, packed.scales)
-            writer.write(name + SHAPE, np.array(packed.shape, "<i8"))
+        content = {
+            name + WORDS: packed.words,
+            name + SCALES: packed.scales,
+            name + SHAPE: np.array(packed.shape, "<i8"),
+        }
+        path = staging.path(target.tag)
+        new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        write_file(new, path, tensors, content, metadata)
         staging.publish([target.tag], [], overwrite=overwrite)
 
 

@@ -1,9 +1,8 @@
-"""Writes one safetensors file in pieces; its bytes depend on nothing but what is stored.
+"""Writes one safetensors file in any order; its bytes depend on nothing but what is stored.
 
-The safetensors library needs every tensor of a file in memory at once and writes metadata keys in
-random order, so files are written here: tensors by falling width of their elements, which keeps
-them aligned and is the library's order too, at positions known before any is computed; the header
-last because its metadata may hold their checksums.
+Tensors lie by falling width of their elements, which keeps them aligned and is the order of the
+safetensors library too, at positions known before any is computed. So parts may be written by any
+thread or process, and again without harm. The header comes last: its metadata hold checksums.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ _ALIGNMENT = 8
 #: Makes the metadata of a file from the CRC-32 of every tensor in it; the length of the texts must
 #: not depend on the sums, because the header's size is needed before they are known.
 MetadataOf = Callable[[Mapping[str, int]], dict[str, str]]
+Data = np.ndarray | bytes | memoryview
 
 
 def plain_metadata(crcs: Mapping[str, int]) -> dict[str, str]:
@@ -63,76 +63,117 @@ def header_bytes(tensors: Iterable[TensorInfo], metadata: dict[str, str]) -> byt
 
 
 def file_size(tensors: list[TensorInfo], metadata: MetadataOf = plain_metadata) -> int:
-    """Bytes of the file that `ShardWriter` writes for the same arguments."""
+    """Bytes of the file with these tensors."""
     end = tensors[-1].stop if tensors else 0
-    return len(_header(tensors, metadata, {})) + end
+    return len(header_bytes(tensors, metadata({}))) + end
 
 
-class ShardWriter:
-    """A file being written; ``path`` must not exist. Each tensor is written from start to end.
+def as_bytes(data: Data) -> memoryview:
+    """Return the bytes of an array in C order, not copied where they lie so."""
+    if isinstance(data, np.ndarray):
+        return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+    return memoryview(data).cast("B")
 
-    Raises:
-        InputError: on writing more than a tensor takes, or leaving with less.
+
+class ShardFile:
+    """A file of known size that is being written; any part by any thread, in any order.
+
+    It takes over ``descriptor``, open for writing, of a file that is new or was begun before with
+    the same ``tensors`` and ``metadata``. ``path`` is how errors call it.
     """
 
     def __init__(
-        self, path: Path, tensors: list[TensorInfo], metadata: MetadataOf = plain_metadata
+        self,
+        descriptor: int,
+        path: Path,
+        tensors: Iterable[TensorInfo],
+        metadata: MetadataOf = plain_metadata,
     ):
-        self._path, self._metadata = path, metadata
-        self._tensors = {info.name: info for info in tensors}
-        self._written = dict.fromkeys(self._tensors, 0)
-        self._crc = dict.fromkeys(self._tensors, 0)
-        self._data_start = len(_header(tensors, metadata, {}))
-        # 0o666 and the umask decide the mode, as for any file that `open` makes.
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        self.path, self.metadata = path, metadata
+        self.tensors = {info.name: info for info in tensors}
+        self._file = descriptor
+        self._data_start = len(header_bytes(self.tensors.values(), metadata({})))
+        end = max((info.stop for info in self.tensors.values()), default=0)
+        self.size = self._data_start + end
+        if os.fstat(descriptor).st_size != self.size:
+            os.ftruncate(descriptor, self.size)
 
-    def __enter__(self) -> ShardWriter:
+    def __enter__(self) -> ShardFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            os.close(self._file)
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
-    def write(self, name: str, data: np.ndarray | bytes) -> None:
-        """Append to tensor ``name``: bytes, or an array of its dtype in C order."""
-        if isinstance(data, np.ndarray):
-            raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
-        else:
-            raw = memoryview(data)
-        info, written = self._tensors[name], self._written[name]
-        if written + len(raw) > info.nbytes:
-            raise self._incomplete(info, written + len(raw))
-        self._crc[name] = zlib.crc32(raw, self._crc[name])
-        self._put(raw, self._data_start + info.start + written)
-        self._written[name] = written + len(raw)
+    def write(self, name: str, start: int, data: Data) -> None:
+        """Write bytes, or an array in C order, from byte ``start`` of tensor ``name`` on.
+
+        Raises:
+            InputError: more than the tensor takes.
+        """
+        raw, info = as_bytes(data), self.tensors[name]
+        if not 0 <= start <= start + len(raw) <= info.nbytes:
+            raise InputError(
+                f"{self.path}: bytes {start} to {start + len(raw)} were given of tensor {name!r}, "
+                f"but {info.dtype}{list(info.shape)} takes {info.nbytes}"
+            )
+        self._put(raw, self._data_start + info.start + start)
+
+    def write_header(self, crcs: Mapping[str, int], metadata: MetadataOf | None = None) -> None:
+        """Write the header, for the first time or anew; ``metadata`` may be of equal length.
+
+        Raises:
+            InputError: another length than without checksums.
+        """
+        made = header_bytes(self.tensors.values(), (metadata or self.metadata)(crcs))
+        if len(made) != self._data_start:
+            raise InputError(
+                f"{self.path}: the metadata make a header of {len(made)} bytes, expected "
+                f"{self._data_start} as without checksums"
+            )
+        self._put(memoryview(made), 0)
+
+    def data_start_of(self, name: str) -> int:
+        """Position in the file of a tensor's first byte."""
+        return self._data_start + self.tensors[name].start
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file; nothing if it is closed."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _put(self, raw: memoryview, position: int) -> None:
         while raw:
             written = os.pwrite(self._file, raw, position)
             raw, position = raw[written:], position + written
 
-    def _finish(self) -> None:
-        for info in self._tensors.values():
-            if self._written[info.name] != info.nbytes:
-                raise self._incomplete(info, self._written[info.name])
-        header = _header(self._tensors.values(), self._metadata, self._crc)
-        if len(header) != self._data_start:
-            raise InputError(
-                f"{self._path}: the metadata make a header of {len(header)} bytes, expected "
-                f"{self._data_start} as without checksums"
-            )
-        self._put(memoryview(header), 0)
-        os.fsync(self._file)
 
-    def _incomplete(self, info: TensorInfo, written: int) -> InputError:
-        return InputError(
-            f"{self._path}: tensor {info.name!r} was given {written} bytes, but "
-            f"{info.dtype}{list(info.shape)} takes {info.nbytes}"
-        )
+def write_file(
+    descriptor: int,
+    path: Path,
+    tensors: Iterable[TensorInfo],
+    content: Mapping[str, Data],
+    metadata: MetadataOf = plain_metadata,
+) -> None:
+    """Write a whole file that fits into memory, and wait until it is on the disk.
 
-
-def _header(tensors: Iterable[TensorInfo], metadata: MetadataOf, crcs: Mapping[str, int]) -> bytes:
-    return header_bytes(tensors, metadata(crcs))
+    Raises:
+        InputError: content that is not exactly what the tensors take.
+    """
+    with ShardFile(descriptor, path, tensors, metadata) as file:
+        crcs = {}
+        for name, info in file.tensors.items():
+            raw = as_bytes(content[name])
+            if len(raw) != info.nbytes:
+                raise InputError(
+                    f"{path}: tensor {name!r} was given {len(raw)} bytes, but "
+                    f"{info.dtype}{list(info.shape)} takes {info.nbytes}"
+                )
+            crcs[name] = zlib.crc32(raw)
+            file.write(name, 0, raw)
+        file.write_header(crcs)
+        file.sync()

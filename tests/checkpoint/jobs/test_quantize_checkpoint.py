@@ -27,7 +27,7 @@ from amssim.checkpoint import (
     plan_quantize,
     quantize_checkpoint,
 )
-from amssim.checkpoint.safetensors import reader as tensor_reader
+from amssim.checkpoint.jobs import pieces
 from checkpoint import independent_reader
 from checkpoint.builders import (
     INDEX,
@@ -215,7 +215,7 @@ def test_one_file_becomes_one_file(tmp_path):
 
 def test_46_bytes_do_not_depend_on_threads_hash_seed_or_blocks(model, tmp_path, monkeypatch):
     quantize_checkpoint(model, tmp_path / "one", threads=1)
-    monkeypatch.setattr(tensor_reader, "ELEMENTS_AT_ONCE", 100)
+    monkeypatch.setattr(pieces, "TASK_ELEMENTS", 100)
     quantize_checkpoint(model, tmp_path / "two", threads=2)
     code = "import sys, amssim; amssim.quantize_checkpoint(*sys.argv[1:])"
     command = [sys.executable, "-c", code, str(model), str(tmp_path / "three")]

@@ -158,14 +158,14 @@ def test_a_dtype_that_is_too_narrow_is_named_with_the_tensor(tmp_path):
 @pytest.mark.parametrize(("shape", "place"), [((4, 6), (2, 3)), ((3, 4, 6), (1, 2, 5))])
 @pytest.mark.parametrize("elements", [1, 13, 1 << 24])
 def test_where_a_weight_is_not_finite(tmp_path, monkeypatch, shape, place, elements):
-    from amssim.checkpoint.safetensors import reader
+    from amssim.checkpoint.jobs import pieces
 
     array = weights(*shape, dtype="float32")
     array[place] = np.nan
     array[(-1,) * len(shape)] = np.inf
     name = "a+b.experts.weight"
     src = write_tensors(tmp_path / "a.safetensors", {name: array, "b.weight": weights(2, 3)})
-    monkeypatch.setattr(reader, "ELEMENTS_AT_ONCE", elements)
+    monkeypatch.setattr(pieces, "TASK_ELEMENTS", elements)
     with pytest.raises(InputError) as refused:
         quantize_checkpoint(src, tmp_path / "b.safetensors")
     pattern = name.replace("+", r"\+").replace(".", r"\.")

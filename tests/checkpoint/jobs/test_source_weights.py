@@ -8,7 +8,7 @@ import pytest
 import amssim
 from amssim import InputError, UnsupportedError, reference
 from amssim.checkpoint import dequantize_checkpoint, open_checkpoint, quantize_checkpoint
-from amssim.checkpoint.safetensors import reader as tensor_reader
+from amssim.checkpoint.jobs import pieces
 from checkpoint.builders import INDEX, entry, make_model, raw_file, split, weights, write_tensors
 
 
@@ -22,7 +22,7 @@ def bad(array, *values):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_22_23_nan_and_inf_name_tensor_count_and_place(tmp_path, value, dtype, monkeypatch):
-    monkeypatch.setattr(tensor_reader, "ELEMENTS_AT_ONCE", 30)
+    monkeypatch.setattr(pieces, "TASK_ELEMENTS", 30)
     matrix = bad(weights(9, 10, dtype=dtype), ((4, 7), value), ((8, 0), np.nan))
     src = write_tensors(tmp_path / "a.safetensors", {"x.weight": matrix})
     with pytest.raises(InputError) as found:

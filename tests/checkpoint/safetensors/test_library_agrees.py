@@ -16,8 +16,8 @@ from safetensors.numpy import save
 from amssim import UnsupportedError
 from amssim.checkpoint.safetensors.header import TensorSpec, read_header
 from amssim.checkpoint.safetensors.reader import RowRange, TensorReader, row_ranges
-from amssim.checkpoint.safetensors.writer import ShardWriter, file_size, place
-from checkpoint.builders import entry, raw_file
+from amssim.checkpoint.safetensors.writer import ShardFile, file_size, place
+from checkpoint.builders import entry, new_file, raw_file
 
 #: The dtypes that the library takes from numpy, and their names in a header.
 DTYPES = {
@@ -72,10 +72,12 @@ def specs_of(tensors: dict[str, np.ndarray]) -> list[TensorSpec]:
 def write(path: Path, tensors: dict[str, np.ndarray], piece: int = 1 << 20) -> None:
     """Write with our writer, ``piece`` bytes of each tensor in turn."""
     raws = {name: array.tobytes() for name, array in tensors.items()}
-    with ShardWriter(path, place(specs_of(tensors))) as writer:
+    path.unlink(missing_ok=True)
+    with ShardFile(new_file(path), path, place(specs_of(tensors))) as file:
         for start in range(0, max(map(len, raws.values()), default=0), piece):
             for name, raw in raws.items():
-                writer.write(name, raw[start : start + piece])
+                file.write(name, min(start, len(raw)), raw[start : start + piece])
+        file.write_header({})
 
 
 @settings(max_examples=60)

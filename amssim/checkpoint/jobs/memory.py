@@ -1,0 +1,45 @@
+"""Bounds on what jobs hold in memory, above an idle interpreter that has imported the same.
+
+Each thread works on one task at a time in buffers of its own, whatever the size of the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from amssim.checkpoint.jobs.pieces import TASK_BYTES, pieces_of, ranges
+from amssim.checkpoint.packed.stored import LogicalTensor
+
+#: Of the process: lists of tasks, checksums and the allocator's spare memory; 1 to 3 MB measured.
+_SLACK_BYTES = 1 << 22
+#: Of a thread: its stack, the band of rows that is float32 at a time, the allocator's spare memory.
+_THREAD_BYTES = 1 << 22
+_BAND_WEIGHTS = 1 << 18
+
+
+def peak_bytes(pairs: Iterable[tuple[LogicalTensor, LogicalTensor]], threads: int) -> int:
+    """Bound for a job that makes the second tensor of each pair of the first."""
+    read, made, count = TASK_BYTES, 0, 0
+    for before, after in pairs:
+        copied = before.packing == after.packing
+        read = max(read, _largest(before, before, as_bytes=copied))
+        made = max(made, 0 if copied else _largest(after, before) + _band_bytes(before))
+        count += _count(before, as_bytes=copied)
+    return min(threads, max(count, 1)) * (read + made + _THREAD_BYTES) + _SLACK_BYTES
+
+
+def _largest(tensor: LogicalTensor, split: LogicalTensor, *, as_bytes: bool = False) -> int:
+    """Bytes of the largest range, the first, of ``tensor`` when it is cut as ``split``."""
+    for start, stop in ranges(split, as_bytes=as_bytes):
+        return sum(p.stop - p.start for p in pieces_of(tensor, start, stop, as_bytes=as_bytes))
+    return 0
+
+
+def _band_bytes(tensor: LogicalTensor) -> int:
+    """A row as float32 that is longer than a band."""
+    columns = tensor.shape[-1]
+    return 4 * columns if columns > _BAND_WEIGHTS else 0
+
+
+def _count(tensor: LogicalTensor, *, as_bytes: bool) -> int:
+    return sum(1 for _ in ranges(tensor, as_bytes=as_bytes))
