@@ -1,5 +1,7 @@
 from .calibration.cpu import calibrate_cpu as calibrate_cpu
 from .calibration.gpu import calibrate_gpu as calibrate_gpu
+from .checkpoint.benchmark import benchmark_checkpoint as benchmark_checkpoint
+from .checkpoint.synthetic import SyntheticModel as SyntheticModel
 from .cpu.benchmark import benchmark_cpu as benchmark_cpu
 from .cpu.products import blas_s as blas_s
 from .cpu.products import packed_s as packed_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amssim.cli import bench_cpu, bench_gpu
+from amssim.cli import bench_checkpoint, bench_cpu, bench_gpu
 from amssim.cli.terminal import Subparsers
 
 
@@ -10,8 +10,9 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the verb and what can be measured."""
     parser = subparsers.add_parser(
         "bench",
-        description="Measure every fast path against a baseline in the same process.",
+        description="Measure every fast path beside a baseline.",
     )
     targets = parser.add_subparsers(metavar="TARGET", required=True)
     bench_cpu.add_parser(targets)
     bench_gpu.add_parser(targets)
+    bench_checkpoint.add_parser(targets)

@@ -1,0 +1,1 @@
+"""What quantising, verifying and restoring a checkpoint costs, as whole processes."""
