@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import amssim
+from source_tree import PACKAGES, imports, modules
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -82,9 +83,18 @@ def test_no_dependency_has_an_upper_bound():
 def test_the_test_command_brings_all_that_tests_import():
     assert any(text.startswith("amssim[test-cpu]") for text in EXTRAS["test"])
     assert any(text.startswith("amssim[cuda]") for text in EXTRAS["test"])
-    assert {"pytest", "hypothesis", "gfloat"} <= {
+    assert {"pytest", "hypothesis", "gfloat", "safetensors"} <= {
         re.split("[<>=]", t)[0] for t in EXTRAS["test-cpu"]
     }
+
+
+def test_what_is_imported_is_stated_and_what_is_stated_is_imported():
+    """Extras and peers aside, and llvmlite, which is part of Numba."""
+    optional = {"llvmlite", "cuda", "cupy", "torch", "hypothesis", "dask", "distributed"}
+    peers = {"gemlite", "bitsandbytes", "torchao"}
+    imported = {found.module.partition(".")[0] for p in modules().values() for found in imports(p)}
+    foreign = imported - sys.stdlib_module_names - set(PACKAGES) - optional - peers
+    assert foreign == lowest().keys()
 
 
 def test_development_takes_every_tool():
