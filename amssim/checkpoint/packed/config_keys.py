@@ -14,7 +14,7 @@ from typing import Any
 
 from amssim import __version__
 from amssim.checkpoint.packed.stored import LogicalTensor, Packing
-from amssim.checkpoint.safetensors.files import canonical_json
+from amssim.checkpoint.safetensors.strict_json import canonical_json
 from amssim.errors import MismatchError
 from amssim.scheme import Scheme
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from amssim import __version__
 from amssim.checkpoint.packed.stored import Packing
-from amssim.checkpoint.safetensors.files import canonical_json
 from amssim.checkpoint.safetensors.header import TensorInfo
+from amssim.checkpoint.safetensors.strict_json import canonical_json
 
 KEY = "amssim"
 #: Version of the stored form that is written; a file of a newer one is refused by name.

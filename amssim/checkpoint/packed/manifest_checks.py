@@ -14,8 +14,8 @@ from amssim.checkpoint.packed.manifest import (
     header_crc,
 )
 from amssim.checkpoint.packed.stored import Packing
-from amssim.checkpoint.safetensors.files import parse_json
 from amssim.checkpoint.safetensors.header import Header
+from amssim.checkpoint.safetensors.strict_json import parse_json
 from amssim.errors import FormatError, UnsupportedError
 
 _CRC = re.compile(r"[0-9a-f]{8}")

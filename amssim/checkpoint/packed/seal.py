@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from amssim import __version__
 from amssim.checkpoint.packed.manifest import SetId
-from amssim.checkpoint.safetensors.files import canonical_json, parse_json
+from amssim.checkpoint.safetensors.strict_json import canonical_json, parse_json
 from amssim.errors import FormatError, UnsupportedError
 
 SEAL_NAME = "amssim.seal.json"

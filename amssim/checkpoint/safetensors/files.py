@@ -1,29 +1,21 @@
-"""What comes out of a checkpoint directory and is not trusted: names and JSON.
-
-Duplicate keys and lone surrogates in JSON are errors.
-"""
+"""What comes out of a checkpoint directory and is not trusted: names of files, and small files."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from collections.abc import Iterator
-from math import isinf
 from pathlib import Path
-from typing import Any
 
 from amssim.checkpoint.safetensors.descriptor import OpenFile, Stamp
+from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
+from amssim.checkpoint.safetensors.strict_json import canonical_json as canonical_json
+from amssim.checkpoint.safetensors.strict_json import parse_json as parse_json
 from amssim.errors import FormatError, UnsafePathError
 
 SUFFIX = ".safetensors"
-#: As many bytes of JSON as the safetensors library admits in a header.
-MAX_JSON_BYTES = 100_000_000
 
 # No separator, drive letter or control character, no leading dot (hidden) or dash (an option).
 _PLAIN_NAME = re.compile(r"[^-./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*")
-# A text of JSON can hold half of a surrogate pair only as an escape.
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def file_stamp(path: Path) -> Stamp:
@@ -32,9 +24,9 @@ def file_stamp(path: Path) -> Stamp:
         return file.stamp
 
 
-def read_whole(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
+def read_whole(path: Path, limit: int = MAX_JSON_BYTES, *, follow_links: bool = True) -> bytes:
     """Return the bytes of a small regular file; `FormatError` if it exceeds ``limit`` bytes."""
-    with OpenFile(path) as file:
+    with OpenFile(path, follow_links=follow_links) as file:
         if file.stamp.size > limit:
             raise FormatError(
                 f"{path} is too large: {file.stamp.size} bytes, at most {limit} expected"
@@ -75,80 +67,3 @@ def check_distinct(names: list[str], where: str) -> None:
         other = seen.setdefault(name.casefold(), name)
         if other != name:
             raise UnsafePathError(f"{where} names shards that differ only in case: {other}, {name}")
-
-
-def parse_json(raw: bytes, where: str, *, constants: bool = False) -> Any:
-    """Return the value that UTF-8 JSON ``raw`` spells; ``where`` names it in errors.
-
-    ``constants`` admits NaN and Infinity, which Python writes into some config.json.
-
-    Raises:
-        FormatError: anything else than well-formed JSON with unique keys.
-
-    >>> parse_json(b'{"a": 1, "a": 2}', "x.json")
-    Traceback (most recent call last):
-    amssim.errors.FormatError: x.json holds the key 'a' twice
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-            raise FormatError(f"{where} holds the key {twice!r} twice")
-        return members
-
-    def number(text: str) -> float:
-        value = float(text)
-        if isinf(value) and not constants:
-            raise FormatError(f"{where} holds {_short(text)}, which is beyond the range of numbers")
-        return value
-
-    def constant(name: str) -> float:
-        if constants:
-            return float(name)
-        raise FormatError(f"{where} holds the constant {name}, which JSON does not have")
-
-    try:
-        value = json.loads(
-            raw.decode(), object_pairs_hook=unique, parse_float=number, parse_constant=constant
-        )
-        if _SURROGATE.search(raw):
-            _check_text(value, where)
-        return value
-    except FormatError:
-        raise
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{where} is not UTF-8 at byte {error.start}") from None
-    except RecursionError:
-        raise FormatError(f"{where} is nested too deeply") from None
-    except ValueError as error:  # not JSON, or an integer of more than 4300 digits
-        raise FormatError(f"{where} is not JSON: {error}") from None
-
-
-def canonical_json(value: object) -> str:
-    """Return ``value`` as JSON with sorted keys, no spaces and ASCII only: one text per value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _check_text(value: object, where: str) -> None:
-    """Raise `FormatError` if a text in ``value`` has half of a surrogate pair."""
-    if isinstance(value, dict):
-        for item in (*value, *value.values()):
-            _check_text(item, where)
-    elif isinstance(value, list):
-        for item in value:
-            _check_text(item, where)
-    elif isinstance(value, str) and not _encodable(value):
-        raise FormatError(f"{where} holds text that is not Unicode: {_short(repr(value))}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -18,10 +18,10 @@ from amssim.checkpoint.safetensors.files import (
     check_distinct,
     check_shard_name,
     file_stamp,
-    parse_json,
     read_whole,
 )
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, read_header
+from amssim.checkpoint.safetensors.strict_json import parse_json
 from amssim.errors import FormatError, InputError, UnsupportedError
 
 INDEX_NAME = "model.safetensors.index.json"
@@ -173,7 +173,7 @@ def _check_index(index: Index, shards: dict[str, Header], path: Path) -> list[st
 def _read_config(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
-    config = parse_json(read_whole(path), str(path), constants=True)
+    config = parse_json(read_whole(path), str(path), config=True)
     if not isinstance(config, dict):
         raise FormatError(f"{path} must hold a JSON object")
     return config

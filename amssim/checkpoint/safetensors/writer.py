@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from amssim.checkpoint.safetensors.header import DTYPE_BITS, METADATA, TensorInfo, TensorSpec
+from amssim.checkpoint.safetensors.header import DTYPE_BITS, TensorInfo, TensorSpec
+from amssim.checkpoint.safetensors.header_text import METADATA
 from amssim.errors import InputError
 
 _ALIGNMENT = 8

@@ -12,12 +12,19 @@ from amssim.checkpoint.safetensors.header import read_header
 from checkpoint.builders import entry, raw_file
 
 ONE = {"a": entry("U8", [2], 0, 2)}
-NESTED = b"[" * 200_000 + b"]" * 200_000
 
 
 def two(first, second, data):
     return raw_file({"a": entry("U8", [first[1] - first[0]], *first),
                      "b": entry("U8", [second[1] - second[0]], *second)}, data)  # fmt: skip
+
+
+MINUS_ZERO = b'{"a": {"dtype": "U8", "shape": [2], "data_offsets": [-0, 2]}}'
+
+
+def deep(levels):
+    """A header whose deepest value stands inside this many objects and arrays."""
+    return raw_file(b'{"a": {"x": ' + b"[" * (levels - 2) + b"]" * (levels - 2) + b"}}")
 
 
 def shaped(*shape, dtype="U8", size=2):
@@ -35,22 +42,48 @@ CASES = {
     "5 not UTF-8": (raw_file(b'{"\xff": 1}'), "is not UTF-8 at byte 2"),
     "5 not JSON": (raw_file(b"{nonsense}"), "is not JSON: "),
     "5 other start": (raw_file(b" {}"), "does not start with '{' but with b' '"),
-    "5 NaN": (raw_file(b'{"a": NaN}'), "the constant NaN"),
-    "5 Infinity": (raw_file(b'{"a": -Infinity}'), "the constant -Infinity"),
-    "6 depth": (raw_file(b'{"a": ' + NESTED + b"}"), "nested too deeply"),
+    "5 NaN": (raw_file(b'{"a": {"x": NaN}}'), "the constant NaN"),
+    "5 Infinity": (raw_file(b'{"a": {"x": -Infinity}}'), "the constant -Infinity"),
+    "5 1e999": (raw_file(b'{"a": {"x": [1e999]}}'), "holds 1e999, which is beyond the range"),
+    "5 comma at the end": (raw_file(b'{"__metadata__": {},}'), "is not JSON: expected a text at"),
+    "5 no colon": (raw_file(b'{"a" {}}'), "is not JSON: expected ':' at character 5"),
+    "5 no comma": (raw_file(b'{"__metadata__": {} "a": {}}'), "is not JSON: expected '}' at"),
+    "5 text after the end": (raw_file(b"{} {}"), "is not JSON: surplus text at character 3"),
+    "5 not closed": (raw_file(b'{"__metadata__": {}'), "is not JSON: expected '}' at character 19"),
+    "6 depth": (deep(9), "nested too deeply"),
+    "6 great depth": (deep(2000), "nested too deeply"),
+    "6 an object in an entry": (raw_file({"a": ONE["a"] | {"x": {}}}, b"xx"), "is not JSON: "),
+    "6 long entry": (
+        raw_file({"a": ONE["a"] | {"x": "x" * 4096}}, b"xx"),
+        "has no flat object of at most 4096",
+    ),
     "6 large integer": (shaped(2**63), "shape must be"),
-    "6 very large integer": (raw_file(b'{"a": ' + b"9" * 5000 + b"}"), "is not JSON: Exceeds"),
+    "6 very large integer": (
+        raw_file(b'{"a": {"x": ' + b"9" * 5000 + b"}}"),
+        "has no flat",
+    ),
     "6 lone surrogate": (raw_file(b'{"\\ud800": 1}'), r"not Unicode: '\ud800'"),
     "7 name twice": (
         raw_file(b'{"a": %s, "a": %s}' % ((json.dumps(ONE["a"]).encode(),) * 2), b"xx"),
         "holds the key 'a' twice",
     ),
+    "6 lone surrogate in a field": (
+        raw_file(b'{"a": {"x": ["b", ["\\uDFFF"]]}}'),
+        r"not Unicode: '\udfff'",
+    ),
+    "6 lone surrogate in metadata": (
+        raw_file(b'{"__metadata__": {"a": "\\ud800"}}'),
+        r"not Unicode: '\ud800'",
+    ),
+    "7 metadata twice": (raw_file(b'{"__metadata__": {}, "__metadata__": {}}'), "twice"),
+    "7 field twice": (raw_file(b'{"a": {"dtype": "U8", "dtype": "U8"}}'), "'dtype' twice"),
     "7 metadata key twice": (
         raw_file(b'{"__metadata__": {"k": "1", "k": "2"}}'),
         "holds the key 'k' twice",
     ),
     "9 negative": (raw_file({"a": entry("U8", [2], -1, 1)}, b"xx"), "data_offsets must be"),
     "9 reversed": (raw_file({"a": entry("U8", [2], 2, 0)}, b"xx"), "data_offsets must be"),
+    "9 minus zero": (raw_file(MINUS_ZERO, b"xx"), "data_offsets must be a first and a last byte"),
     "9 three offsets": (raw_file({"a": ONE["a"] | {"data_offsets": [0, 1, 2]}}, b"xx"), "offsets"),
     "9 overlap": (two((0, 2), (1, 3), b"xxx"), "'b' overlaps the one before it: it starts at"),
     "9 hole": (two((0, 1), (2, 3), b"xxx"), "'b' leaves a hole: it starts at byte 2"),
@@ -88,7 +121,7 @@ def test_12_too_many_tensors(tmp_path, monkeypatch):
     monkeypatch.setattr(header_module, "MAX_TENSORS", 1)
     path = tmp_path / "x.safetensors"
     path.write_bytes(two((0, 1), (1, 2), b"xx"))
-    with pytest.raises(FormatError, match="lists 2 tensors: at most 1"):
+    with pytest.raises(FormatError, match="lists more than 1 tensors"):
         read_header(path)
 
 
@@ -103,6 +136,15 @@ LEGAL = {
     "half bytes": (shaped(4, dtype="F4"), {"a": (4,)}),
     "any order": (two((1, 3), (0, 1), b"xxx"), {"a": (2,), "b": (1,)}),
     "long name": (raw_file({"n" * 4096: entry("U8", [0], 0, 0)}), {"n" * 4096: (0,)}),
+    "spaces": (
+        raw_file(
+            b'{ "e" :\t{"dtype":"U8","shape":[0],"data_offsets":[0,0]}\n, "f":\r'
+            b'{"dtype":"U8","shape":[],"data_offsets":[0,1]} }  ',
+            b"x",
+        ),
+        {"e": (0,), "f": ()},
+    ),
+    "eight levels": (raw_file({"a": ONE["a"] | {"x": [[[[[[]]]]]]}}, b"xx"), {"a": (2,)}),
     "markup": (raw_file({"[red]\x1b[2J": entry("U8", [0], 0, 0)}), {"[red]\x1b[2J": (0,)}),
 }
 
