@@ -18,7 +18,7 @@ from amssim.bench.checkpoint.page_cache import drop
 from amssim.bench.checkpoint.process import Tree
 from amssim.bench.checkpoint.synthetic import TINY, SyntheticModel, write_model
 from amssim.bench.machine import describe_machine
-from amssim.checkpoint.safetensors.output import check_space
+from amssim.checkpoint.safetensors.space import check_space
 from amssim.progress import silent
 
 #: Disk space that is needed, in sizes of the model: itself, an output, a packed one per tree.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +13,10 @@ from amssim.checkpoint.jobs.engine import run_threads
 from amssim.checkpoint.jobs.job import Job
 from amssim.checkpoint.jobs.plan import DEFAULT_SCHEME, plan_dequantize, plan_quantize
 from amssim.checkpoint.safetensors.files import file_stamp, read_chunks
-from amssim.checkpoint.safetensors.output import Staging, checkpoint_target, staged
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Index, encode_config
+from amssim.checkpoint.safetensors.space import check_space
+from amssim.checkpoint.safetensors.staging import Staging
+from amssim.checkpoint.safetensors.target import checkpoint_target
 from amssim.progress import Progress
 from amssim.scheme import Scheme
 
@@ -96,35 +98,32 @@ def dequantize_checkpoint(
 
 def execute(job: Job, dst: str | Path, *, overwrite: bool, progress: Progress | None) -> None:
     """Do ``job``: write the checkpoint to ``dst``."""
-    target = checkpoint_target(job.source, dst, overwrite=overwrite)
-    with staged(target, job.output_bytes) as staging:
+    copied, _ = job.source.other_files()
+    described = _described(job)
+    names = [shard.source.path.name for shard in job.shards] + copied + list(described)
+    target = checkpoint_target(job.source, dst, names, overwrite=overwrite)
+    sizes = [file_stamp(job.source.path / name).size for name in copied]
+    check_space(target.home, job.output_bytes + sum(sizes) + sum(map(len, described.values())))
+    with Staging.open(target, {"run": secrets.token_hex(16)}) as staging:
         assembly = Assembly(job, _offered(staging), target.name_of, progress=progress)
         with closing(assembly):
             run_threads(assembly, thread_count(job.threads))
         for shard in job.shards:
             shard.source.check_unchanged()
-        names = [target.name_of(shard.source.path.name) for shard in job.shards]
-        names += _copy_others(job, staging)
-        staging.publish(names, _describe(job, staging), overwrite=overwrite)
+        for name in copied:
+            path = job.source.path / name
+            staging.write(name, read_chunks(path, 0, file_stamp(path).size))
+        for name, content in described.items():
+            staging.write(name, [content])
+        staging.publish()
 
 
 def _offered(staging: Staging) -> Staged:
-    def open_file(name: str) -> int:
-        return os.open(staging.path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-    return Staged(open_file, staging.path, lambda line: None)
+    return Staged(staging.create, lambda name: staging.directory / name, lambda line: None)
 
 
-def _copy_others(job: Job, staging: Staging) -> list[str]:
-    names, _ = job.source.other_files()
-    for name in names:
-        path = job.source.path / name
-        staging.write(name, read_chunks(path, 0, file_stamp(path).size))
-    return names
-
-
-def _describe(job: Job, staging: Staging) -> list[str]:
-    """Write index and config.json, where the source has them, and return their names."""
+def _described(job: Job) -> dict[str, bytes]:
+    """Return index and config.json, where the source has them."""
     files = {}
     if job.source.index:
         shard_of = {i.name: s.source.path.name for s in job.shards for i in s.tensors}
@@ -133,6 +132,4 @@ def _describe(job: Job, staging: Staging) -> list[str]:
         files[INDEX_NAME] = Index(shard_of, metadata).encode()
     if job.config is not None:
         files[CONFIG_NAME] = encode_config(job.config)
-    for name, content in files.items():
-        staging.write(name, [content])
-    return list(files)
+    return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,9 @@ from amssim.checkpoint.packed.stored import (
     stored_specs,
 )
 from amssim.checkpoint.safetensors.header import MAX_NAME_BYTES
-from amssim.checkpoint.safetensors.output import file_target, staged
+from amssim.checkpoint.safetensors.space import check_space
+from amssim.checkpoint.safetensors.staging import Staging
+from amssim.checkpoint.safetensors.target import file_target
 from amssim.checkpoint.safetensors.writer import place, write_file
 from amssim.errors import InputError
 from amssim.tensor.packed import PackedTensor
@@ -46,16 +47,16 @@ def save_packed(
     tensors = place(stored_specs(name, packed.shape, packing))
     metadata = partial(Manifest({name: packing}).metadata, tensors)
     target = file_target(path, overwrite=overwrite)
-    with staged(target, tensors[-1].stop) as staging:
+    check_space(target.home, tensors[-1].stop)
+    with Staging.open(target, {"run": ""}) as staging:
         content = {
             name + WORDS: packed.words,
             name + SCALES: packed.scales,
             name + SHAPE: np.array(packed.shape, "<i8"),
         }
-        path = staging.path(target.tag)
-        new = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        write_file(new, path, tensors, content, metadata)
-        staging.publish([target.tag], [], overwrite=overwrite)
+        new = staging.create(target.path.name)
+        write_file(new, target.path, tensors, content, metadata)
+        staging.publish()
 
 
 def load_packed(path: str | Path, *, name: str | None = None, verify: bool = True) -> PackedTensor:

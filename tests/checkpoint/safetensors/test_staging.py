@@ -9,71 +9,103 @@ import sys
 
 import pytest
 
-from amssim import OutputError, ResourceError
-from amssim.checkpoint.safetensors.output import Staging, check_space, output_errors
+from amssim import InputError, OutputError, ResourceError
+from amssim.checkpoint.safetensors.output_errors import output_errors
+from amssim.checkpoint.safetensors.space import check_space
+from amssim.checkpoint.safetensors.staging import Staging
+from amssim.checkpoint.safetensors.target import Target
 from checkpoint.builders import contents
 
+RUN = {"run": "1" * 32, "options": {"scheme": "fp4.25"}}
+OTHER = {"run": "2" * 32, "options": {"scheme": "fp6"}}
 
-def staged(home, files, tag="", overwrite=False, last=()):
-    with Staging(home, tag) as staging:
+
+def target_of(dst, names, overwrite=False):
+    return Target(dst, tuple(names), overwrite, in_place=dst.is_dir())
+
+
+def staged(dst, files, overwrite=False, record=RUN):
+    with Staging.open(target_of(dst, files, overwrite), record) as staging:
         for name, content in files.items():
             staging.write(name, [content])
-        staging.publish([n for n in files if n not in last], list(last), overwrite=overwrite)
+        staging.publish()
 
 
 def test_files_appear_together_under_their_names(tmp_path):
-    staged(tmp_path / "new" / "out", {"a": b"1", "b": b"2"}, last=["b"])
+    staged(tmp_path / "new" / "out", {"a": b"1", "b": b"2"})
     assert contents(tmp_path / "new" / "out") == {"a": b"1", "b": b"2"}
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
 
 
-def test_40_an_error_leaves_what_was_there(tmp_path):
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, InputError])
+def test_40_an_error_leaves_what_was_there(tmp_path, error):
     (tmp_path / "a").write_bytes(b"old")
-    for error in (ValueError, KeyboardInterrupt):
-        with pytest.raises(error), Staging(tmp_path) as staging:
-            staging.write("a", [b"new"])
-            raise error
-        assert contents(tmp_path) == {"a": b"old"}
+    with pytest.raises(error), Staging.open(target_of(tmp_path, ["a"], True), RUN) as staging:
+        staging.write("a", [b"new"])
+        raise error
+    assert contents(tmp_path) == {"a": b"old"}
 
 
-def test_40_an_error_removes_a_directory_that_was_made(tmp_path):
-    with pytest.raises(ValueError), Staging(tmp_path / "out") as staging:
+def test_40_an_error_removes_directories_that_were_made(tmp_path):
+    with (
+        pytest.raises(ValueError),
+        Staging.open(target_of(tmp_path / "x" / "y" / "out", ["a"]), RUN) as staging,
+    ):
         staging.write("a", [b"new"])
         raise ValueError
-    assert not (tmp_path / "out").exists()
+    assert contents(tmp_path) == {}
 
 
-def test_40_a_killed_writer_leaves_no_final_name_and_the_next_one_clears_up(tmp_path):
-    code = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from amssim.checkpoint.safetensors.output import Staging\n"
-        "with Staging(Path(sys.argv[1])) as staging:\n"
-        "    staging.write('a', [b'half'])\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path])
-    assert done.returncode == -signal.SIGKILL
-    assert [p.name for p in tmp_path.iterdir()] == [".amssim-partial"]
-    staged(tmp_path, {"b": b"1"})
-    assert contents(tmp_path) == {"b": b"1"}
+def test_47_what_is_finished_is_kept_and_continued(tmp_path):
+    target = target_of(tmp_path / "out", ["a", "b"])
+    with pytest.raises(KeyboardInterrupt) as stopped, Staging.open(target, RUN) as staging:
+        assert not staging.resumed
+        staging.write("a", [b"1"])
+        staging.append({"task": "a"})
+        raise KeyboardInterrupt
+    assert stopped.value.__notes__ == [
+        f"1 finished task is kept in {staging.path}: the same command continues"
+    ]
+    with Staging.open(target, RUN) as staging:
+        assert staging.resumed and staging.read_progress() == [{"task": "a"}]
+        assert staging.names() == ["a"]
+        staging.write("b", [b"2"])
+        staging.publish()
+    assert contents(tmp_path / "out") == {"a": b"1", "b": b"2"}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_47_another_run_is_refused_with_the_differences(tmp_path):
+    target = target_of(tmp_path / "out", ["a"])
+    with Staging.open(target, RUN) as staging:
+        staging.append({"task": "a"})
+    with pytest.raises(OutputError, match=r"options\.scheme \(fp4\.25, now fp6\)"):
+        Staging.open(target, OTHER)
+    with Staging.open(target, OTHER, restart=True) as staging:
+        assert not staging.resumed and staging.names() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_42_two_writers(tmp_path):
-    with Staging(tmp_path) as first:
+    target = target_of(tmp_path / "out", ["a"])
+    with Staging.open(target, RUN) as first:
         first.write("a", [b"1"])
-        with pytest.raises(OutputError, match="another amssim is writing to"), Staging(tmp_path):
-            pass
-        staged(tmp_path, {"x": b"other file"}, tag="x")
-        first.publish(["a"], [], overwrite=False)
-    assert contents(tmp_path) == {"a": b"1", "x": b"other file"}
+        with pytest.raises(OutputError, match="another amssim is writing to"):
+            Staging.open(target, RUN)
+        staged(tmp_path / "x", {"x": b"other output"})
+        first.publish()
+    assert contents(tmp_path / "out") == {"a": b"1"}
 
 
 def test_a_name_that_was_taken_meanwhile(tmp_path):
-    with pytest.raises(OutputError, match="b has appeared meanwhile"), Staging(tmp_path) as staging:
+    with (
+        pytest.raises(OutputError, match="b has appeared meanwhile"),
+        Staging.open(target_of(tmp_path, ["a", "b"]), RUN) as staging,
+    ):
         staging.write("a", [b"1"])
         staging.write("b", [b"1"])
         (tmp_path / "b").write_bytes(b"other")
-        staging.publish(["a"], ["b"], overwrite=False)
+        staging.publish()
     assert contents(tmp_path) == {"b": b"other"}
 
 
@@ -94,6 +126,7 @@ def test_45_the_mode_is_that_of_any_new_file(tmp_path, mask):
     finally:
         os.umask(before)
     assert (tmp_path / "out" / "a").stat().st_mode & 0o777 == 0o666 & ~mask
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o777 & ~mask
 
 
 def test_41_the_disk_is_full(tmp_path):
@@ -109,7 +142,7 @@ def test_41_a_real_limit_leaves_nothing(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(ResourceError, match="File too large"), output_errors(tmp_path):
+        with pytest.raises(ResourceError, match="File too large"):
             staged(tmp_path / "out", {"a": b"1", "b": bytes(2000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -121,3 +154,20 @@ def test_41_space_is_checked_first(tmp_path):
     with pytest.raises(ResourceError, match="not enough space: 1000000000000000000 bytes"):
         check_space(tmp_path / "not" / "yet", 10**18)
     check_space(tmp_path / "not" / "yet", 1)
+
+
+def test_40_a_killed_writer_leaves_no_final_name_and_the_next_one_clears_up(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from amssim.checkpoint.safetensors.staging import Staging\n"
+        "from amssim.checkpoint.safetensors.target import Target\n"
+        "with Staging.open(Target(Path(sys.argv[1]), ('a',), False), {'run': '0'}) as staging:\n"
+        "    staging.write('a', [b'half'])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "out"])
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1 and not (tmp_path / "out").exists()
+    staged(tmp_path / "out", {"b": b"1"})
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]

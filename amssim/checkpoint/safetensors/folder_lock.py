@@ -1,0 +1,147 @@
+"""The staging folder of an output: made or recognised as amssim's own, and locked.
+
+Anybody may put a link or a directory under that name, or exchange it between two calls. So it is
+opened without following links, its owner and content are checked before anything in it is touched,
+and once it is locked, folder and lock must still be what their names lead to.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from amssim.checkpoint.safetensors.folder import Folder, Identity
+from amssim.errors import OutputError
+
+LOCK = "lock"
+JOB = "job.json"
+NEW_JOB = "job.json.new"
+FILES = "files"
+
+#: What a folder holds whose maker was killed before it had said what the folder is for.
+_UNBORN = {LOCK, NEW_JOB, FILES}
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_TRIES = 20
+_WAIT_SECONDS = 30.0
+
+
+def lock_folder(
+    home: Folder, name: str, output: Path, *, shared: bool = False, wait: bool = False
+) -> tuple[Folder, int]:
+    """Return the folder ``name`` in ``home``, made if it is not there, and its lock.
+
+    ``shared`` is for processes that work on one output together; ``wait`` for a moment's work.
+
+    Raises:
+        OutputError: a folder that amssim did not make, another writer, a disk without locks.
+    """
+    for _ in range(_TRIES):
+        with suppress(FileExistsError):
+            home.make(name, 0o700)
+        check_own_folder(home, name)
+        with suppress(FileNotFoundError):  # its owner has just removed it: make it anew
+            folder = home.sub(name)
+            lock = -1
+            try:
+                check_content(folder)
+                lock = folder.open_file(LOCK, os.O_RDWR | os.O_CREAT)
+                take_lock(lock, output, shared=shared, wait=wait)
+                if still_here(home, name, folder, lock):
+                    return folder, lock
+            except BaseException:
+                release(folder, lock)
+                raise
+            release(folder, lock)
+    raise OutputError(
+        f"{home.path / name} is made and removed by other processes again and again: let one "
+        f"amssim at a time write {output}"
+    )
+
+
+def still_here(home: Folder, name: str, folder: Folder, lock: int) -> bool:
+    """Whether folder and lock are still what is reached by their names."""
+    locked = Identity.of(os.fstat(lock))
+    return home.is_here(name, folder.identity) and folder.is_here(LOCK, locked)
+
+
+def release(folder: Folder, lock: int) -> None:
+    """Give up folder and lock."""
+    folder.close()
+    if lock >= 0:
+        os.close(lock)
+
+
+def take_lock(lock: int, output: Path, *, shared: bool, wait: bool = False) -> None:
+    """Lock an open file, or say who has it; ``wait`` some seconds if asked to."""
+    until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not wait or time.monotonic() > until:
+                raise OutputError(
+                    f"another amssim is writing to {output}: wait for it, or write elsewhere"
+                ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise OutputError(
+                f"the disk of {output} has no file locks ({error.strerror}), without which two "
+                "writers could mix their files: mount it with locks (NFS: without nolock), or "
+                "write to another disk and copy the result"
+            ) from None
+        time.sleep(0.02)
+
+
+def check_own_folder(home: Folder, name: str) -> None:
+    """Raise `OutputError` if what lies under a staging folder's name is not a folder of ours."""
+    status, path = home.status(name), home.path / name
+    if status is None:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        kind = "a link" if stat.S_ISLNK(status.st_mode) else "no directory"
+        raise OutputError(
+            f"{path} is {kind}, where amssim keeps unfinished files: it is left untouched; remove "
+            "it, or write elsewhere"
+        )
+    if status.st_uid != os.geteuid() and status.st_uid != _owner_of_new_files(home):
+        raise OutputError(
+            f"{path} belongs to user {status.st_uid}, and you are {os.geteuid()}: it is left "
+            "untouched; let its owner finish or remove it, or write elsewhere"
+        )
+
+
+def check_content(folder: Folder) -> None:
+    """Raise `OutputError` if a folder holds anything but says not what it is for."""
+    names = set(folder.names())
+    if JOB in names:
+        return
+    foreign = sorted(names - _UNBORN)
+    if not foreign and FILES in names:
+        files = folder.sub(FILES)
+        foreign = files.names()
+        files.close()
+    if foreign:
+        raise OutputError(
+            f"{folder.path} holds {foreign[0]} but no {JOB}: it is left untouched, because it is "
+            "not amssim's or from an earlier version of it; remove it if you need nothing in it"
+        )
+
+
+def _owner_of_new_files(home: Folder) -> int:
+    """Return who owns what this process makes: on network disks not always its own user."""
+    name = f".amssim-{os.getpid()}.probe"
+    descriptor = os.open(
+        name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600, dir_fd=home.fd
+    )
+    try:
+        return os.fstat(descriptor).st_uid
+    finally:
+        os.close(descriptor)
+        home.remove(name)
