@@ -169,7 +169,8 @@ def test_rules(refused, tmp_path, rules, code, sentence):
     ("argv", "code", "sentence"),
     [
         ("quantize model model", 4, "model is the source itself: choose another output"),
-        ("quantize model full", 4, "full is not empty: choose another directory, or --overwrite"),
+        ("quantize model full", 4, "full is not empty: choose another directory, or "
+         "--overwrite (it holds other.safetensors)"),
         ("quantize model full --overwrite", 4, "full holds other.safetensors, which would not be "
          "replaced and does not belong to the result: remove it or choose another directory"),
         ("quantize one.safetensors x.bin", 4, "x.bin: the output of one file must be named "

@@ -22,7 +22,7 @@ from amssim.checkpoint.safetensors.folder_lock import (
 from amssim.checkpoint.safetensors.job_file import JobFile, differences
 from amssim.checkpoint.safetensors.journal import NEW_JOURNAL
 from amssim.checkpoint.safetensors.progress_lines import read_lines
-from amssim.checkpoint.safetensors.publish import REPLACED, settle
+from amssim.checkpoint.safetensors.publish import REPLACED, settle_directory
 from amssim.checkpoint.safetensors.target import JOURNAL, Target
 from amssim.errors import OutputError
 
@@ -150,7 +150,7 @@ def _is_ready(run: Run, home: Folder, folder: Folder) -> bool:
 
 def _is_published(run: Run, home: Folder, folder: Folder) -> bool:
     """Settle what is half published; return whether it was this run, and is whole now."""
-    settled = settle(home, folder) if run.target.in_place else None
+    settled = settle_directory(home, folder) if run.target.in_place else None
     job = JobFile.read(folder)
     if settled and not job:
         return settled == (run.id, True)

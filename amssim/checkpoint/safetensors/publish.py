@@ -72,7 +72,7 @@ def publish_in_place(target: Target, run: str, folder: Folder, files: Folder, ho
     home.remove(JOURNAL)
 
 
-def settle(home: Folder, folder: Folder) -> tuple[str, bool] | None:
+def settle_directory(home: Folder, folder: Folder) -> tuple[str, bool] | None:
     """Finish or take back what a killed run left half published in ``home``.
 
     Returns the run and whether it is finished; None if there was nothing to do.

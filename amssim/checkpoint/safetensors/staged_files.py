@@ -10,6 +10,7 @@ from types import TracebackType
 from amssim.checkpoint.safetensors.folder import Folder, check_plain
 from amssim.checkpoint.safetensors.folder_lock import FILES, check_own_folder
 from amssim.checkpoint.safetensors.job_file import JobFile
+from amssim.checkpoint.safetensors.output_errors import output_errors
 from amssim.errors import InputError, OutputError
 
 
@@ -19,6 +20,32 @@ class StagedFiles:
     def __init__(self, directory: Folder, expected: Collection[str]):
         self._directory = directory
         self._expected = frozenset(expected)
+
+    @classmethod
+    def join(cls, path: str | Path, run: str) -> StagedFiles:
+        """Open the files of the staging folder ``path``, which another process holds for ``run``.
+
+        Raises:
+            OutputError: no staging folder of that run.
+        """
+        path = Path(path)
+        with output_errors(path):
+            home = Folder.at(path.parent)
+            try:
+                check_own_folder(home, path.name)
+                folder = home.sub(path.name)
+            finally:
+                home.close()
+            try:
+                job = JobFile.read(folder)
+                if job is None or job.run != run:
+                    raise OutputError(
+                        f"{path} is not the staging folder of run {run}: does every worker see "
+                        "the same disk?"
+                    )
+                return StagedFiles(folder.sub(FILES), job.files)
+            finally:
+                folder.close()
 
     def __enter__(self) -> StagedFiles:
         return self
@@ -93,27 +120,3 @@ class StagedFiles:
     def _check(self, name: str) -> None:
         if check_plain(name) not in self._expected:
             raise InputError(f"{name!r} is not among the files of this run")
-
-
-def join(path: str | Path, run: str) -> StagedFiles:
-    """Open the files of the staging folder ``path``, which another process holds for ``run``.
-
-    Raises:
-        OutputError: no staging folder of that run.
-    """
-    path = Path(path)
-    home = Folder.at(path.parent)
-    try:
-        check_own_folder(home, path.name)
-        folder = home.sub(path.name)
-    finally:
-        home.close()
-    try:
-        job = JobFile.read(folder)
-        if job is None or job.run != run:
-            raise OutputError(
-                f"{path} is not the staging folder of run {run}: does every worker see one disk?"
-            )
-        return StagedFiles(folder.sub(FILES), job.files)
-    finally:
-        folder.close()
