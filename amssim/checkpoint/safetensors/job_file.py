@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from amssim.checkpoint.safetensors.files import MAX_JSON_BYTES
 from amssim.checkpoint.safetensors.folder import Folder
 from amssim.checkpoint.safetensors.folder_lock import JOB, NEW_JOB
+from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
 from amssim.errors import OutputError
 
 _FORMAT = 1

@@ -11,13 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import NamedTuple
 
 from amssim.checkpoint.safetensors.descriptor import CHUNK_BYTES
-from amssim.checkpoint.safetensors.files import MAX_JSON_BYTES
 from amssim.checkpoint.safetensors.folder import Folder, check_plain
-from amssim.checkpoint.safetensors.target import JOURNAL
+from amssim.checkpoint.safetensors.half_published import JOURNAL
+from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
 from amssim.errors import AmsError, MismatchError
 
 _FORMAT = 1
@@ -86,15 +85,3 @@ class Journal:
                 f"{home.path / JOURNAL} is not what this version of amssim writes: the directory "
                 "may be half published, and nothing in it is touched; see what wrote it"
             ) from None
-
-
-def check_not_half_published(path: str | Path) -> None:
-    """Raise `MismatchError` if files of a directory are being replaced, or a run was killed then.
-
-    Readers ask before they read and once more after it.
-    """
-    if os.path.lexists(Path(path) / JOURNAL):
-        raise MismatchError(
-            f"{path} is half published: another amssim is at it, or was killed: run that command "
-            f"again, which finishes it or brings back what was there ({JOURNAL} lists the files)"
-        )

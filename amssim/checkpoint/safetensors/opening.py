@@ -19,11 +19,12 @@ from amssim.checkpoint.safetensors.folder_lock import (
     still_here,
     take_lock,
 )
+from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.job_file import JobFile, differences
 from amssim.checkpoint.safetensors.journal import NEW_JOURNAL
 from amssim.checkpoint.safetensors.progress_lines import read_lines
 from amssim.checkpoint.safetensors.publish import REPLACED, settle_directory
-from amssim.checkpoint.safetensors.target import JOURNAL, Target
+from amssim.checkpoint.safetensors.target import Target
 from amssim.errors import OutputError
 
 _PROGRESS = "progress"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from amssim.checkpoint.safetensors.folder import Folder
 from amssim.checkpoint.safetensors.folder_lock import FILES
+from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.journal import Content, Journal
 from amssim.checkpoint.safetensors.replacement import Replacement, is_whole, move_to_free_name
-from amssim.checkpoint.safetensors.target import JOURNAL, Target
+from amssim.checkpoint.safetensors.target import Target
 from amssim.errors import MismatchError, OutputError
 
 REPLACED = "replaced"
@@ -43,18 +45,30 @@ def publish_file(target: Target, files: Folder, home: Folder) -> None:
         move_to_free_name(files, name, home, name)
 
 
-def publish_in_place(target: Target, run: str, folder: Folder, files: Folder, home: Folder) -> None:
+def contents_of(files: Folder, names: Sequence[str]) -> dict[str, Content]:
+    """Read staged files for the journal, several at a time."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda name: Content.of(files, name), names)
+        return dict(zip(names, found, strict=True))
+
+
+def publish_in_place(
+    target: Target,
+    run: str,
+    contents: Mapping[str, Content],
+    folder: Folder,
+    files: Folder,
+    home: Folder,
+) -> None:
     """Give staged files their names in a directory that exists, by a journal.
 
     Raises:
         OutputError: a file has appeared under one of the names, and ``overwrite`` is not set.
     """
-    taken = frozenset(name for name in target.names if home.holds(name))
+    taken = frozenset(name for name in contents if home.holds(name))
     if taken and not target.overwrite:
         raise OutputError(f"{target.path / min(taken)} has appeared meanwhile: not replaced")
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        contents = pool.map(lambda name: Content.of(files, name), target.names)
-        journal = Journal(run, target.folder, dict(zip(target.names, contents, strict=True)), taken)
+    journal = Journal(run, target.folder, contents, taken)
     with suppress(FileExistsError):
         folder.make(REPLACED)
     replaced = folder.sub(REPLACED)

@@ -20,6 +20,7 @@ from amssim.checkpoint.safetensors.files import (
     file_stamp,
     read_whole,
 )
+from amssim.checkpoint.safetensors.half_published import check_not_half_published
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, read_header
 from amssim.checkpoint.safetensors.strict_json import parse_json
 from amssim.errors import FormatError, InputError, UnsupportedError
@@ -95,10 +96,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         InputError: nothing there.
         UnsafePathError: an index that points out of its directory.
         FormatError: files that are damaged or contradict each other.
+        MismatchError: a directory whose files are being replaced.
         UnsupportedError: weights in another container, such as pickled ones.
     """
     path = Path(path)
-    return _directory(path) if path.is_dir() else _file(path)
+    if not path.is_dir():
+        return _file(path)
+    check_not_half_published(path)
+    checkpoint = _directory(path)
+    check_not_half_published(path)
+    return checkpoint
 
 
 def read_index(path: Path) -> Index:

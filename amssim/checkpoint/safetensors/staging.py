@@ -6,6 +6,7 @@ process, so that the same command continues; publishing gives the files their na
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,9 @@ from typing import Any
 
 from amssim.checkpoint.safetensors.folder import Folder
 from amssim.checkpoint.safetensors.folder_lock import FILES, release
+from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.held_signals import held_signals
+from amssim.checkpoint.safetensors.journal import Content
 from amssim.checkpoint.safetensors.opening import (
     Run,
     clear,
@@ -26,13 +29,14 @@ from amssim.checkpoint.safetensors.opening import (
 from amssim.checkpoint.safetensors.output_errors import as_sentence, output_errors
 from amssim.checkpoint.safetensors.progress_lines import ProgressLines
 from amssim.checkpoint.safetensors.publish import (
+    contents_of,
     publish_directory,
     publish_file,
     publish_in_place,
 )
 from amssim.checkpoint.safetensors.space import check_space
 from amssim.checkpoint.safetensors.staged_files import StagedFiles
-from amssim.checkpoint.safetensors.target import JOURNAL, Target
+from amssim.checkpoint.safetensors.target import Target
 from amssim.errors import AmsError, OutputError
 
 
@@ -170,8 +174,10 @@ class Staging(StagedFiles):
             self._check_complete()
             self.sync()
             self._close_lines()
+            names = self.target.names if self.target.in_place else ()
+            contents = contents_of(self._directory, names)
             with held_signals():
-                self._give_names()
+                self._give_names(contents)
                 self.published = True
                 self._confirm()
                 self._give_up(keep=False)
@@ -197,12 +203,14 @@ class Staging(StagedFiles):
             fault = "lacks" if name in expected else "holds, besides what the run makes,"
             raise OutputError(f"{self.directory} {fault} {name}: nothing is published")
 
-    def _give_names(self) -> None:
+    def _give_names(self, contents: Mapping[str, Content]) -> None:
         target = self.target
         if target.is_file:
             publish_file(target, self._directory, self._home)
         elif target.in_place:
-            publish_in_place(target, self._run.id, self._folder, self._directory, self._home)
+            publish_in_place(
+                target, self._run.id, contents, self._folder, self._directory, self._home
+            )
         else:
             publish_directory(target, self._folder, self._home)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from amssim.checkpoint.safetensors.apart import check_apart, check_outside
 from amssim.checkpoint.safetensors.files import SUFFIX
 from amssim.checkpoint.safetensors.folder import check_plain
+from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.output_errors import output_errors
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint
 from amssim.errors import OutputError
 
-JOURNAL = "amssim.publishing.json"
 INSIDE = ".amssim-partial"
 
 #: Files that say something of the others in a directory, or are taken for some of them.

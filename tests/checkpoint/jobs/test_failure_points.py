@@ -10,8 +10,7 @@ import pytest
 
 from amssim import MismatchError, OutputError, ResourceError
 from amssim.checkpoint import quantize_checkpoint, save_packed
-from amssim.checkpoint.safetensors.journal import check_not_half_published
-from amssim.checkpoint.safetensors.target import JOURNAL
+from amssim.checkpoint.safetensors.half_published import JOURNAL, check_not_half_published
 from checkpoint.builders import contents, make_model, weights, write_tensors
 from checkpoint.forging import packed_of
 
