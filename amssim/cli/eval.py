@@ -82,6 +82,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"windows to measure inputs on, for output dB ({_CALIBRATION_WINDOWS} if weighted)",
     )
     parser.add_argument("--backend", default="numpy", help="numpy or torch (%(default)s)")
+    terminal.add_no_verify(parser)
     output_file.add_output(parser)
     terminal.add_json(parser)
     parser.set_defaults(run=run)
@@ -114,7 +115,7 @@ def _records(args: argparse.Namespace) -> list[QualityRecord]:
     options = {"search": args.search, "scale": args.scale, "scale_block": args.scale_block}
     names = args.scheme or [s.name for s in PUBLISHED]
     recipes = [recipe(name, calibrated=args.weighted, **options) for name in names]
-    model = load_model(args.checkpoint, backend(args.backend))
+    model = load_model(args.checkpoint, backend(args.backend), verify=args.verify)
     tokens = read_tokens(args.tokens, model.config.vocab_size)
     spread = spread_windows(tokens, count=args.windows, length=args.length)
     windows = all_windows(tokens, length=args.length) if args.full else spread

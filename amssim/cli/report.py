@@ -38,6 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--windows", type=int, default=128, help="windows of 512 tokens")
     parser.add_argument("--weights", type=float, default=_DEFAULT_MOST,
                         help="measure about so many weights, rows from every layer")  # fmt: skip
+    terminal.add_no_verify(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,7 +69,7 @@ def _page(args: argparse.Namespace) -> Page:
     ams = [recipe(name) for name in _SCHEMES]
 
     def layers(progress: Progress | None) -> Layers:
-        read = with_progress(from_file(args.checkpoint), count, progress)
+        read = with_progress(from_file(args.checkpoint, verify=args.verify), count, progress)
         return contents.sampled(read, count, int(min(args.weights, count)))
 
     scored = _perplexities(args, ams) if args.tokens else None
@@ -93,7 +94,7 @@ def _perplexities(args: argparse.Namespace, recipes: list[Recipe]) -> list[Quali
     from amssim.lm.windows import read_tokens, spread_windows
     from amssim.quality.evaluation.evaluate import evaluate
 
-    model = load_model(args.checkpoint)
+    model = load_model(args.checkpoint, verify=args.verify)
     tokens = read_tokens(args.tokens, model.config.vocab_size)
     windows = spread_windows(tokens, count=args.windows)
     with terminal.progress_bar("auto", "language model") as progress:

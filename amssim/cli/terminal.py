@@ -37,6 +37,16 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_no_verify(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--no-verify``, which puts ``verify`` into the arguments."""
+    parser.add_argument(
+        "--no-verify",
+        dest="verify",
+        action="store_false",
+        help="do not compare tensors with the checksums of their files",
+    )
+
+
 def print_json(schema: str, value: dict[str, Any]) -> None:
     """Print one JSON object; ``schema`` names its form and the version of that."""
     import json

@@ -20,6 +20,7 @@ from amssim.cli.terminal import (
 if TYPE_CHECKING:
     from amssim import Metrics
     from amssim.checkpoint import Verification
+    from amssim.checkpoint.packed.set_check import Coverage
     from amssim.cli.tables import TextTable
 
 SCHEMA = "amssim.verification/1"
@@ -58,10 +59,23 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     checked = f"{result.tensors} tensors in {size(result.nbytes)}"
     out.print(f"{checked} are intact, {result.packed} of them packed")
+    out.print(_covered(result.coverage))
     if result.source is not None:
         out.print("quantising the source again gives the same bits; the error is")
         out.print(_errors(result))
     return 0
+
+
+def _covered(coverage: Coverage) -> str:
+    """What the files are compared with, and which are not, a sentence a line."""
+    whole, uncovered = len(coverage.by_seal), coverage.uncovered
+    lines = [f"{len(coverage.by_checksums)} files are covered by checksums of their own"]
+    lines += [f"{whole} others by the seal, which binds all of them"] if coverage.sealed else []
+    if not coverage.sealed and uncovered:
+        lines.append("unsealed set: nothing binds these files together (amssim seal)")
+    if uncovered:
+        lines.append(f"not covered: {', '.join(uncovered)}")
+    return "\n".join(lines)
 
 
 def _errors(result: Verification) -> TextTable:

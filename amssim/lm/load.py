@@ -12,16 +12,21 @@ from amssim.lm.config import LlamaConfig
 from amssim.lm.llama import LINEARS, Llama
 
 
-def load_model(checkpoint: str | Path, library: Backend | None = None) -> Llama:
+def load_model(
+    checkpoint: str | Path, library: Backend | None = None, *, verify: bool = True
+) -> Llama:
     """Read a Llama-architecture checkpoint into float32 arrays of ``library`` (numpy if None).
+
+    ``verify`` compares each tensor with its checksum, where the file has one.
 
     Raises:
         FormatError: a tensor that the configuration asks for is missing or of another shape.
+        MismatchError: a tensor that is damaged.
         UnsupportedError: another architecture.
     """
     library = library or backend()
     config = LlamaConfig.read(Path(checkpoint))
-    tensors = FloatCheckpoint(checkpoint)
+    tensors = FloatCheckpoint(checkpoint, verify=verify)
     missing = next((name for name, _ in _expected(config) if name not in tensors), None)
     if missing:
         raise FormatError(f"{checkpoint} has no tensor {missing!r}, which its config.json asks for")

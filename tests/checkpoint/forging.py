@@ -35,5 +35,6 @@ def rewrite(path, change_manifest=lambda m: None, change_header=lambda h: None, 
         if name != "__metadata__"
     ]
     manifest["header_crc32"] = header_crc(manifest, infos)
-    header["__metadata__"]["amssim"] = json.dumps(manifest)
-    path.write_bytes(raw_file(header, data))
+    header["__metadata__"]["amssim"] = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    path.write_bytes(raw_file(text + b" " * (-len(text) % 8), data))

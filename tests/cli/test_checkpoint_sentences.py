@@ -232,7 +232,8 @@ KEYS = {
     "tensors",
     "inspect": "schema path written_by files remarks weights nbytes coverage effective_bits "
     "effective_bits_quantized tensors",
-    "verify": "schema path tensors packed_tensors checked_bytes source error error_by_tensor",
+    "verify": "schema path tensors packed_tensors checked_bytes sealed covered_by_checksums "
+    "covered_by_seal not_covered source error error_by_tensor",
 }
 
 

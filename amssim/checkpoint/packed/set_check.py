@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from amssim.checkpoint.packed.digests import sealed_file
 from amssim.checkpoint.packed.manifest import Manifest
@@ -15,7 +16,7 @@ from amssim.checkpoint.safetensors.header import Header
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint
 from amssim.errors import MismatchError
 
-UNSEALED = "unsealed set: nothing says that these files belong together"
+UNSEALED = "unsealed set: nothing binds these files together (amssim seal)"
 _REMEDY = "copy it again from where the checkpoint came, or, if it is meant to be so, seal anew"
 
 
@@ -40,8 +41,7 @@ def check_set(
     if not os.path.lexists(path):
         for name in members:
             _refuse(checkpoint.path / name, f"belongs to a sealed set, but {SEAL_NAME} is missing")
-        unsealed = f"{UNSEALED}: amssim seal writes a digest of them"
-        return None, (unsealed,) if any(manifests.values()) else ()
+        return None, (UNSEALED,) if any(manifests.values()) else ()
     seal = parse_seal(read_whole(path), path)
     _check_shards(checkpoint, manifests, seal)
     for name in (INDEX_NAME, CONFIG_NAME):
@@ -95,3 +95,47 @@ def check_sealed(path: Path, entry: SealedFile) -> None:
 
 def _refuse(path: Path, fault: str) -> NoReturn:
     raise MismatchError(f"{path} {fault}: {_REMEDY} (amssim seal)")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which files of a checkpoint are compared with something when every byte is read.
+
+    ``by_checksums`` have a manifest, which covers them; ``by_seal`` are whole in the seal;
+    ``uncovered`` lie in the same directory and nothing says what they should be.
+    """
+
+    sealed: bool
+    by_checksums: tuple[str, ...]
+    by_seal: tuple[str, ...] = ()
+    uncovered: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for JSON."""
+        return {
+            "sealed": self.sealed,
+            "covered_by_checksums": list(self.by_checksums),
+            "covered_by_seal": list(self.by_seal),
+            "not_covered": list(self.uncovered),
+        }
+
+
+def coverage(
+    checkpoint: Checkpoint, manifests: Mapping[str, Manifest | None], seal: Seal | None
+) -> Coverage:
+    """Return what is covered of a checkpoint; folders are named with a slash."""
+    by_checksums = tuple(sorted(name for name, manifest in manifests.items() if manifest))
+    if not checkpoint.is_directory:
+        return Coverage(False, by_checksums)
+    by_seal = sorted(name for name, entry in seal.files.items() if entry.sha256) if seal else []
+    known = {*by_checksums, *by_seal, *([SEAL_NAME] if seal else [])}
+    rest = sorted(p.name + "/" * p.is_dir() for p in checkpoint.path.iterdir())
+    uncovered = tuple(name for name in rest if name not in known)
+    return Coverage(seal is not None, by_checksums, tuple(by_seal), uncovered)
+
+
+def check_sealed_files(checkpoint: Checkpoint, seal: Seal) -> None:
+    """Read every file that the seal covers whole; `MismatchError` for one that is altered."""
+    for name, entry in seal.files.items():
+        if entry.sha256:
+            check_sealed(checkpoint.path / name, entry)

@@ -47,18 +47,21 @@ def from_array(weights: np.ndarray, name: str = "array") -> Layers:
         yield LinearLayer(name, weights.reshape(-1, weights.shape[-1]).astype(np.float32))
 
 
-def from_file(path: str | Path) -> Layers:
+def from_file(path: str | Path, *, verify: bool = True) -> Layers:
     """Yield the linear layers of a checkpoint, or the array of a .npy file.
+
+    ``verify`` compares each with its checksum, where the file has one.
 
     Raises:
         FormatError: a path that is neither.
         InputError: a checkpoint without linear layers.
+        MismatchError: a layer that is damaged.
     """
     path = Path(path)
     if path.suffix == ".npy":
         yield from from_array(load_npy(path, "weights"), path.name)
     else:
-        tensors = FloatCheckpoint(path)
+        tensors = FloatCheckpoint(path, verify=verify)
         for name in linear_sizes(path):
             yield from from_array(tensors[name], name)
 

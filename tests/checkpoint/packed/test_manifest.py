@@ -15,7 +15,6 @@ from amssim.checkpoint import (
     save_packed,
     verify_checkpoint,
 )
-from amssim.checkpoint.packed.manifest import header_crc
 from checkpoint.builders import entry, raw_file, split
 from checkpoint.forging import packed_of, rewrite
 
@@ -279,9 +278,8 @@ def test_a_config_of_ours_beside_files_without_metadata(tmp_path):
 def test_a_checkpoint_without_tensors_is_no_crash(tmp_path, path):
     header, _ = split(path)
     manifest = json.loads(header["__metadata__"]["amssim"]) | {"packed": {}, "crc32": {}}
-    manifest["header_crc32"] = header_crc(manifest, [])
-    text = json.dumps(manifest)
-    path.write_bytes(raw_file({"__metadata__": {"format": "pt", "amssim": text}}))
+    path.write_bytes(raw_file({"__metadata__": {"format": "pt", "amssim": json.dumps(manifest)}}))
+    rewrite(path)
     verify_checkpoint(path)
     plan = dequantize_checkpoint(path, tmp_path / "y.safetensors")
     assert plan.as_dict()["tensors"] == [] and load_file(tmp_path / "y.safetensors") == {}
