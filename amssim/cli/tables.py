@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import zip_longest
 
@@ -12,7 +13,7 @@ _LEAST = 12
 
 
 class TextTable:
-    r"""Rows under headings; as text it is as wide as the terminal, or as its cells in a file.
+    r"""Rows under headings; as text it fits the terminal, and has whole cells in a file.
 
     Cells may come out of files: what is not printable in them is escaped.
 
@@ -70,8 +71,8 @@ def _character_width(character: str) -> int:
 
 
 def _narrow(widths: list[int]) -> None:
-    """Make the widest column fit a terminal; a file gets whole cells."""
-    if not sys.stdout.isatty():
+    """Make the widest column fit a terminal, or COLUMNS; a file gets whole cells."""
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
         return
     import shutil
 

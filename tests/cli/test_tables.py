@@ -40,6 +40,7 @@ def test_sections_and_missing_cells():
 
 def test_a_terminal_gets_folded_cells_and_a_file_whole_ones(monkeypatch):
     name = "model.layers.0.mlp.experts.down_proj.weight"
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert f"{name}    12" in lines([name, "12"])
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((30, 24)))

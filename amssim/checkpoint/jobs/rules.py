@@ -27,17 +27,18 @@ from amssim.scheme import Scheme, scheme
 
 KEEP = "keep"
 
-_KEPT_BY_DEFAULT = (
-    ("output head", r"(^|\.)(lm_head|embed_out)\.|^output\.weight$"),
-    ("embedding", r"(^|\.)(\w*embed\w*|wte|wpe)\.|^shared\.weight$"),
-    ("router", r"(^|\.)(gate|router|shared_expert_gate)\."),
-    ("norm", r"(^|\.)(\w*norm\w*|ln_\w+)\."),
+# Owners are all parts of a name but the last, as `mlp` of `mlp.weight`. A tensor is kept if one of
+# them is such a word, or holds such a piece. Nothing is searched for by expressions: the time goes
+# with the length of a name, whatever it repeats.
+_KEPT_OWNERS: tuple[tuple[str, set[str], tuple[str, ...]], ...] = (
+    ("output head", {"lm_head", "embed_out"}, ()),
+    ("embedding", {"wte", "wpe"}, ("embed",)),
+    ("router", {"gate", "router", "shared_expert_gate"}, ()),
+    ("norm", set(), ("norm", ".ln_")),
 )
-_QUANTIZED_NAME = re.compile(
-    r"\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|quant_state\..*"
-    r"|weight_(packed|scale|scale_inv|zero_point))$"
-)
-_EXPERTS = re.compile(r"(^|\.)experts(\.|$)")
+_KEPT_NAMES = {"output.weight": "output head", "shared.weight": "embedding"}
+_QUANTIZED_PARTS = {"qweight", "qzeros", "g_idx", "SCB", "absmax", "quant_map"}
+_QUANTIZED_PARTS |= {f"weight_{part}" for part in ("packed", "scale", "scale_inv", "zero_point")}
 
 
 class TensorRule(NamedTuple):
@@ -58,6 +59,9 @@ class Decision(NamedTuple):
 
 def parse_rule(text: str) -> TensorRule:
     r"""Read ``REGEX=SCHEME`` or ``REGEX=keep``; the last ``=`` separates.
+
+    The expression is searched for in every name, of at most 4,096 bytes: one that tries the same
+    characters in many ways, such as ``(a+)+$``, takes its time.
 
     Raises:
         SchemeError: no ``=``, an invalid expression or an unknown scheme.
@@ -127,11 +131,15 @@ def _obstacle(info: TensorInfo) -> str | None:
 
 
 def _kept_by_default(info: TensorInfo) -> str | None:
-    for reason, pattern in _KEPT_BY_DEFAULT:
-        if re.search(pattern, info.name):
+    parts = info.name.split(".")
+    owners, path = set(parts[:-1]), "." + info.name.rpartition(".")[0]
+    for reason, words, pieces in _KEPT_OWNERS:
+        if owners & words or any(piece in path for piece in pieces):
             return reason
+    if info.name in _KEPT_NAMES:
+        return _KEPT_NAMES[info.name]
     if len(info.shape) == 3:
-        return None if _EXPERTS.search(info.name) else "3-D, not experts"
+        return None if "experts" in parts else "3-D, not experts"
     return None if info.name.endswith(".weight") else "not named *.weight"
 
 
@@ -153,8 +161,14 @@ def _sign(checkpoint: Checkpoint) -> str | None:
     for header, info in checkpoint.items():
         if KEY in header.metadata:
             return f"{header.path.name} was written by amssim"
-        if _QUANTIZED_NAME.search(info.name):
+        if _is_of_quantized(info.name):
             return f"tensor {info.name!r}"
         if info.dtype.startswith(("F8_", "F6_", "F4")):
             return f"tensor {info.name!r} is {info.dtype}"
     return None
+
+
+def _is_of_quantized(name: str) -> bool:
+    """Whether other tools name the parts of a quantised tensor so."""
+    _, *parts = name.split(".")
+    return bool(parts) and (parts[-1] in _QUANTIZED_PARTS or "quant_state" in parts[:-1])

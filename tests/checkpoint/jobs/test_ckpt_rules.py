@@ -1,5 +1,7 @@
 """Which tensors are quantised by default, and what rules do."""
 
+import time
+
 import pytest
 
 from amssim import InputError, SchemeError, scheme
@@ -122,3 +124,15 @@ def test_a_rule_that_decides_nothing(rules, sentence):
 def test_a_rule_that_is_misspelled(text, sentence):
     with pytest.raises(SchemeError, match=sentence):
         parse_rule(text)
+
+
+@pytest.mark.parametrize("unit", ["embed", "norm", "ln_", "embed.", "ln_.", ".", "gate.", "1", "é"])
+def test_a_long_name_takes_no_time(unit):
+    """Whatever it repeats: nothing is searched for by expressions that try again and again."""
+    name = (unit * 4096).encode()[:4096].decode()
+    seconds = []
+    for _ in range(5):
+        start = time.process_time()
+        choice(name), choice(name, (8, 8, 8))
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.001
