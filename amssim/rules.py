@@ -34,6 +34,6 @@ def check_scale(scale: str) -> str:
 
 
 def _check(value: str, choices: tuple[str, ...], what: str) -> str:
-    if value in choices:
+    if isinstance(value, str) and value in choices:
         return value
     raise SchemeError(f"unknown {what} rule {value!r}: choose one of {', '.join(choices)}")

@@ -143,6 +143,7 @@ def _by_name(name: str) -> Scheme:
 def _by_bits(bits: Number) -> Scheme:
     try:
         exact = Fraction(bits if isinstance(bits, str | Rational) else float(bits))
+        float(exact)
     except (TypeError, ValueError, OverflowError):
         raise SchemeError(
             f"bits per weight must be a finite number, found {bits!r}: {_choices()}"

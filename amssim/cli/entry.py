@@ -60,7 +60,9 @@ def main(argv: list[str] | None = None) -> int:
         return _flushed(0)
     except MemoryError as error:
         return _fail(error, ResourceError.exit_code, "not enough memory")
-    except ImportError as error:  # packages are damaged, or memory is short while they load
+    except ImportError as error:  # a package is damaged, or memory is short while it loads
+        if (error.name or "").startswith("amssim"):
+            raise
         return _fail(error, ResourceError.exit_code)
     except OSError as error:  # anything of the system's that nobody foresaw
         return _fail(error, OutputError.exit_code)

@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from amssim._text import shown
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -42,19 +44,6 @@ def flush_output() -> None:
     except OSError:
         _drop(sys.stdout)
         raise
-
-
-def shown(text: str) -> str:
-    r"""Return ``text`` with everything that is not printable escaped.
-
-    >>> print(shown("a\x1b[2Jb"))
-    a\x1b[2Jb
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
 
 
 def say(line: str) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from itertools import zip_longest
 
-from amssim.cli.streams import shown
+from amssim._text import shown
 
 _GAP = "  "
 _LEAST = 12

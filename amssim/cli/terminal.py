@@ -6,7 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from amssim.cli.streams import Steadfast, shown
+from amssim._text import shown
+from amssim.cli.streams import Steadfast
 
 if TYPE_CHECKING:
     import argparse
@@ -95,13 +96,3 @@ def error_console() -> rich.console.Console:
     from rich.console import Console
 
     return Console(file=cast("TextIO", Steadfast(sys.stderr)), markup=False)
-
-
-def tail(name: str, width: int = 30) -> str:
-    """Return the end of a long name, which tells tensors apart, printable.
-
-    >>> tail("model.layers.0.mlp.down_proj.weight", 19)
-    '...down_proj.weight'
-    """
-    name = shown(name)
-    return name if len(name) <= width else "..." + name[3 - width :]

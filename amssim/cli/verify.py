@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from amssim._text import tail
 from amssim._units import size
 from amssim.cli.terminal import (
     Subparsers,
@@ -14,7 +15,6 @@ from amssim.cli.terminal import (
     print_json,
     progress_bar,
     table,
-    tail,
 )
 
 if TYPE_CHECKING:

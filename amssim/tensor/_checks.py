@@ -43,9 +43,9 @@ def check_weight_dtype(dtype: Any) -> np.dtype[Any]:
 
     try:
         chosen: np.dtype[Any] | None = np.dtype(
-            ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+            ml_dtypes.bfloat16 if isinstance(dtype, str) and dtype == "bfloat16" else dtype
         )
-    except TypeError:
+    except (TypeError, ValueError):
         chosen = None
     if dtype is None or chosen is None or chosen.name not in FLOATS or not chosen.isnative:
         raise InputError(f"dtype must be {_ANY_FLOAT}, found {dtype!r}")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import index
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 import amssim
-from amssim._checks import check_scale_block
+from amssim._checks import as_array, check_scale_block
 from amssim._units import size
 from amssim.codec.bands import read_only
 from amssim.errors import InputError
@@ -223,8 +224,8 @@ class TransposedTensor:
 
 def _check_shape(shape: Any) -> tuple[int, int]:
     try:
-        rows, columns = (int(n) for n in shape)
-    except (TypeError, ValueError, OverflowError):
+        rows, columns = map(index, shape)
+    except (TypeError, ValueError):
         raise InputError(f"shape must be (rows, columns), found {shape!r}") from None
     if rows < 1 or columns < 1:
         raise InputError(f"shape must have at least one row and one column, found {rows}x{columns}")
@@ -232,7 +233,7 @@ def _check_shape(shape: Any) -> tuple[int, int]:
 
 
 def _check_part(name: str, part: Any, dtype: type, shape: tuple[int, int]) -> np.ndarray:
-    array = np.asarray(part)
+    array = as_array(part, name)
     if array.dtype != dtype or array.shape != shape:
         raise InputError(
             f"{name} must be {np.dtype(dtype).name}{list(shape)}, "

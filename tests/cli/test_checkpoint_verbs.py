@@ -5,10 +5,10 @@ import json
 import pytest
 from safetensors.numpy import load_file
 
+from amssim._text import shown
 from amssim.checkpoint import open_checkpoint, save_packed
 from amssim.checkpoint.jobs import run
 from amssim.cli import main
-from amssim.cli.terminal import shown
 from amssim.scheme import schemes
 from amssim.tensor.quantize import quantize
 from checkpoint.builders import make_model, weights, write_tensors

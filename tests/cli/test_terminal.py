@@ -37,17 +37,6 @@ def test_a_size_is_near_the_bytes_it_stands_for(nbytes):
     assert len(digits.replace(".", "")) <= 3 and "e" not in digits
 
 
-@given(st.text(min_size=1, max_size=80), st.integers(4, 40))
-def test_a_tail_fits_and_is_printable(name, width):
-    shown = terminal.tail(name, width)
-    assert len(shown) <= width and shown.isprintable()
-
-
-def test_a_long_name_keeps_its_end():
-    assert terminal.tail("short") == "short"
-    assert terminal.tail("model.layers.0.mlp.down_proj.weight", 19) == "...down_proj.weight"
-
-
 def test_names_out_of_files_are_no_markup(capsys):
     table = terminal.table("tensor", "size")
     table.add_row("[red]x[/red] :smile:", "1")

@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from amssim._text import tail
 from amssim.figures import CYCLE, GREY, MARKERS, figure, styled
 
 _SHAPES = (0.25, 0.35, 0.5, 0.7, 1, 1.2, 1.4, 1.7, 2, 2.4, 2.8, 4, 5.6, 8, 16)
-_PLACE = re.compile(r"^(?P<before>.*?)(?P<index>\d+)\.(?P<part>.*?)(\.weight)?$")
+_PLACE = re.compile(r"^(?P<before>.*?)(?<!\d)(?P<index>\d+)\.(?P<part>.*?)(\.weight)?$")
 
 
 @styled
@@ -66,7 +67,8 @@ def layer_map(values: Mapping[str, float], title: str, label: str) -> Figure:
     ax.set(xlabel="layer", title=title)
     every = max(1, len(columns) // 16)
     ax.set_xticks(range(0, len(columns), every), [str(c) for c in columns[::every]])
-    ax.set_yticks(range(len(parts)), [part.replace("self_attn.", "") for part in parts])
+    names = [tail(part.replace("self_attn.", "")) for part in parts]
+    ax.set_yticks(range(len(parts)), names, parse_math=False)  # a dollar is a dollar
     drawn.colorbar(image, ax=ax, label=label, shrink=0.9)
     if grid.size <= 160:
         _write_values(ax, grid)

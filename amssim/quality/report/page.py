@@ -9,6 +9,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
+from amssim._text import shown
 from amssim.figures import svg
 
 _STYLE = """
@@ -38,12 +39,12 @@ class Page:
 
     def heading(self, text: str) -> None:
         """Add a heading."""
-        self.parts.append(f"<h2>{escape(text)}</h2>")
+        self.parts.append(f"<h2>{_html(text)}</h2>")
 
     def text(self, text: str, *, note: bool = False) -> None:
         """Add a paragraph; a note is set lighter."""
         mark = ' class="note"' if note else ""
-        self.parts.append(f"<p{mark}>{escape(text)}</p>")
+        self.parts.append(f"<p{mark}>{_html(text)}</p>")
 
     def figure(self, drawn: Figure) -> None:
         """Add a figure, drawn into the page."""
@@ -63,7 +64,7 @@ class Page:
 
     def html(self) -> str:
         """Return the page: no scripts, nothing loaded from elsewhere."""
-        title, body = escape(self.title), "\n".join(self.parts)
+        title, body = _html(self.title), "\n".join(self.parts)
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width">\n<title>{title}</title>\n'
@@ -77,5 +78,10 @@ def _own_ids(drawing: str, number: int) -> str:
 
 
 def _row(cell: str, values: Sequence[str], mark: str = "") -> str:
-    cells = "".join(f"<{cell}>{escape(str(v))}</{cell}>" for v in values)
+    cells = "".join(f"<{cell}>{_html(str(v))}</{cell}>" for v in values)
     return f"<tr{mark}>{cells}</tr>\n"
+
+
+def _html(text: str) -> str:
+    """Text as HTML: names out of files hold neither markup nor control characters."""
+    return escape("\n".join(map(shown, text.split("\n"))))

@@ -1,0 +1,26 @@
+"""Text out of files, made fit to be shown: a tensor's name may hold anything."""
+
+from __future__ import annotations
+
+
+def shown(text: str) -> str:
+    r"""Return ``text`` with everything that is not printable escaped.
+
+    >>> print(shown("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def tail(name: str, width: int = 30) -> str:
+    """Return the end of a long name, which tells tensors apart, printable.
+
+    >>> tail("model.layers.0.mlp.down_proj.weight", 19)
+    '...down_proj.weight'
+    """
+    name = shown(name)
+    return name if len(name) <= width else "..." + name[3 - width :]
