@@ -52,7 +52,8 @@ def test_the_whole_way(amssim, model, tmp_path):
 @pytest.mark.parametrize(
     "verb", [["quantize", "--dry-run"], ["quantize"], ["inspect"], ["schemes"], ["verify"]]
 )
-def test_screens_are_at_most_80_columns(amssim, model, tmp_path, verb):
+def test_screens_are_at_most_80_columns(amssim, model, tmp_path, monkeypatch, verb):
+    monkeypatch.setenv("COLUMNS", "80")
     paths = {"quantize": [model, tmp_path / "new"], "schemes": []}
     amssim("quantize", model, tmp_path / "out")
     paths |= {"inspect": [tmp_path / "out"], "verify": [tmp_path / "out", "--source", model]}
