@@ -49,6 +49,27 @@ class TextTable:
         return "\n".join([*lines, ""])
 
 
+def screen_width() -> int | None:
+    """Columns of the terminal, or what COLUMNS says; None where lines may have any length."""
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def wrapped(text: str) -> str:
+    """Break lines between words where they do not fit the terminal."""
+    room = screen_width()
+    if not room or len(text) <= room:
+        return text
+    import textwrap
+
+    lines = text.split("\n")
+    wrap = textwrap.TextWrapper(room, break_long_words=False, break_on_hyphens=False).fill
+    return "\n".join(line if len(line) <= room else wrap(line) for line in lines)
+
+
 def cell_width(text: str) -> int:
     """Columns of a terminal that ``text`` takes: wide characters take two, accents none.
 
@@ -71,14 +92,10 @@ def _character_width(character: str) -> int:
 
 
 def _narrow(widths: list[int]) -> None:
-    """Make the widest column fit a terminal, or COLUMNS; a file gets whole cells."""
-    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
-        return
-    import shutil
-
-    room = shutil.get_terminal_size().columns
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - room
-    if excess > 0:
+    """Make the widest column fit a terminal; a file gets whole cells."""
+    room = screen_width()
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - (room or 0)
+    if room and excess > 0:
         widest = widths.index(max(widths))
         widths[widest] = max(min(_LEAST, widths[widest]), widths[widest] - excess)
 

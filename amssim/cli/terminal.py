@@ -60,9 +60,11 @@ class Console:
 
     def print(self, *parts: str | TextTable) -> None:
         """Print text and tables, each on lines of its own."""
+        from amssim.cli.tables import wrapped
+
         for part in parts:
-            lines = str(part).split("\n")
-            print(*map(shown, lines), sep="\n")
+            lines = "\n".join(map(shown, str(part).split("\n")))
+            print(wrapped(lines) if isinstance(part, str) else lines)
 
 
 def console() -> Console:

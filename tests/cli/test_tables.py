@@ -6,7 +6,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amssim.cli.tables import TextTable, cell_width
+from amssim.cli.tables import TextTable, cell_width, wrapped
 
 CELL = st.text(max_size=30)
 
@@ -47,3 +47,13 @@ def test_a_terminal_gets_folded_cells_and_a_file_whole_ones(monkeypatch):
     _, rule, first, second = lines([name, "12"])
     assert len(rule) == 30 and first.endswith("12")
     assert first.split()[0] + second == name
+
+
+def test_text_is_wrapped_between_words_where_a_screen_is_narrow(monkeypatch):
+    text = "short\n  note: the words of a long line, and a/path/that/has/no/place/to/break/it"
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert wrapped(text) == text
+    monkeypatch.setenv("COLUMNS", "30")
+    first, *lines = wrapped(text).splitlines()
+    assert first == "short" and " ".join(lines) == text[6:]
+    assert all(len(line) <= 30 or " " not in line for line in lines)
