@@ -150,7 +150,7 @@ def _check_regular(status: os.stat_result, path: Path, *, writes: bool) -> None:
 
 def check_plain(name: str) -> str:
     """Return ``name`` if it names a file in a directory and nothing beyond it."""
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
         raise InputError(f"{name!r} is not the name of a file")
     return name
 

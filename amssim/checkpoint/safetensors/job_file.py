@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from amssim.checkpoint.safetensors.folder import Folder
+from amssim.checkpoint.safetensors.folder import Folder, check_plain
 from amssim.checkpoint.safetensors.folder_lock import JOB, NEW_JOB
 from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
-from amssim.errors import OutputError
+from amssim.errors import AmsError, OutputError
 
 _FORMAT = 1
 _SHOWN = 5
@@ -52,20 +52,30 @@ class JobFile:
             return None
         try:
             value = json.loads(folder.read(JOB, MAX_JSON_BYTES))
-            if value["format"] != _FORMAT:
-                raise ValueError
             found = cls(
                 value["run"], value["output"], tuple(value["files"]), value["directory"],
                 value["job"],
             )  # fmt: skip
-            if not all(isinstance(text, str) for text in (found.run, found.output, *found.files)):
-                raise ValueError
-        except (ValueError, KeyError, TypeError, RecursionError):
+            found.check(value["format"])
+        except (ValueError, KeyError, TypeError, RecursionError, AmsError):
             raise OutputError(
                 f"{folder.path / JOB} is not what this version of amssim writes: the folder is "
                 "left untouched; remove it if you need nothing in it"
             ) from None
         return found
+
+    def check(self, format_: object) -> None:
+        """Raise `ValueError` or `InputError` unless all is as `write` writes it.
+
+        Files that it names may be removed, so that none may lie elsewhere.
+        """
+        texts = (self.run, self.output, *self.files)
+        if format_ != _FORMAT or not all(isinstance(text, str) for text in texts):
+            raise ValueError
+        if type(self.directory) is not int or not isinstance(self.record, dict):
+            raise ValueError
+        for name in (self.output, *self.files):
+            check_plain(name)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amssim.checkpoint.safetensors.descriptor import CHUNK_BYTES
 from amssim.checkpoint.safetensors.folder import Folder, check_plain
@@ -20,6 +21,7 @@ from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
 from amssim.errors import AmsError, MismatchError
 
 _FORMAT = 1
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 NEW_JOURNAL = "journal.new"
 
 
@@ -28,6 +30,15 @@ class Content(NamedTuple):
 
     size: int
     sha256: str
+
+    @classmethod
+    def checked(cls, *, size: object, sha256: object) -> Content:
+        """Return what a journal says of a file; `ValueError` for what none says."""
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise ValueError
+        if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
+            raise ValueError
+        return cls(size, sha256)
 
     @classmethod
     def of(cls, folder: Folder, name: str) -> Content:
@@ -75,13 +86,20 @@ class Journal:
         if not home.holds(JOURNAL):
             return None
         try:
-            value = json.loads(home.read(JOURNAL, MAX_JSON_BYTES))
-            if value["format"] != _FORMAT:
-                raise ValueError
-            files = {check_plain(n): Content(**c) for n, c in value["files"].items()}
-            return cls(value["run"], value["staging"], files, frozenset(value["replaced"]))
+            return cls._of_value(json.loads(home.read(JOURNAL, MAX_JSON_BYTES)))
         except (ValueError, KeyError, TypeError, RecursionError, AmsError):
             raise MismatchError(
                 f"{home.path / JOURNAL} is not what this version of amssim writes: the directory "
                 "may be half published, and nothing in it is touched; see what wrote it"
             ) from None
+
+    @classmethod
+    def _of_value(cls, value: Any) -> Journal:
+        """Return the journal that `write` wrote, or raise one of the errors that `read` knows."""
+        if value["format"] != _FORMAT or not isinstance(value["files"], dict):
+            raise ValueError
+        files = {check_plain(n): Content.checked(**c) for n, c in value["files"].items()}
+        replaced = frozenset(value["replaced"])
+        if not isinstance(value["run"], str) or not replaced <= files.keys():
+            raise ValueError
+        return cls(value["run"], check_plain(value["staging"]), files, replaced)
