@@ -5,6 +5,7 @@ A path may lead elsewhere a moment later; a descriptor stays with the directory 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -42,8 +43,20 @@ class Folder:
         return cls(path, os.open(path, _DIRECTORY))
 
     def sub(self, name: str) -> Folder:
-        """Open a directory in this one; a link is refused by the system."""
-        return Folder(self.path / name, os.open(name, _DIRECTORY | _NO_LINK, dir_fd=self.fd))
+        """Open a directory in this one.
+
+        Raises:
+            OutputError: a link, or no directory.
+        """
+        try:
+            return Folder(self.path / name, os.open(name, _DIRECTORY | _NO_LINK, dir_fd=self.fd))
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            raise OutputError(
+                f"{self.path / name} is a link or no directory, where amssim keeps unfinished "
+                "files: it is left untouched; remove it, or write elsewhere"
+            ) from None
 
     def close(self) -> None:
         """Give the descriptor back; harmless when repeated."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -43,10 +42,8 @@ def lock_folder(
     for _ in range(_TRIES):
         with suppress(FileExistsError):
             home.make(name, 0o700)
-        check_own_folder(home, name)
         with suppress(FileNotFoundError):  # its owner has just removed it: make it anew
-            folder = home.sub(name)
-            lock = -1
+            folder, lock = open_own_folder(home, name), -1
             try:
                 check_content(folder)
                 lock = folder.open_file(LOCK, os.O_RDWR | os.O_CREAT)
@@ -99,22 +96,21 @@ def take_lock(lock: int, output: Path, *, shared: bool, wait: bool = False) -> N
         time.sleep(0.02)
 
 
-def check_own_folder(home: Folder, name: str) -> None:
-    """Raise `OutputError` if what lies under a staging folder's name is not a folder of ours."""
-    status, path = home.status(name), home.path / name
-    if status is None:
-        return
-    if not stat.S_ISDIR(status.st_mode):
-        kind = "a link" if stat.S_ISLNK(status.st_mode) else "no directory"
-        raise OutputError(
-            f"{path} is {kind}, where amssim keeps unfinished files: it is left untouched; remove "
-            "it, or write elsewhere"
-        )
-    if status.st_uid != os.geteuid() and status.st_uid != _owner_of_new_files(home):
-        raise OutputError(
-            f"{path} belongs to user {status.st_uid}, and you are {os.geteuid()}: it is left "
-            "untouched; let its owner finish or remove it, or write elsewhere"
-        )
+def open_own_folder(home: Folder, name: str) -> Folder:
+    """Open a staging folder.
+
+    Raises:
+        OutputError: a link, no directory, or somebody else's.
+    """
+    folder = home.sub(name)
+    owner = os.fstat(folder.fd).st_uid
+    if owner == os.geteuid() or owner == _owner_of_new_files(home):
+        return folder
+    folder.close()
+    raise OutputError(
+        f"{folder.path} belongs to user {owner}, and you are {os.geteuid()}: it is left untouched; "
+        "let its owner finish or remove it, or write elsewhere"
+    )
 
 
 def check_content(folder: Folder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ def _prepare(run: Run, folder: Folder, *, alone: bool) -> None:
         same = run.is_of(job)
         if not same and not run.restart and finished_tasks(folder):
             raise _differs(run, job, folder.path)
-        if not same or (run.restart and alone):
+        if not same or (run.restart and alone) or not folder.holds(FILES):
             clear_content(folder)
     if job is None or not folder.holds(FILES) or not run.is_of(job):
         with suppress(FileExistsError):
@@ -238,7 +239,7 @@ def settle_beside(run: Run) -> bool:
         OutputError: unfinished work, begun before the directory was there.
     """
     target = run.target
-    if not target.in_place or not (target.path.parent / target.beside).is_dir():
+    if not target.in_place or not os.path.lexists(target.path.parent / target.beside):
         return False
     home = Folder.at(target.path.parent)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from amssim.checkpoint.safetensors.folder import Folder, check_plain
-from amssim.checkpoint.safetensors.folder_lock import FILES, check_own_folder
+from amssim.checkpoint.safetensors.folder_lock import FILES, open_own_folder
 from amssim.checkpoint.safetensors.job_file import JobFile
 from amssim.checkpoint.safetensors.output_errors import output_errors
 from amssim.errors import InputError, OutputError
@@ -32,8 +32,7 @@ class StagedFiles:
         with output_errors(path):
             home = Folder.at(path.parent)
             try:
-                check_own_folder(home, path.name)
-                folder = home.sub(path.name)
+                folder = open_own_folder(home, path.name)
             finally:
                 home.close()
             try:
@@ -70,9 +69,6 @@ class StagedFiles:
         of any new file.
         """
         self._check(name)
-        status = self._directory.status(name)
-        if status is not None and status.st_nlink > 1:
-            self._directory.remove(name)  # only a name of something that lies elsewhere too
         descriptor = self._directory.open_file(name, os.O_RDWR | os.O_CREAT)
         try:
             if size is not None and os.fstat(descriptor).st_size != size:

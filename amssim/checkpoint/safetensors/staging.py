@@ -6,14 +6,15 @@ process, so that the same command continues; publishing gives the files their na
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from amssim.checkpoint.safetensors.folder import Folder
-from amssim.checkpoint.safetensors.folder_lock import FILES, release
+from amssim.checkpoint.safetensors.folder_lock import FILES, release, still_here
 from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.held_signals import held_signals
 from amssim.checkpoint.safetensors.journal import Content
@@ -27,6 +28,7 @@ from amssim.checkpoint.safetensors.opening import (
     settle_beside,
 )
 from amssim.checkpoint.safetensors.output_errors import as_sentence, output_errors
+from amssim.checkpoint.safetensors.parents import make_parents, remove_made, sync_names
 from amssim.checkpoint.safetensors.progress_lines import ProgressLines
 from amssim.checkpoint.safetensors.publish import (
     contents_of,
@@ -64,7 +66,8 @@ class Staging(StagedFiles):
         self._lines: ProgressLines | None = None
         files = self._folder.sub(FILES) if held else Folder(self.path / FILES, -1)
         super().__init__(files, run.target.names)
-        self._kept = False
+        self._kept = self._is_half = False
+        self._one_thread = threading.Lock()
         self._finished = len(self.read_progress())
         self.resumed = self._finished > 0
 
@@ -89,32 +92,35 @@ class Staging(StagedFiles):
             OutputError: another writer, unfinished work of another run, a folder that is not ours.
             MismatchError: a half published directory that can be neither finished nor restored.
         """
-        run = Run(target, record["run"], record, restart)
-        with output_errors(target.path):
-            if settle_beside(run):
-                return cls(run, part, Folder(target.home, -1), None, [])
-            made = _make_parents(target.home)
-            try:
-                staging = cls._opened(run, part, made)
-            except BaseException:
-                _remove_made(made)
-                raise
-            try:
+        run, staging = Run(target, record["run"], record, restart), None
+        try:
+            # parts may wait for each other, which a signal should end
+            held = nullcontext() if part else held_signals()
+            with output_errors(target.path), held:
+                staging = cls._opened(run, part)
                 if not staging.published:
                     target.check()
-            except BaseException:
-                staging._give_up(keep=staging.resumed)
-                raise
-            return staging
+        except BaseException as error:
+            if staging is not None:
+                staging.__exit__(type(error), error, error.__traceback__)
+            raise
+        return staging
 
     @classmethod
-    def _opened(cls, run: Run, part: str | None, made: list[Path]) -> Staging:
-        home = Folder.at(run.target.home)
+    def _opened(cls, run: Run, part: str | None) -> Staging:
+        if settle_beside(run):
+            return cls(run, part, Folder(run.target.home, -1), None, [])
+        made = make_parents(run.target.home)
         try:
-            held = open_shared(run, home) if part else open_alone(run, home)
-            return cls(run, part, home, held, made)
+            home = Folder.at(run.target.home)
+            try:
+                held = open_shared(run, home) if part else open_alone(run, home)
+                return cls(run, part, home, held, made)
+            except BaseException:
+                home.close()
+                raise
         except BaseException:
-            home.close()
+            remove_made(made)
             raise
 
     def __enter__(self) -> Staging:
@@ -142,6 +148,11 @@ class Staging(StagedFiles):
         """What an unfinished run leaves, as a sentence."""
         if self.published:
             return f"{self.target.path} is complete"
+        if self._is_half:
+            return (
+                f"{self.target.path} is half published: the same command finishes it or brings "
+                "back what was there"
+            )
         if not self._is_kept:
             return "no unfinished file is left"
         tasks = "task is" if self._finished == 1 else "tasks are"
@@ -149,10 +160,11 @@ class Staging(StagedFiles):
 
     def append(self, line: dict[str, Any]) -> None:
         """Record a finished task, at once and by threads alike."""
-        if self._lines is None:
-            self._lines = ProgressLines(self._folder, progress_name(self._part))
-        self._lines.append(line)
-        self._finished += 1
+        with self._one_thread:
+            if self._lines is None:
+                self._lines = ProgressLines(self._folder, progress_name(self._part))
+            self._lines.append(line)
+            self._finished += 1
 
     def read_progress(self) -> list[dict[str, Any]]:
         """Return the finished tasks that any process has recorded, damaged lines left out."""
@@ -197,6 +209,10 @@ class Staging(StagedFiles):
     def _check_complete(self) -> None:
         if self._part:
             raise OutputError(f"{self.target.path}: a part of a run does not publish")
+        if not still_here(self._home, self.target.folder, self._folder, self._lock):
+            raise OutputError(
+                f"{self.path} has been removed or exchanged by another program: run again"
+            )
         found, expected = set(self.names()), set(self.target.names)
         if found != expected:
             name = min(found ^ expected)
@@ -218,8 +234,7 @@ class Staging(StagedFiles):
         """Bring the new names to the disk, those of directories made on the way as well."""
         try:
             self._home.sync()
-            for path in self._made:
-                _sync(path.parent)
+            sync_names(self._made)
         except OSError as error:
             raise OutputError(
                 f"{self.target.path} is complete, but it cannot be written to the disk for good: "
@@ -232,16 +247,19 @@ class Staging(StagedFiles):
             return
         self._close_lines()
         self._directory.close()
-        half = self.target.in_place and self._home.holds(JOURNAL)
-        shared = self._part is not None
-        self._kept = half or (not self.published and (shared or (keep and self._finished > 0)))
+        self._kept = self._must_keep() or (keep and self._finished > 0 and not self.published)
         with suppress(OSError):  # what is left is found by the next run
             if not self._kept:
                 clear(self._home, self.target.folder, self._folder, self._lock)
         release(self._folder, -1 if self._folder.fd < 0 else self._lock)
         self._home.close()
         if not self._kept and not self.published:
-            _remove_made(self._made)
+            remove_made(self._made)
+
+    def _must_keep(self) -> bool:
+        """Whether others work in the folder, or the old files of a directory lie in it."""
+        self._is_half = self.target.in_place and self._home.holds(JOURNAL)
+        return self._is_half or (self._part is not None and not self.published)
 
     def _close_lines(self) -> None:
         if self._lines is not None:
@@ -252,24 +270,3 @@ class Staging(StagedFiles):
 def _keeps(error: BaseException) -> bool:
     """Whether an error is one of the machine or of the user's patience, not of the data."""
     return isinstance(error, OSError) or not isinstance(error, AmsError)
-
-
-def _make_parents(home: Path) -> list[Path]:
-    """Make a directory and those above it; return those that were made, the highest first."""
-    missing = [p for p in (home, *home.parents) if not p.exists()]
-    home.mkdir(parents=True, exist_ok=True)
-    return missing[::-1]
-
-
-def _remove_made(made: list[Path]) -> None:
-    for path in reversed(made):
-        with suppress(OSError):  # somebody has put something there
-            path.rmdir()
-
-
-def _sync(path: Path) -> None:
-    folder = Folder.at(path)
-    try:
-        folder.sync()
-    finally:
-        folder.close()

@@ -20,14 +20,15 @@ from amssim.errors import OutputError
 INSIDE = ".amssim-partial"
 
 #: Files that say something of the others in a directory, or are taken for some of them.
-_MISLEADING = re.compile(rf".*{re.escape(SUFFIX)}|.*\.index\.json|config\.json|amssim\..*\.json")
+_MISLEADING = re.compile(rf".*{re.escape(SUFFIX)}(\.index\.json)?|config\.json|amssim\..*\.json")
 
 
 @dataclass(frozen=True)
 class Target:
     """A file, or a directory that gets ``names`` and whatever it holds already.
 
-    ``in_place`` is for a directory that exists; others appear by one renaming.
+    ``in_place`` is for a directory that exists; others appear by one renaming. ``completes`` is
+    for one whose other files are part of the result.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Target:
     overwrite: bool
     is_file: bool = False
     in_place: bool = False
+    completes: bool = False
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -78,9 +80,7 @@ class Target:
         """Whether what lies there may come from a run that was killed while it published."""
         if self.in_place and os.path.lexists(self.path / JOURNAL):
             return True
-        return (self.path.parent / self.beside / "job.json").exists() and not (
-            self.path.parent / self.beside / "files" / self.path.name
-        ).is_dir()
+        return os.path.lexists(self.path.parent / self.beside)
 
 
 def file_target(dst: str | Path, *, overwrite: bool) -> Target:
@@ -127,7 +127,8 @@ def checkpoint_target(
 
 def rewriting_target(path: str | Path, names: Iterable[str]) -> Target:
     """Return the existing directory ``path`` as the place for new versions of ``names``."""
-    return Target(Path(path), tuple(sorted(names)), overwrite=True, in_place=True)
+    names = tuple(sorted(names))
+    return Target(Path(path), names, overwrite=True, in_place=True, completes=True)
 
 
 def source_files(source: Checkpoint) -> list[Path]:
@@ -159,7 +160,7 @@ def _check_directory(target: Target) -> None:
             f"{present[0]})"
         )
     foreign = [n for n in present if _MISLEADING.fullmatch(n) and n not in target.names]
-    if foreign:
+    if foreign and not target.completes:
         raise OutputError(
             f"{target.path} holds {foreign[0]}, which would not be replaced and does not belong to "
             "the result: remove it or choose another directory"
