@@ -65,7 +65,9 @@ class OpenFile:
     def __init__(self, path: Path, *, follow_links: bool = True):
         self.path, self.follow_links = path, follow_links
         self._descriptor = -1
-        _check_kind(path, self._status())  # opening a device could already do something
+        _check_kind(
+            path, _status(path, follow_links)
+        )  # opening a device could already do something
         try:
             self._descriptor = os.open(path, _FLAGS | (0 if follow_links else os.O_NOFOLLOW))
             status = os.fstat(self._descriptor)
@@ -132,7 +134,10 @@ class OpenFile:
     def check_unchanged(self) -> None:
         """Raise `MismatchError` if the file, or what its path leads to, is another than before."""
         try:
-            now = {Stamp.of(os.fstat(self._descriptor)), Stamp.of(self._status())}
+            now = {
+                Stamp.of(os.fstat(self._descriptor)),
+                Stamp.of(_status(self.path, self.follow_links)),
+            }
         except InputError:  # gone
             now = set()
         if now != {self.stamp}:
@@ -149,14 +154,6 @@ class OpenFile:
             raise self._too_short(start, stop)
         return piece
 
-    def _status(self) -> os.stat_result:
-        try:
-            return os.stat(self.path, follow_symlinks=self.follow_links)  # noqa: PTH116
-        except OSError as error:
-            _refuse(self.path, error)
-        except ValueError:  # a NUL or half a surrogate pair in the name
-            raise InputError(f"{str(self.path)!r} is not a file name") from None
-
     def _check_range(self, start: int, stop: int) -> None:
         """Raise before anything is allocated for bytes that the file does not have."""
         if not 0 <= start <= stop:
@@ -168,6 +165,18 @@ class OpenFile:
         return FormatError(f"{self.path} ends at byte {end}, expected {expected} bytes")
 
 
+def is_regular_file(path: Path, *, follow_links: bool = True) -> bool:
+    """Whether ``path`` leads to a file, not to a folder, pipe or device.
+
+    Raises:
+        InputError, UnsafePathError: a link that leads nowhere or is not to be followed.
+    """
+    status = _status(path, follow_links)
+    if stat.S_ISLNK(status.st_mode):
+        raise _not_followed(path)
+    return stat.S_ISREG(status.st_mode)
+
+
 def changed(path: Path) -> MismatchError:
     """Return the error for a file that is another than a moment ago."""
     return MismatchError(f"{path} changed while it was read: run again")
@@ -176,6 +185,15 @@ def changed(path: Path) -> MismatchError:
 def no_memory(path: Path, nbytes: int) -> ResourceError:
     """Return the error for ``nbytes`` bytes that memory has no room for."""
     return ResourceError(f"{path}: {nbytes} bytes do not fit into memory")
+
+
+def _status(path: Path, follow_links: bool) -> os.stat_result:
+    try:
+        return os.stat(path, follow_symlinks=follow_links)  # noqa: PTH116
+    except OSError as error:
+        _refuse(path, error)
+    except ValueError:  # a NUL or half a surrogate pair in the name
+        raise InputError(f"{str(path)!r} is not a file name") from None
 
 
 def _check_kind(path: Path, status: os.stat_result) -> None:

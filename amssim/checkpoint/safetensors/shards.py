@@ -7,28 +7,29 @@ In a directory ``model.safetensors.index.json`` says which shard holds which ten
 from __future__ import annotations
 
 import json
-import re
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from amssim.checkpoint.safetensors.descriptor import OpenFile, is_regular_file
 from amssim.checkpoint.safetensors.files import (
     SUFFIX,
     check_distinct,
     check_shard_name,
-    file_stamp,
     read_whole,
 )
 from amssim.checkpoint.safetensors.half_published import check_not_half_published
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, read_header
+from amssim.checkpoint.safetensors.limits import check_json_limit
+from amssim.checkpoint.safetensors.numbering import gaps, numbered
 from amssim.checkpoint.safetensors.strict_json import parse_json
 from amssim.errors import FormatError, InputError, UnsupportedError
 
 INDEX_NAME = "model.safetensors.index.json"
 CONFIG_NAME = "config.json"
 
-_SHARD = re.compile(r".*-\d{5}-of-\d{5}\.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _WEIGHTS = (SUFFIX, *_PICKLES, ".h5", ".msgpack", ".onnx", ".gguf", ".index.json")
 
@@ -46,9 +47,11 @@ class Index:
         return sorted(set(self.shard_of.values()))
 
     def encode(self) -> bytes:
-        """Return the JSON file, tensors in name order."""
+        """Return the JSON file, tensors in name order; `UnsupportedError` if it is too long."""
         value = {"metadata": self.metadata, "weight_map": dict(sorted(self.shard_of.items()))}
-        return (json.dumps(value, indent=2) + "\n").encode()
+        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+        check_json_limit(len(text), INDEX_NAME)
+        return text.encode()
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Checkpoint:
     index: Index | None = None
     config: dict[str, Any] | None = None
     remarks: tuple[str, ...] = ()
+    follow_links: bool = True
 
     @property
     def is_directory(self) -> bool:
@@ -76,6 +80,10 @@ class Checkpoint:
 
         The rest are folders, hidden files, and the weights in another container, a copy of which
         beside changed weights would be large and misleading.
+
+        Raises:
+            InputError, UnsafePathError: a file that belongs to it is a link that leads nowhere or
+                is not to be followed.
         """
         if not self.is_directory:
             return [], []
@@ -86,29 +94,42 @@ class Checkpoint:
 
     def _belongs(self, name: str) -> bool:
         other = name.startswith(".") or name.endswith(_WEIGHTS)
-        return not other and (self.path / name).is_file()
+        return not other and is_regular_file(self.path / name, follow_links=self.follow_links)
+
+    def open(self, name: str) -> OpenFile:
+        """Open a file of the directory by name; errors as `OpenFile`."""
+        return OpenFile(self.path / name, follow_links=self.follow_links)
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | Path, *, follow_links: bool = True) -> Checkpoint:
     """Read and check every header of a ``.safetensors`` file or a directory of shards.
 
+    Args:
+        path: the file or directory.
+        follow_links: False refuses it, and every file of it, that is a symbolic link. Caches of
+            model hubs are made of links.
+
     Raises:
-        InputError: nothing there.
-        UnsafePathError: an index that points out of its directory.
+        InputError: nothing there, or a link that leads nowhere.
+        UnsafePathError: an index that points out of its directory, or a link that is not to be
+            followed.
         FormatError: files that are damaged or contradict each other.
         MismatchError: a directory whose files are being replaced.
         UnsupportedError: weights in another container, such as pickled ones.
     """
     path = Path(path)
-    if not path.is_dir():
-        return _file(path)
+    if not os.path.isdir(path):  # noqa: PTH112  False for a name that the system does not take
+        return _file(path, follow_links)
+    if not follow_links:
+        is_regular_file(path, follow_links=False)  # raises if it is a link
     check_not_half_published(path)
-    checkpoint = _directory(path)
-    check_not_half_published(path)
-    return checkpoint
+    try:
+        return _directory(path, follow_links)
+    finally:
+        check_not_half_published(path)  # also the reason of many a fault
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: Path, *, follow_links: bool = True) -> Index:
     """Read an index; every shard it names is a plain file name.
 
     Raises:
@@ -116,7 +137,7 @@ def read_index(path: Path) -> Index:
         FormatError: not an index.
     """
     where = str(path)
-    value = parse_json(read_whole(path), where)
+    value = parse_json(read_whole(path, follow_links=follow_links), where)
     shard_of = value.get("weight_map") if isinstance(value, dict) else None
     metadata = value.get("metadata", {}) if isinstance(value, dict) else None
     if not isinstance(shard_of, dict) or not isinstance(metadata, dict) or not shard_of:
@@ -131,31 +152,51 @@ def encode_config(config: dict[str, Any]) -> bytes:
     return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _file(path: Path) -> Checkpoint:
-    file_stamp(path)
-    _refuse_pickle([path])
+def _file(path: Path, follow_links: bool) -> Checkpoint:
+    is_regular_file(path, follow_links=follow_links)  # raises if nothing is there
+    _refuse_pickle([path.name])
     if path.suffix != SUFFIX:
         raise UnsupportedError(f"{path}: expected a {SUFFIX} file or a directory of them")
-    header = read_header(path)
-    return Checkpoint(path, {path.name: header}, remarks=tuple(_unknown_fields([header])))
+    header, shard = read_header(path, follow_links=follow_links), numbered(path.name)
+    remarks = _unknown_fields([header])
+    if shard and shard.total > 1:
+        remarks.append(f"{path.name} is by its name {shard}: the others are not looked at")
+    return Checkpoint(path, {path.name: header}, None, None, tuple(remarks), follow_links)
 
 
-def _directory(path: Path) -> Checkpoint:
-    present = sorted(p.name for p in _listed(path) if p.suffix == SUFFIX)
-    index = read_index(path / INDEX_NAME) if (path / INDEX_NAME).exists() else None
-    names = index.shards if index else _only_shard(path, present)
+def _directory(path: Path, follow_links: bool) -> Checkpoint:
+    listed = _listed(path)
+    present = [name for name in listed if name.endswith(SUFFIX) and not name.startswith(".")]
+    index = None
+    if INDEX_NAME in listed:
+        index = read_index(path / INDEX_NAME, follow_links=follow_links)
+    names = index.shards if index else _only_shard(path, present, listed)
     for name in names:
         if name not in present:
             raise FormatError(f"{path / INDEX_NAME} names {name}, which is missing")
-    shards = {name: read_header(path / name) for name in names}
+    shards = {name: read_header(path / name, follow_links=follow_links) for name in names}
     remarks = _unknown_fields(shards.values())
     if index:
         remarks += _check_index(index, shards, path / INDEX_NAME)
-    for name in sorted(set(present) - set(names)):
-        if _SHARD.fullmatch(name):
+        remarks += [f"{path / INDEX_NAME} names only {some}" for some in gaps(names)]
+    remarks += _check_surplus(path, set(present) - set(names), names)
+    config = None
+    if CONFIG_NAME in listed:
+        config = _read_config(path / CONFIG_NAME, follow_links)
+    return Checkpoint(path, shards, index, config, tuple(remarks), follow_links)
+
+
+def _check_surplus(path: Path, surplus: set[str], names: list[str]) -> list[str]:
+    """Refuse what an index ought to name, and return remarks on the rest."""
+    stems = {shard.stem for shard in map(numbered, names) if shard}
+    for name in sorted(surplus):
+        shard = numbered(name)
+        if shard and shard.stem in stems:
             raise FormatError(f"{path / name} is a shard that {INDEX_NAME} does not name")
-        remarks.append(f"{name} is not part of the checkpoint: {INDEX_NAME} does not name it")
-    return Checkpoint(path, shards, index, _read_config(path / CONFIG_NAME), tuple(remarks))
+    return [
+        f"{name} is not part of the checkpoint: {INDEX_NAME} does not name it"
+        for name in sorted(surplus)
+    ]
 
 
 def _check_index(index: Index, shards: dict[str, Header], path: Path) -> list[str]:
@@ -177,36 +218,40 @@ def _check_index(index: Index, shards: dict[str, Header], path: Path) -> list[st
     return [f"{path} claims a total_size of {claimed}, the tensors take {stored} bytes"]
 
 
-def _read_config(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    config = parse_json(read_whole(path), str(path), config=True)
+def _read_config(path: Path, follow_links: bool) -> dict[str, Any]:
+    config = parse_json(read_whole(path, follow_links=follow_links), str(path), config=True)
     if not isinstance(config, dict):
         raise FormatError(f"{path} must hold a JSON object")
     return config
 
 
-def _listed(path: Path) -> list[Path]:
+def _listed(path: Path) -> list[str]:
     try:
-        return list(path.iterdir())
+        return sorted(os.listdir(path))  # noqa: PTH208  names, of links that lead nowhere too
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _only_shard(path: Path, present: list[str]) -> list[str]:
-    if len(present) == 1:
-        return present
-    if present:
+def _only_shard(path: Path, present: list[str], listed: list[str]) -> list[str]:
+    if len(present) > 1:
         raise FormatError(
             f"{path} holds {len(present)} {SUFFIX} files but no {INDEX_NAME}, which says what "
             "belongs together"
         )
-    _refuse_pickle(_listed(path))
-    raise InputError(f"{path} holds no {SUFFIX} file")
+    if not present:
+        _refuse_pickle(listed)
+        raise InputError(f"{path} holds no {SUFFIX} file")
+    shard = numbered(present[0])
+    if shard and shard.total > 1:
+        raise FormatError(
+            f"{path} holds {present[0]}, {shard}, but neither the others nor {INDEX_NAME}: fetch "
+            "or copy all of it"
+        )
+    return present
 
 
-def _refuse_pickle(paths: list[Path]) -> None:
-    pickles = sorted(p.name for p in paths if p.suffix in _PICKLES)
+def _refuse_pickle(names: Iterable[str]) -> None:
+    pickles = sorted(name for name in names if name.endswith(_PICKLES))
     if pickles:
         raise UnsupportedError(
             f"{pickles[0]} may hold pickled weights, which can run code and are never opened: "

@@ -148,7 +148,7 @@ def test_34_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(path, monkey
     seen = path.stat()
     path.unlink()
     os.mkfifo(path)
-    monkeypatch.setattr(OpenFile, "_status", lambda self: seen)
+    monkeypatch.setattr(descriptor, "_status", lambda path, follow_links: seen)
     before = open_descriptors()
     with pytest.raises(FormatError, match="not a regular file"):
         OpenFile(path)
@@ -173,7 +173,7 @@ def test_34_a_link_that_takes_the_place_of_a_file(path, monkeypatch):
     seen = path.stat()
     path.rename(path.with_name("y"))
     path.symlink_to("y")
-    monkeypatch.setattr(OpenFile, "_status", lambda self: seen)
+    monkeypatch.setattr(descriptor, "_status", lambda path, follow_links: seen)
     with pytest.raises(UnsafePathError, match="is a symbolic link"):
         OpenFile(path, follow_links=False)
 
