@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from amssim.cli.terminal import Subparsers, add_json, add_work, progress_bar
+from amssim.cli.job_options import add_job, job_options
+from amssim.cli.terminal import Subparsers, add_json, add_no_verify, progress_bar
 
 _DESCRIPTION = """\
 Restore a quantised checkpoint to plain safetensors that any loader takes, for
@@ -28,8 +29,8 @@ def add_parser(subparsers: Subparsers) -> None:
         default="bfloat16",
         help="of the restored weights (%(default)s)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace files in DST")
-    add_work(parser)
+    add_no_verify(parser)
+    add_job(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -44,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
             args.src,
             args.dst,
             args.dtype,
-            overwrite=args.overwrite,
-            threads=args.threads,
+            verify=args.verify,
             progress=progress,
+            **job_options(args),
         )
     report(job, args)
     return 0

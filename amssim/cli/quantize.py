@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from amssim.cli.terminal import Subparsers, add_json, add_work, progress_bar
+from amssim.cli.job_options import add_job, job_options
+from amssim.cli.terminal import Subparsers, add_json, progress_bar
 from amssim.rules import SCALE_RULES, SEARCH_RULES
 
 _DESCRIPTION = """\
 Quantise the linear layers of a checkpoint: one .safetensors file, or a
 directory with an index and shards. Embeddings, output head, norms, biases and
 routers are kept as they are unless a rule says otherwise. The output appears
-whole or not at all."""
+whole or not at all; after an interrupt, the same command continues."""
 _EXAMPLES = """\
 examples:
   amssim quantize model/ model-fp4.25/ --scheme fp4.25
@@ -48,8 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="for tensors whose name contains a match; the first rule that matches decides",
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, read headers only")
-    parser.add_argument("--overwrite", action="store_true", help="replace files in DST")
-    add_work(parser)
+    add_job(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -66,11 +66,11 @@ def run(args: argparse.Namespace) -> int:
         "rules": args.rule,
     }
     if args.dry_run:
-        report(plan_quantize(args.src, args.scheme, **options), args)
+        report(plan_quantize(args.src, args.scheme, threads=args.threads, **options), args)
         return 0
     from amssim.checkpoint import quantize_checkpoint
 
-    options |= {"overwrite": args.overwrite, "threads": args.threads}
+    options |= job_options(args)
     with progress_bar(args.progress, "quantising") as progress:
         job = quantize_checkpoint(args.src, args.dst, args.scheme, progress=progress, **options)
     report(job, args)

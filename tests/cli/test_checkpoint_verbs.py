@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 
 from amssim._text import shown
 from amssim.checkpoint import open_checkpoint, save_packed
-from amssim.checkpoint.jobs import run
+from amssim.checkpoint.jobs import execute
 from amssim.cli import main
 from amssim.scheme import schemes
 from amssim.tensor.quantize import quantize
@@ -135,13 +135,13 @@ def test_failures(amssim, model, tmp_path, argv, expected, sentence):
 
 
 def test_an_interrupt_leaves_no_file(amssim, model, tmp_path, monkeypatch):
-    run_threads = run.run_threads
+    run_threads = execute.run_threads
 
     def interrupted(*arguments):
         run_threads(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "run_threads", interrupted)
+    monkeypatch.setattr(execute, "run_threads", interrupted)
     code, out, err = amssim("quantize", model, tmp_path / "out")
     assert (code, out) == (130, "") and err.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -7,9 +7,11 @@ nothing, or to finish a file. That work runs in a `Pool` or by `do_here`.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from amssim.progress import Progress, Steps
 class Staged:
     """What staging offers: a file's descriptor, made if need be, its path; a line of progress."""
 
-    open: Callable[[str], int]
+    open: Callable[[str, int], int]
     path: Callable[[str], Path]
     append: Callable[[dict[str, Any]], None]
 
@@ -34,7 +36,7 @@ class Staged:
 class Assembly:
     """The files of ``job`` in ``staged``, named by ``name_of`` their source's names.
 
-    ``finished`` are results of an earlier run whose bytes have been checked.
+    ``beside`` is work that belongs to no shard; it needs no task and waits for nothing.
     """
 
     def __init__(
@@ -42,10 +44,10 @@ class Assembly:
         job: Job,
         staged: Staged,
         name_of: Callable[[str], str],
-        finished: Iterable[TaskResult] = (),
+        beside: Iterable[Work] = (),
         progress: Progress | None = None,
     ):
-        self.job, self.tasks, self._staged = job, split(job), staged
+        self.job, self.tasks, self._staged, self._beside = job, split(job), staged, list(beside)
         own = defaultdict(list)
         for task in self.tasks:
             own[task.shard].append(task)
@@ -55,23 +57,29 @@ class Assembly:
         ]
         self._steps = Steps(sum(step.before.weight_count for step in job.steps()), progress)
         self._news: deque[Task] = deque()
-        known = {result.number: result for result in finished}
-        for number, result in known.items():
-            self._take(self.tasks[number], result)
-        self.todo = [task for task in self.tasks if task.number not in known]
-        self.tell()
+        self._lock = threading.Lock()
+
+    @property
+    def todo(self) -> list[Task]:
+        """Tasks that are not done, in order."""
+        return [task for shard in self.shards for task in shard.todo()]
+
+    def accept(self, result: TaskResult) -> bool:
+        """Take the result of a task that is recorded already; whether its file lacks none now."""
+        task = self.tasks[result.number]
+        self._news.append(task)
+        return self.shards[task.shard].add(result)
 
     def add(self, result: TaskResult) -> list[Work]:
         """Record that a task is done; return the work that is due now."""
-        self._staged.append(result.as_dict())
-        task = self.tasks[result.number]
-        return self._finish(task.shard) if self._take(task, result) else []
+        with self._lock:
+            self._staged.append(result.as_dict())
+        return self._finish(self.tasks[result.number].shard) if self.accept(result) else []
 
     def due(self) -> list[Work]:
-        """Return the work that needs no task: of files that have none, or none left to do."""
-        left = {task.shard for task in self.todo}
-        numbers = [n for n in range(len(self.shards)) if n not in left]
-        return [work for number in numbers for work in self._finish(number)]
+        """Return the work that waits for no task: of files that have none left, and others."""
+        complete = [n for n, shard in enumerate(self.shards) if shard.is_complete]
+        return self._beside + [work for number in complete for work in self._finish(number)]
 
     def tell(self) -> None:
         """Tell the caller's ``progress`` of what has been added; from one thread."""
@@ -86,17 +94,13 @@ class Assembly:
         for shard in self.shards:
             shard.close()
 
-    def _take(self, task: Task, result: TaskResult) -> bool:
-        self._news.append(task)
-        return self.shards[task.shard].add(result)
-
     def _finish(self, number: int) -> list[Work]:
         last = self.shards[number].tasks
         return [WriteHeader(self.shards[number], last[-1].number if last else 0)]
 
     def _shard(self, number: int, tasks: list[Task], name: str) -> Shard:
         staged = self._staged
-        return Shard(self.job.shards[number], tasks, lambda: staged.open(name), staged.path(name))
+        return Shard(self.job.shards[number], tasks, partial(staged.open, name), staged.path(name))
 
 
 def do_here(works: Iterable[Work]) -> None:

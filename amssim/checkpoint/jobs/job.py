@@ -6,17 +6,49 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
+from amssim import __version__
 from amssim._threads import thread_count
 from amssim.checkpoint.jobs.memory import peak_bytes
 from amssim.checkpoint.jobs.summary import Summary
+from amssim.checkpoint.packed.digests import source_digests
 from amssim.checkpoint.packed.manifest import Manifest
 from amssim.checkpoint.packed.stored import LogicalTensor
 from amssim.checkpoint.safetensors.header import Header, TensorInfo
-from amssim.checkpoint.safetensors.shards import Checkpoint
-from amssim.checkpoint.safetensors.writer import MetadataOf, file_size, place, plain_metadata
-from amssim.errors import UnsupportedError
+from amssim.checkpoint.safetensors.limits import check_header_limits
+from amssim.checkpoint.safetensors.shards import (
+    CONFIG_NAME,
+    INDEX_NAME,
+    Checkpoint,
+    Index,
+    encode_config,
+)
+from amssim.checkpoint.safetensors.strict_json import canonical_json, parse_json
+from amssim.checkpoint.safetensors.writer import (
+    MetadataOf,
+    file_size,
+    header_bytes,
+    place,
+    plain_metadata,
+)
+from amssim.errors import FormatError, UnsupportedError
+
+
+class Resumed(NamedTuple):
+    """How much of a job was found finished: tasks of all tasks, files of all files."""
+
+    tasks: int
+    of_tasks: int
+    files: int
+    of_files: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files} of {self.of_files} files and {self.tasks} of {self.of_tasks} tasks "
+            "were finished"
+        )
 
 
 @dataclass(frozen=True)
@@ -36,13 +68,13 @@ class Step:
 class ShardJob:
     """One file: its source, the steps in name order, and its manifest if it is amssim's.
 
-    ``source_sums`` are the checksums that the source states of its stored tensors, if it does.
+    ``source_sums`` are the checksums of the source's stored tensors that are to be checked.
     """
 
     source: Header
     steps: tuple[Step, ...]
     manifest: Manifest | None
-    source_sums: Mapping[str, str] = field(default_factory=dict)
+    source_sums: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def tensors(self) -> list[TensorInfo]:
@@ -76,8 +108,10 @@ class Job:
     ``options`` are all choices that the result depends on, for people and for JSON; ``threads``
     how many are to work on it, None for every CPU.
 
+    ``resumed`` says how much of a job that was done had been done before.
+
     Raises:
-        UnsupportedError: two tensors would be stored under one name.
+        UnsupportedError: two tensors would be stored under one name, or a file could not be read.
     """
 
     source: Checkpoint
@@ -85,6 +119,7 @@ class Job:
     config: dict[str, Any] | None
     options: dict[str, Any] = field(default_factory=dict)
     threads: int | None = None
+    resumed: Resumed | None = None
 
     def __post_init__(self) -> None:
         names = Counter(info.name for shard in self.shards for info in shard.tensors)
@@ -94,6 +129,61 @@ class Job:
                 f"{self.source.path}: two tensors would be stored as {clash[0]!r}: keep one of "
                 "them by a rule"
             )
+        for shard in self.shards:
+            size = len(header_bytes(shard.tensors, shard.metadata({}))) - 8
+            check_header_limits(shard.tensors, size, f"the new {shard.source.path.name}")
+        self.check_documents()
+
+    def check_documents(self) -> None:
+        """Raise `UnsupportedError` if nobody could read the new index or config.json."""
+        for name, content in self.documents.items():
+            try:
+                parse_json(content, f"the new {name}", config=name == CONFIG_NAME)
+            except FormatError as error:
+                raise UnsupportedError(f"{self.source.path}: {error}") from None
+
+    @cached_property
+    def documents(self) -> dict[str, bytes]:
+        """Content of the new index and config.json, where the source has them."""
+        files = {}
+        if self.source.index:
+            shard_of = {i.name: s.source.path.name for s in self.shards for i in s.tensors}
+            total = sum(info.nbytes for shard in self.shards for info in shard.tensors)
+            metadata = self.source.index.metadata | {"total_size": total}
+            files[INDEX_NAME] = Index(shard_of, metadata).encode()
+        if self.config is not None:
+            files[CONFIG_NAME] = encode_config(self.config)
+        return files
+
+    @cached_property
+    def source_digests(self) -> dict[str, str]:
+        """What identifies the source, file by file."""
+        return source_digests(self.source)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Everything that the bytes of the result depend on, for JSON; ``run`` is its digest."""
+        stamps = {name: f"{h.stamp.size}, {h.stamp.mtime_ns}" for name, h in self._headers()}
+        value = {
+            "version": __version__,
+            "source": self.source_digests,
+            "sizes_and_times": stamps,
+            "options": self.options,
+        }
+        return value | {"run": sha256(canonical_json(value).encode()).hexdigest()[:32]}
+
+    @property
+    def run(self) -> str:
+        """Id of the job, by which unfinished work of it is known."""
+        return str(self.record["run"])
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the result is a set of files that a seal binds together."""
+        return self.source.is_directory and all(shard.manifest for shard in self.shards)
+
+    def _headers(self) -> list[tuple[str, Header]]:
+        return sorted(self.source.shards.items())
 
     def steps(self) -> Iterator[Step]:
         """Yield every step, shard by shard."""
@@ -123,6 +213,7 @@ class Job:
             "source": str(self.source.path),
             "output_bytes": self.output_bytes,
             "peak_memory_bytes": self.peak_bytes,
+            "resumed": self.resumed and self.resumed._asdict(),
             "files_copied": copied,
             "files_left_out": left_out,
             "remarks": list(self.source.remarks),

@@ -16,7 +16,7 @@ from amssim.checkpoint.jobs.job import Job, ShardJob, Step
 from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_quantized
 from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.config_keys import with_quantization, without_quantization
-from amssim.checkpoint.packed.manifest import Manifest
+from amssim.checkpoint.packed.manifest import Manifest, SetId
 from amssim.checkpoint.packed.stored import FLOAT_DTYPES, LogicalTensor, Packing
 from amssim.checkpoint.safetensors.header import DTYPE_BITS
 from amssim.checkpoint.safetensors.shards import read_checkpoint
@@ -61,7 +61,7 @@ def plan_quantize(
     for header in checkpoint.shards.values():
         tensors = [LogicalTensor.plain(header.tensors[name]) for name in sorted(header.tensors)]
         steps = tuple(Step(t, _quantized(t, decisions[t.name], options)) for t in tensors)
-        shards.append(ShardJob(header, steps, _manifest(steps)))
+        shards.append(ShardJob(header, steps, _manifest(steps, of_set=checkpoint.is_directory)))
     after = [step.after for shard in shards for step in shard.steps]
     config = with_quantization(checkpoint.config, after)
     return Job(checkpoint, tuple(shards), config, _options(options, texts), threads)
@@ -83,12 +83,18 @@ def plan_dequantize(
     shards = []
     for name, tensors in catalog.shards.items():
         steps = tuple(Step(t, _restored(t, _STORED[dtype])) for t in tensors)
-        manifest = catalog.manifests[name]
-        sums = manifest.checksums if manifest and verify else {}
+        sums = {n: crc for t in tensors for n, crc in t.sums.items()} if verify else {}
         shards.append(ShardJob(catalog.checkpoint.shards[name], steps, None, sums))
     config = without_quantization(catalog.checkpoint.config)
-    options = {"job": "dequantize", "dtype": dtype}
+    options = {"job": "dequantize", "dtype": dtype, "verify": verify}
     return Job(catalog.checkpoint, tuple(shards), config, options, thread_count(threads))
+
+
+def plan_again(src: str | Path, options: dict[str, Any], threads: int | None = None) -> Job:
+    """Return the job whose `Job.options` are ``options``; errors as those that planned it."""
+    own = dict(options)
+    plan = plan_quantize if own.pop("job") == "quantize" else plan_dequantize
+    return plan(src, **own, threads=threads)
 
 
 def _options(packing: Packing, rules: list[str]) -> dict[str, Any]:
@@ -113,11 +119,12 @@ def _restored(tensor: LogicalTensor, dtype: str) -> LogicalTensor:
     return replace(tensor, dtype=dtype, nbytes=nbytes, packing=None, reason=reason)
 
 
-def _manifest(steps: Iterable[Step]) -> Manifest:
+def _manifest(steps: Iterable[Step], *, of_set: bool) -> Manifest:
     after = [step.after for step in steps]
     return Manifest(
         packed={tensor.name: tensor.packing for tensor in after if tensor.packing},
         kept={tensor.name: tensor.reason for tensor in after if not tensor.packing},
+        set_id=SetId("0" * 32) if of_set else None,  # as long as the one that sealing puts there
     )
 
 

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from amssim._threads import thread_count
-from amssim.checkpoint.jobs.assembly import Assembly, Staged
-from amssim.checkpoint.jobs.engine import run_threads
+from amssim.checkpoint.jobs.execute import execute
 from amssim.checkpoint.jobs.job import Job
 from amssim.checkpoint.jobs.plan import DEFAULT_SCHEME, plan_dequantize, plan_quantize
-from amssim.checkpoint.safetensors.files import file_stamp, read_chunks
-from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Index, encode_config
-from amssim.checkpoint.safetensors.space import check_space
-from amssim.checkpoint.safetensors.staging import Staging
-from amssim.checkpoint.safetensors.target import checkpoint_target
 from amssim.progress import Progress
 from amssim.scheme import Scheme
 
@@ -31,13 +22,17 @@ def quantize_checkpoint(
     scale_block: int | None = None,
     rules: Iterable[str] = (),
     overwrite: bool = False,
+    restart: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Job:
     """Quantise a safetensors file or a directory of shards; return the job that was done.
 
     What is quantised is said in `amssim.checkpoint.jobs.rules`; the output in
     `amssim.checkpoint`. It appears whole or not at all, and its bytes do not depend on ``threads``.
+    A run that is interrupted or killed leaves what it has finished in a hidden folder beside
+    ``dst``, and the same call continues.
 
     Args:
         src: a ``.safetensors`` file, or a directory with an index and shards.
@@ -47,8 +42,10 @@ def quantize_checkpoint(
         rules: texts ``REGEX=SCHEME`` or ``REGEX=keep``; the first whose expression is found in a
             tensor's name decides, and each must decide something.
         overwrite: replace files of the same names in ``dst``.
-        threads: None uses every CPU of the process.
+        restart: discard what an unfinished run has left, of whatever job.
+        threads: how many work, each at a task; None is one for every CPU of the process.
         progress: called with weights done, all weights and a tensor's name.
+        tell: called with a sentence on what an unfinished run of this job has left.
 
     Raises:
         SchemeError: an unknown scheme, rule or option.
@@ -67,8 +64,7 @@ def quantize_checkpoint(
         rules=rules,
         threads=threads,
     )
-    execute(job, dst, overwrite=overwrite, progress=progress)
-    return job
+    return execute(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)
 
 
 def dequantize_checkpoint(
@@ -76,9 +72,12 @@ def dequantize_checkpoint(
     dst: str | Path,
     dtype: str = "bfloat16",
     *,
+    verify: bool = True,
     overwrite: bool = False,
+    restart: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Job:
     """Make a quantised checkpoint plain: safetensors that any loader takes; return the job.
 
@@ -86,50 +85,12 @@ def dequantize_checkpoint(
         src, dst: files or directories, as for `quantize_checkpoint`.
         dtype: of the restored weights: ``bfloat16``, ``float16`` or ``float32``. Tensors that
             were kept are copied as they are.
-        overwrite, threads, progress: as for `quantize_checkpoint`.
+        verify: compare the checksums that ``src`` states of what is read.
+        overwrite, restart, threads, progress, tell: as for `quantize_checkpoint`.
 
     Raises:
-        AmsError: as `quantize_checkpoint`; also `InputError` for weights that exceed ``dtype``.
+        AmsError: as `quantize_checkpoint`; also `InputError` for weights that exceed ``dtype``, and
+            `MismatchError` for a checksum that differs.
     """
-    job = plan_dequantize(src, dtype, threads=threads)
-    execute(job, dst, overwrite=overwrite, progress=progress)
-    return job
-
-
-def execute(job: Job, dst: str | Path, *, overwrite: bool, progress: Progress | None) -> None:
-    """Do ``job``: write the checkpoint to ``dst``."""
-    copied, _ = job.source.other_files()
-    described = _described(job)
-    names = [shard.source.path.name for shard in job.shards] + copied + list(described)
-    target = checkpoint_target(job.source, dst, names, overwrite=overwrite)
-    sizes = [file_stamp(job.source.path / name).size for name in copied]
-    check_space(target.home, job.output_bytes + sum(sizes) + sum(map(len, described.values())))
-    with Staging.open(target, {"run": secrets.token_hex(16)}) as staging:
-        assembly = Assembly(job, _offered(staging), target.name_of, progress=progress)
-        with closing(assembly):
-            run_threads(assembly, thread_count(job.threads))
-        for shard in job.shards:
-            shard.source.check_unchanged()
-        for name in copied:
-            path = job.source.path / name
-            staging.write(name, read_chunks(path, 0, file_stamp(path).size))
-        for name, content in described.items():
-            staging.write(name, [content])
-        staging.publish()
-
-
-def _offered(staging: Staging) -> Staged:
-    return Staged(staging.create, lambda name: staging.directory / name, lambda line: None)
-
-
-def _described(job: Job) -> dict[str, bytes]:
-    """Return index and config.json, where the source has them."""
-    files = {}
-    if job.source.index:
-        shard_of = {i.name: s.source.path.name for s in job.shards for i in s.tensors}
-        total = sum(info.nbytes for shard in job.shards for info in shard.tensors)
-        metadata = job.source.index.metadata | {"total_size": total}
-        files[INDEX_NAME] = Index(shard_of, metadata).encode()
-    if job.config is not None:
-        files[CONFIG_NAME] = encode_config(job.config)
-    return files
+    job = plan_dequantize(src, dtype, verify=verify, threads=threads)
+    return execute(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)

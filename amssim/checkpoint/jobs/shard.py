@@ -16,21 +16,22 @@ from amssim.checkpoint.jobs.job import ShardJob
 from amssim.checkpoint.jobs.pieces import Piece
 from amssim.checkpoint.jobs.tasks import Task, TaskResult, source_pieces, target_pieces
 from amssim.checkpoint.packed.manifest import crc_text
+from amssim.checkpoint.packed.sums import check_sum
 from amssim.checkpoint.safetensors.checksum import combine
 from amssim.checkpoint.safetensors.descriptor import OpenFile
 from amssim.checkpoint.safetensors.header import header_of
 from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.checkpoint.safetensors.writer import ShardFile
-from amssim.errors import MismatchError, OutputError
+from amssim.errors import OutputError
 
 
 class Shard:
-    """The file that ``job`` makes, of ``tasks``; ``make`` opens it for writing, made if need be.
+    """The file that ``job`` makes, of ``tasks``; ``make`` opens it for writing, at a size.
 
     Files are open from the first task to the last, and shared by all threads.
     """
 
-    def __init__(self, job: ShardJob, tasks: list[Task], make: Callable[[], int], path: Path):
+    def __init__(self, job: ShardJob, tasks: list[Task], make: Callable[[int], int], path: Path):
         self.job, self.tasks, self.path = job, tasks, path
         self.crcs: dict[str, int] = {}
         self._make, self._lock = make, threading.Lock()
@@ -44,7 +45,7 @@ class Shard:
         with self._lock:
             if self._file is None:
                 job = self.job
-                self._file = ShardFile(self._make(), self.path, job.tensors, job.metadata)
+                self._file = ShardFile(self._make(job.nbytes), self.path, job.tensors, job.metadata)
             return self._file
 
     @property
@@ -61,6 +62,10 @@ class Shard:
             new = result.number not in self._results
             self._results[result.number] = result
             return new and len(self._results) == len(self.tasks)
+
+    def todo(self) -> list[Task]:
+        """Return the tasks that are not done, in order."""
+        return [task for task in self.tasks if task.number not in self._results]
 
     @property
     def is_complete(self) -> bool:
@@ -119,11 +124,7 @@ class Shard:
             (source_pieces(self.job, t), self._results[t.number].source_crcs) for t in self.tasks
         )
         for name, crc in _combined(read).items():
-            if crc_text(crc) != sums[name]:
-                raise MismatchError(
-                    f"{self.job.source.path}: tensor {name!r} is damaged: its checksum is "
-                    f"{crc_text(crc)}, expected {sums[name]}"
-                )
+            check_sum(self.job.source.path, name, crc, sums[name])
 
 
 def _combined(parts: Iterable[tuple[list[Piece], tuple[int, ...]]]) -> dict[str, int]:

@@ -7,6 +7,7 @@ In a directory ``model.safetensors.index.json`` says which shard holds which ten
 from __future__ import annotations
 
 import json
+import re
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from amssim.errors import FormatError, InputError, UnsupportedError
 INDEX_NAME = "model.safetensors.index.json"
 CONFIG_NAME = "config.json"
 
+_RECORD = re.compile(r"amssim\..*\.json")  # what amssim says of these files, not of others
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _WEIGHTS = (SUFFIX, *_PICKLES, ".h5", ".msgpack", ".onnx", ".gguf", ".index.json")
 
@@ -76,7 +78,9 @@ class Checkpoint:
         return sorted(tensors, key=lambda item: item[1].name)
 
     def other_files(self) -> tuple[list[str], list[str]]:
-        """Names of files that belong to the checkpoint beside shards, index and config; the rest.
+        """Names of other files that belong to the checkpoint; of the rest.
+
+        Others than shards, index, config.json and the records of amssim.
 
         The rest are folders, hidden files, and the weights in another container, a copy of which
         beside changed weights would be large and misleading.
@@ -88,7 +92,8 @@ class Checkpoint:
         if not self.is_directory:
             return [], []
         known = {*self.shards, CONFIG_NAME, INDEX_NAME}
-        names = sorted(p.name for p in self.path.iterdir() if p.name not in known)
+        present = [p.name for p in self.path.iterdir()]
+        names = sorted(n for n in present if n not in known and not _RECORD.fullmatch(n))
         belong = [name for name in names if self._belongs(name)]
         return belong, [name for name in names if name not in belong]
 

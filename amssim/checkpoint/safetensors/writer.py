@@ -17,7 +17,7 @@ import numpy as np
 
 from amssim.checkpoint.safetensors.header import DTYPE_BITS, TensorInfo, TensorSpec
 from amssim.checkpoint.safetensors.header_text import METADATA
-from amssim.errors import InputError
+from amssim.errors import InputError, OutputError
 
 _ALIGNMENT = 8
 
@@ -133,9 +133,14 @@ class ShardFile:
             )
         self._put(memoryview(made), 0)
 
-    def data_start_of(self, name: str) -> int:
-        """Position in the file of a tensor's first byte."""
-        return self._data_start + self.tensors[name].start
+    def read(self, name: str, start: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` with what lies from byte ``start`` of a tensor on, written or not."""
+        position = self._data_start + self.tensors[name].start + start
+        while buffer:
+            count = os.preadv(self._file, [buffer], position)
+            if not count:
+                raise OutputError(f"{self.path} ends at byte {position}: another program cut it")
+            buffer, position = buffer[count:], position + count
 
     def sync(self) -> None:
         """Wait until what was written is on the disk."""

@@ -1,0 +1,30 @@
+"""Options of the verbs that write a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from amssim.cli.streams import say
+from amssim.cli.terminal import add_work
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Add what is written and how the work is done."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files in DST")
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="discard unfinished work on DST; without, the same command continues it",
+    )
+    add_work(parser)
+
+
+def job_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return these options as `quantize_checkpoint` takes them."""
+    return {
+        "overwrite": args.overwrite,
+        "restart": args.restart,
+        "threads": args.threads,
+        "tell": say,
+    }
