@@ -7,8 +7,8 @@ In a directory ``model.safetensors.index.json`` says which shard holds which ten
 from __future__ import annotations
 
 import json
-import re
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
