@@ -18,6 +18,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from amssim import __version__
+from amssim.cli.garbage import collect_rarely
 from amssim.cli.streams import flush_output, open_streams, say
 from amssim.errors import AmsError, OutputError, ResourceError
 
@@ -47,6 +48,8 @@ machine, 130 interrupted. "amssim VERB --help" explains a verb.
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (default: that of the process) and return its exit code."""
+    if argv is None:
+        collect_rarely()
     open_streams()
     try:
         code = _verb(sys.argv[1:] if argv is None else argv)

@@ -1,5 +1,6 @@
 """The command line as a whole: help, exit codes, one sentence for every failure."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -123,3 +124,19 @@ def test_a_terminal_that_is_ascii():
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 3
     assert done.stderr == "amssim: error: gr\\xf6\\xdfe does not exist\n"
+
+
+def test_garbage_is_left_alone_in_a_process_of_its_own_only():
+    threshold = gc.get_threshold()
+    assert main(["schemes"]) == 0 and gc.get_threshold() == threshold
+    code = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # called last
+from amssim.cli import main
+main()
+print(gc.get_threshold()[0])
+"""
+    command = [sys.executable, "-c", code, "-V"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    version, *rest = done.stdout.splitlines()
+    assert version.startswith("amssim ") and rest == ["100000", "True"]
