@@ -46,6 +46,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "--against", type=Path, metavar="DIR", help="time another amssim in turn, which lies in DIR"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="passed on (default: all CPUs)")
+    parser.add_argument(
+        "--continued", action="store_true", help="also time going on after a run was killed"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="also time jobs that N processes do"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the record as JSON")
     terminal.add_json(parser)
     parser.set_defaults(run=run)
@@ -80,6 +86,8 @@ def _measured(args: argparse.Namespace) -> dict[str, Any]:
             cold=not args.warm,
             against=args.against,
             options=_passed_on(args),
+            continued=args.continued,
+            workers=args.workers,
             progress=lambda at: status.update(f"measuring, {at}"),
         )
 
@@ -91,10 +99,10 @@ def _passed_on(args: argparse.Namespace) -> list[str]:
 def _command(args: argparse.Namespace) -> str:
     """The command line, without folders, which are others elsewhere."""
     words = ["amssim", "bench", "checkpoint"]
-    for name in ("size", "shards", "runs", "threads"):
+    for name in ("size", "shards", "runs", "threads", "workers"):
         value = getattr(args, name)
         words += [] if value is None else [f"--{name}", str(value)]
-    words += ["--warm"] if args.warm else []
+    words += [f"--{name}" for name in ("warm", "continued") if getattr(args, name)]
     return " ".join([*words, *(["--against", "DIR"] if args.against else [])])
 
 

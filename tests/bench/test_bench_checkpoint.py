@@ -1,13 +1,14 @@
 """The checkpoint benchmark: its checkpoint, its processes, and figures that follow from times."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from amssim.bench.checkpoint import benchmark, items, page_cache
+from amssim.bench.checkpoint import benchmark, interrupted, items, page_cache
 from amssim.bench.checkpoint.benchmark import benchmark_checkpoint, results
 from amssim.bench.checkpoint.items import Item
 from amssim.bench.checkpoint.process import Tree, Usage, run
@@ -55,19 +56,19 @@ def test_shards_that_a_model_does_not_have(tmp_path, shards):
 
 def test_a_process_is_measured_whole(tmp_path):
     code = "import time; x = bytearray(60_000_000); x[::4096] = x[::4096]; time.sleep(0.2)"
-    idle, used = run(("python", "-c", "print('here')")), run(("python", "-c", code))
+    idle, used = run((sys.executable, "-c", "print('here')")), run((sys.executable, "-c", code))
     assert idle.output == "here\n" and 0.2 <= used.wall_s < 5 and used.cpu_s < used.wall_s
     assert 50e6 < used.peak_bytes - idle.peak_bytes < 70e6
 
 
 def test_the_peak_of_a_process_is_not_that_of_the_one_that_measures():
     mine = np.ones(50_000_000)  # 400 MB in this process
-    assert run(("python", "-c", "pass")).peak_bytes < 30e6 < mine.nbytes
+    assert run((sys.executable, "-c", "pass")).peak_bytes < 30e6 < mine.nbytes
 
 
 def test_a_process_that_fails_says_why():
-    with pytest.raises(ResourceError, match=r"python -c .* failed: no room$"):
-        run(("python", "-c", "import sys; sys.exit('no room')"))
+    with pytest.raises(ResourceError, match=r" -c .* failed: no room$"):
+        run((sys.executable, "-c", "import sys; sys.exit('no room')"))
     with pytest.raises(ResourceError, match=r"no-such-command .* failed: "):
         run(("no-such-command",))
 
@@ -105,7 +106,7 @@ def test_files_are_dropped_from_the_page_cache_or_it_is_said_that_they_are_not(
 
 def item(name, checkpoint="model", tree="this", cache="warm", walls=(2.0,), peak=100, output="{}"):
     runs = [Usage(wall, 1.5, peak, output) for wall in walls]
-    return Item(name, checkpoint, tree, cache, lambda: None, Path(), Path(), runs)
+    return Item(name, checkpoint, tree, cache, lambda: None, Path(), lambda: None, runs)
 
 
 def test_figures_follow_from_the_times():
@@ -185,6 +186,44 @@ def test_what_is_read_from_the_disk_is_dropped_before(tmp_path, monkeypatch):
     assert dropped == ["model"] * 3 + [packed] * 3
     warm = benchmark_checkpoint(tmp_path, TINY, shards=1, runs=1, cold=False)
     assert {r["cache"] for r in warm["results"]} == {"warm"} and len(dropped) == 6
+
+
+CONTINUED = """
+import json, pathlib, sys, time
+_, source, output, *_ = sys.argv[1:]
+folder = pathlib.Path(output).parent / ".amssim-0.partial"
+lines = folder / "progress.jsonl"
+if lines.exists():
+    print(json.dumps({"resumed": {"tasks": len(lines.read_text().split()), "of_tasks": 8}}))
+    lines.unlink()
+else:
+    folder.mkdir(exist_ok=True)
+    for number in range(8 if "long" in source else 2):
+        with lines.open("a") as file:
+            file.write("{}\\n")
+        time.sleep(0.1)
+"""
+
+
+def test_a_killed_run_is_continued(tmp_path):
+    package = tmp_path / "amssim"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(CONTINUED)
+    tree = Tree("this", tmp_path)
+    place = items.Workplace(tmp_path / "long", (tree,), ())
+    place.output.mkdir(parents=True)
+    measured = list(place.continued())
+    assert [item.name for item in measured] == [f"quantize, {s}% done" for s in (25, 50, 75)]
+    for item in measured:
+        item.measure()
+    rows = results(measured, 10**9)
+    for row, share in zip(rows, items.CONTINUED, strict=True):
+        assert share <= row["kept"] <= share + 0.25
+    place = items.Workplace(tmp_path / "short", (tree,), ())
+    place.output.mkdir(parents=True)
+    with pytest.raises(ResourceError, match="killed after 3 tasks ended before"):
+        interrupted.begin(tree, ("quantize", "short", place.output), place.output, 3)
 
 
 def test_a_disk_that_is_too_small(tmp_path):

@@ -36,15 +36,16 @@ def asked(monkeypatch):
 
 
 def test_options_reach_the_benchmark(asked, capsys):
-    words = "--directory /a/disk --size 3 --shards 2 --runs 7 --warm --threads 2 --against /b"
+    words = "--directory /a/disk --size 3 --shards 2 --runs 7 --warm --threads 2 --workers 3"
+    words += " --continued --against /b"
     assert main(["bench", "checkpoint", *words.split(), "--json"]) == 0
     (((directory, model), options),) = asked
     assert directory == Path("/a/disk") and model.nbytes == pytest.approx(3e9, rel=0.02)
     assert options.pop("progress")
     assert options == {"shards": 2, "runs": 7, "cold": False, "against": Path("/b"),
-                       "options": ["--threads", "2"]}  # fmt: skip
-    command = "amssim bench checkpoint --size 3.0 --shards 2 --runs 7 --threads 2 --warm "
-    command += "--against DIR"
+                       "options": ["--threads", "2"], "workers": 3, "continued": True}  # fmt: skip
+    command = "amssim bench checkpoint --size 3.0 --shards 2 --runs 7 --threads 2 --workers 3"
+    command += " --warm --continued --against DIR"
     expected = {"schema": "amssim.bench.checkpoint/1", "command": command} | RECORD
     assert json.loads(capsys.readouterr().out) == expected
 

@@ -34,6 +34,8 @@ def benchmark_checkpoint(
     cold: bool = True,
     against: Path | None = None,
     options: Sequence[str] = (),
+    continued: bool = False,
+    workers: int | None = None,
     progress: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
     """Measure on a synthetic checkpoint; return {"machine", "checkpoint", "options", "results"}.
@@ -42,7 +44,8 @@ def benchmark_checkpoint(
     start), tree, cache, runs, least_s, median_s, cpu_s and peak_bytes. What handles all bytes of
     the model also has ``gbytes_per_s`` and, in times of ``cp``, ``of_copy``; verbs have the memory
     above that of the same verb on the tiny checkpoint, and the bound on it that they state; with
-    another tree, ``of_other`` is this tree's time in times of the other's. All by least times.
+    another tree, ``of_other`` is this tree's time in times of the other's. All by least times. Of
+    what a killed run had begun, ``kept`` is the share of the tasks that was not done again.
 
     Args:
         directory: in which a temporary folder is made, and removed.
@@ -52,6 +55,8 @@ def benchmark_checkpoint(
         cold: also measure with files that are not in the page cache, where they can be dropped.
         against: a folder that holds another package amssim.
         options: words for the verbs that work on weights, such as ``["--threads", "2"]``.
+        continued: also measure quantising what a killed run has begun; for sizes of seconds.
+        workers: also measure jobs that so many processes do.
         progress: called with a line on what is measured next.
 
     Raises:
@@ -68,7 +73,10 @@ def benchmark_checkpoint(
         write_model(bench.tiny, TINY, shards=1)
         bench.prepare()
         caches = (WARM, COLD) if cold and drop(bench.model) else (WARM,)
-        items = [item for cache in caches for item in bench.work(cache)] + list(bench.starts())
+        items = [item for cache in caches for item in bench.work(cache)]
+        items += bench.continued() if continued else ()
+        items += bench.by_workers(workers) if workers else ()
+        items += bench.starts()
         _measure(items, runs, progress)
     return {
         "machine": describe_machine(),
@@ -94,9 +102,14 @@ def results(items: Sequence[Item], nbytes: int) -> list[dict[str, Any]]:
             row["gbytes_per_s"] = nbytes / row["least_s"] / 1e9
             row["of_copy"] = row["least_s"] / copy["least_s"]
         idle = rows.get(("tiny", item.name, item.tree, WARM))
+        told = (
+            json.loads(item.runs[-1].output) if row["tree"] and item.checkpoint == "model" else {}
+        )
+        if resumed := told.get("resumed"):
+            row["kept"] = resumed["tasks"] / resumed["of_tasks"]
         if item.checkpoint == "model" and idle:
             row["memory_bytes"] = max(0, row["peak_bytes"] - idle["peak_bytes"])
-            row["stated_memory_bytes"] = _stated(item)
+            row["stated_memory_bytes"] = told.get("peak_memory_bytes")
         other = rows.get((item.checkpoint, item.name, "other", item.cache))
         if item.tree == "this" and other:
             row["of_other"] = row["least_s"] / other["least_s"]
@@ -118,7 +131,8 @@ def _taken(item: Item) -> dict[str, Any]:
     }
 
 
-def _stated(item: Item) -> int | None:
-    """The bound on memory that a verb's JSON states, None where it states none."""
-    stated: int | None = json.loads(item.runs[-1].output).get("peak_memory_bytes")
-    return stated
+def _told(item: Item) -> dict[str, Any]:
+    """What a verb that handles the large checkpoint says in JSON."""
+    says = item.tree and item.checkpoint == "model"
+    value: dict[str, Any] = json.loads(item.runs[-1].output) if says else {}
+    return value

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from amssim.bench.checkpoint.interrupted import begin
 from amssim.bench.checkpoint.page_cache import drop
 from amssim.bench.checkpoint.process import Tree, Usage, run
 
 WARM, COLD = "warm", "cold"
 #: Copying is what no verb can be faster than; with waiting for the disk it promises as much.
 COPY, SYNCED_COPY = "cp", "cp, fsync"
+#: Shares of the work after which a run is killed, for another to continue.
+CONTINUED = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
 class Item:
-    """A command on a ``checkpoint``, which reads one folder and may write another."""
+    """A command on a ``checkpoint``, what goes before it untimed, and the folder that it writes."""
 
     name: str
     checkpoint: str
     tree: str
     cache: str
     command: Callable[[], Usage]
-    reads: Path
     writes: Path
+    before: Callable[[], object] = lambda: None
     runs: list[Usage] = field(default_factory=list)
 
     @property
@@ -36,8 +40,7 @@ class Item:
 
     def measure(self) -> None:
         """Run the command once and keep what it took; what it wrote is removed."""
-        if self.cache == COLD:
-            drop(self.reads)
+        self.before()
         self.runs.append(self.command())
         shutil.rmtree(self.writes, ignore_errors=True)
 
@@ -78,8 +81,28 @@ class Workplace:
         copy = f"cp -r '{self.model}' '{self.output}'"
         for name, script in {COPY: copy, SYNCED_COPY: f"{copy} && sync '{self.output}'/*"}.items():
             command = partial(run, ("sh", "-c", script))
-            yield Item(name, "model", "", cache, command, self.model, self.output)
+            before = partial(_before, cache, self.model)
+            yield Item(name, "model", "", cache, command, self.output, before)
         yield from self._verbs(self.model, cache)
+
+    def continued(self) -> Iterator[Item]:
+        """Yield quantising what another run, which was killed, has begun."""
+        own, words = self.trees[0], ("quantize", self.model, self.output, "--json", *self.options)
+        begin(own, words, self.output, 1)
+        tasks = json.loads(own.run(*words).output)["resumed"]["of_tasks"]
+        shutil.rmtree(self.output)
+        for share in CONTINUED:
+            before = partial(begin, own, words, self.output, round(tasks * share))
+            command = partial(own.run, *words)
+            name = f"quantize, {share:.0%} done"
+            yield Item(name, "model", own.name, WARM, command, self.output, before)
+
+    def by_workers(self, count: int) -> Iterator[Item]:
+        """Yield the jobs of this tree done by ``count`` processes."""
+        trees = replace(self, trees=self.trees[:1])
+        for line in ("quantize MODEL OUTPUT", "dequantize PACKED OUTPUT"):
+            words = (*line.split(), "--workers", str(count), "--json")
+            yield from trees._item(self.model, WARM, *words)
 
     def starts(self) -> Iterator[Item]:
         """Yield what takes little more than starting."""
@@ -100,8 +123,13 @@ class Workplace:
             packed = self._packed(source, tree)
             places = {"MODEL": source, "PACKED": packed, "OUTPUT": self.output}
             command = partial(tree.run, *(places.get(word, word) for word in words))
-            reads = packed if "PACKED" in words else source
-            yield Item(name, source.name, tree.name, cache, command, reads, self.output)
+            before = partial(_before, cache, packed if "PACKED" in words else source)
+            yield Item(name, source.name, tree.name, cache, command, self.output, before)
 
     def _packed(self, source: Path, tree: Tree) -> Path:
         return self.home / f"{source.name}-packed-{tree.name}"
+
+
+def _before(cache: str, reads: Path) -> None:
+    if cache == COLD:
+        drop(reads)

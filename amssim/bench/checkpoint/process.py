@@ -43,25 +43,28 @@ class Tree:
             raise InputError(f"{folder} holds no package amssim: expected the folder above it")
         return cls("other", folder.resolve())
 
+    def command(self, *words: object) -> list[str]:
+        """Return the words that run ``amssim`` with ``words``."""
+        path = f"PYTHONPATH={self.folder}"
+        return ["env", path, sys.executable, "-P", "-m", "amssim", *map(str, words)]
+
     def run(self, *words: object) -> Usage:
         """Run ``amssim`` with ``words``; `ResourceError` unless it succeeds."""
-        return run(("python", "-P", "-m", "amssim", *words), {"PYTHONPATH": str(self.folder)})
+        return run(self.command(*words))
 
 
-def run(words: Sequence[object], environment: dict[str, str] | None = None) -> Usage:
-    """Run a command, ``python`` being this interpreter, with more ``environment``.
+def run(command: Sequence[str]) -> Usage:
+    """Run a command.
 
     Raises:
         ResourceError: it fails; the message ends with what it said.
     """
-    command = [sys.executable if word == "python" else str(word) for word in words]
     report, told = os.pipe()
     launcher = [sys.executable, "-I", "-S", launch.__file__, str(told), *command]
     with os.fdopen(report) as reader:
         try:
             done = subprocess.run(
                 launcher,
-                env=os.environ | (environment or {}),
                 pass_fds=[told],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -72,5 +75,5 @@ def run(words: Sequence[object], environment: dict[str, str] | None = None) -> U
         taken = json.loads(reader.read() or '{"status": 1}')
     if taken.pop("status"):
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise ResourceError(f"{' '.join(map(str, words[:5]))} ... failed: {said}")
+        raise ResourceError(f"{' '.join(command)[:80]} ... failed: {said}")
     return Usage(**taken, output=done.stdout)
