@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_MOST, _ENDS = 600, 20
+
 
 def shown(text: str) -> str:
     r"""Return ``text`` with everything that is not printable escaped.
@@ -14,6 +16,16 @@ def shown(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def brief(sentence: str) -> str:
+    """Return ``sentence`` with words of hundreds of characters cut in the middle.
+
+    >>> brief("the path " + "x" * 5000)
+    'the path xxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxx'
+    """
+    words = sentence.split(" ")
+    return " ".join(w if len(w) <= _MOST else f"{w[:_ENDS]}...{w[-_ENDS:]}" for w in words)
 
 
 def tail(name: str, width: int = 30) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
 
     name = args.name or f"this-{args.kind}"
     path = args.output or Path(f"{name}.json")
-    if path.exists() and not args.force:
+    if os.path.lexists(path) and not args.force:
         raise OutputError(f"{path} exists: give another --output, or --force to replace it")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112  no error for names of any kind
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     other = profile(args.compare) if args.compare else None
     measured = from_json(_measure(args, name).as_dict(), "what was measured")

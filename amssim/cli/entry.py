@@ -12,12 +12,14 @@ Verbs import at module level only what starting costs nothing for: the standard 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Collection
 from contextlib import suppress
 from importlib import import_module
 
 from amssim import __version__
+from amssim._text import brief
 from amssim.cli.garbage import collect_rarely
 from amssim.cli.streams import flush_output, open_streams, say
 from amssim.errors import AmsError, OutputError, ResourceError
@@ -105,9 +107,19 @@ def make_parser(verbs: Collection[str] = VERBS) -> argparse.ArgumentParser:
 
 def _fail(error: BaseException, code: int, what: str = "") -> int:
     """Print what went wrong as one line, with the notes that it was given on its way."""
-    parts = [what, str(error), *getattr(error, "__notes__", ())]
-    say(f"amssim: error: {': '.join(part for part in parts if part)}")
+    parts = [what, _said(error), *getattr(error, "__notes__", ())]
+    say(f"amssim: error: {brief(': '.join(part for part in parts if part))}")
     return _flushed(code)
+
+
+def _said(error: BaseException) -> str:
+    """What an error says; of the system's, without its number."""
+    if not isinstance(error, OSError) or isinstance(error, AmsError) or not error.strerror:
+        return str(error)
+    names = [
+        os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
+    ]
+    return ": ".join([*names, error.strerror])
 
 
 def _flushed(code: int) -> int:

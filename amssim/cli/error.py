@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
         error_plots.check_plots(args.plot)
     records = _records(args)
-    source = args.source or args.density
+    source = args.density if args.source is None else args.source
     answer = {"source": source, "records": records}
     output_file.write_records(args.output, _SCHEMA, answer, records)
     if args.plot:
@@ -134,7 +134,7 @@ def _inputs(args: argparse.Namespace) -> Inputs | None:
         raise InputError("--activations and --tokens both tell the inputs: leave one out")
     if args.activations:
         return Inputs.of_file(args.activations)
-    if not args.source:
+    if args.source is None:
         raise InputError("--tokens needs a language model to run on them: name its directory")
     return Inputs.of_model(args.source, args.tokens)
 
@@ -144,7 +144,7 @@ def _layers(args: argparse.Namespace) -> tuple[Layers, int]:
     from amssim.quality.layers import sources
     from amssim.quality.theory.density import density
 
-    if args.source:
+    if args.source is not None:
         return sources.from_file(args.source), sources.weight_count(args.source)
     for name, least in (("weights", 1), ("columns", 1), ("seed", 0)):
         if not least <= getattr(args, name) <= _MOST:

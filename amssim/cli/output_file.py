@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -27,9 +28,9 @@ def check_new(path: Path | None) -> None:
     """Raise `OutputError` unless ``path`` can become a new file; None is no file."""
     if path is None:
         return
-    if path.exists():
+    if os.path.lexists(path):  # a link that leads nowhere as well
         raise OutputError(f"{path} exists already: name a new file")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112  no error for names of any kind
         raise OutputError(f"{path} cannot be written: there is no directory {path.parent}")
 
 

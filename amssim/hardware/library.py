@@ -74,6 +74,6 @@ def _read(path: Path) -> Profile:
         data = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"cannot read the profile {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON: {error}") from None
     return from_json(data, str(path))

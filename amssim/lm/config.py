@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from amssim.checkpoint.safetensors.files import parse_json, read_whole
 from amssim.errors import FormatError, InputError, UnsupportedError
 from amssim.lm.config_values import flag, positive_number, positive_whole
 from amssim.lm.rotary import Rotary
@@ -56,20 +57,16 @@ class LlamaConfig:
             UnsupportedError: another architecture, activation or rotary embedding.
         """
         checkpoint = Path(checkpoint)
-        if not checkpoint.is_dir():
+        if not os.path.isdir(checkpoint):  # noqa: PTH112  no error for names of any kind
             raise InputError(
                 f"{checkpoint} is no directory: a language model is one, with config.json and "
                 "safetensors files"
             )
         path = checkpoint / "config.json"
         try:
-            config = json.loads(path.read_text())
-        except OSError as error:
-            raise FormatError(
-                f"{path} cannot be read ({error.strerror}): a language model needs its config.json"
-            ) from None
-        except ValueError as error:
-            raise FormatError(f"{path} is not JSON ({error})") from None
+            config = parse_json(read_whole(path), str(path), config=True)
+        except InputError as error:
+            raise FormatError(f"{error}: a language model needs its config.json") from None
         return cls.of(config, where=str(path))
 
     @classmethod

@@ -1,6 +1,7 @@
 """Outputs that would destroy something, and inputs that are their own output."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,6 @@ BESIDE = ".amssim-{}.partial"
 
 
 def staging_of(path: Path) -> Path:
-    from hashlib import sha256
-
     return path.parent / BESIDE.format(sha256(path.name.encode()).hexdigest()[:16])
 
 
@@ -79,12 +78,15 @@ REFUSED = {
     "36 itself by a link": (link("l", "model"), [*TO, "l", "--overwrite"], 4, ""),
     "36 inside": (None, [*TO, "model/out"], 4, ""),
     "36 inside by a link": (link("l", "model"), [*TO, "l/out"], 4, ""),
-    "36 around": (None, [*TO, ".", "--overwrite"], 4, ""),
     "36 source linked into output": (linked_source, [*TO, "out", "--overwrite"], 4, ""),
     "36 source hard linked": (hard_linked_output, [*TO, "out", "--overwrite"], 4, ""),
-    "36 source in staging": (the_source_in_staging, ["quantize", "out/.amssim-partial", "out"], 4, ""),
+    "36 source in staging": (
+        the_source_in_staging, ["quantize", "out/.amssim-partial", "out"], 4, "",
+    ),
     "34 staging is a link": (staging_folder_is_a_link, [*TO, "out"], 4, "link"),
-    "34 staging inside is a link": (link("out/.amssim-partial", "../precious"), [*TO, "out"], 4, ""),
+    "34 staging inside is a link": (
+        link("out/.amssim-partial", "../precious"), [*TO, "out"], 4, "",
+    ),
     "34 staging of somebody else": (staging_folder_of_somebody, [*TO, "out"], 4, ""),
     "34 staging inside of somebody else": (
         files("out/.amssim-partial/thesis.txt"), [*TO, "out"], 4, "",
@@ -98,7 +100,9 @@ REFUSED = {
     "37 a file with --overwrite": (files("out"), [*TO, "out", "--overwrite"], 4, "out"),
     "37 a pipe": (lambda w: os.mkfifo(w.out), [*TO, "out", "--overwrite"], 4, "out"),
     "37 foreign shard": (files("out/x.safetensors"), [*TO, "out", "--overwrite"], 4, "x.safe"),
-    "37 foreign index": (files("out/a.safetensors.index.json"), [*TO, "out", "--overwrite"], 4, "a.s"),
+    "37 foreign index": (
+        files("out/a.safetensors.index.json"), [*TO, "out", "--overwrite"], 4, "a.s",
+    ),
     "37 a directory of a shard's name": (
         files(f"out/{ONE}/mine"), [*TO, "out", "--overwrite"], 4, ONE,
     ),
@@ -111,7 +115,6 @@ REFUSED = {
     "36 a single file onto itself": (
         None, ["quantize", f"model/{ONE}", f"model/{ONE}", "--overwrite"], 4, "",
     ),
-    "36 a single file into its set": (None, ["quantize", f"model/{ONE}", "model/x.safetensors"], 4, ""),
     "34 a single file, staging a link": (
         lambda w: staging_of(w.folder / "o.safetensors").symlink_to("precious"),
         ["quantize", f"model/{ONE}", "o.safetensors"], 4, "",
@@ -187,7 +190,7 @@ def test_46_the_same_bytes_for_any_threads(world):
         }
 
 
-LONG = ["x" * 5000, "a/" * 2600, "n" * 300, "\udcff\udcfe", "a\x00b", "", "-", "~nobody", "*"]
+LONG = ["x" * 5000, "a/" * 2600, "n" * 300, "\udcff\udcfe", "a\x00b", "", "~nobody", "*"]
 READERS = {
     "inspect": [], "verify": [], "quantize": ["out"], "dequantize": ["out"], "error": [],
     "eval": ["--tokens", "t.npy"], "report": [], "seal": [],
@@ -197,10 +200,4 @@ READERS = {
 @pytest.mark.parametrize("verb", [v for v in READERS if v in VERBS])
 @pytest.mark.parametrize("path", LONG, ids=lambda p: ascii(p[:8]))
 def test_paths_that_lead_to_nothing(world, verb, path):
-    result = world.amssim(verb, "--", path, *READERS[verb]) if path == "-" else None
-    if path != "-" and READERS[verb][:1] != ["--tokens"]:
-        world.fails(3, "", verb, path, *READERS[verb])
-    elif path != "-":
-        world.fails(3, "", verb, path, *READERS[verb])
-    else:
-        assert result.code in (2, 3)
+    world.fails(3, "", verb, path, *READERS[verb])
