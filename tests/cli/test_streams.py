@@ -33,7 +33,7 @@ def shell(line, folder):
         ("{A} inspect none 2>/dev/full", 3, ""),
         ("{A} nonsense 2>&-", 2, ""),
         ("{A} nonsense 2>/dev/full", 2, ""),
-        ("{A} schemes >/dev/full", 4, "amssim: error: [Errno 28] No space left on device\n"),
+        ("{A} schemes >/dev/full", 4, "amssim: error: No space left on device\n"),
         ("{A} schemes | true; exit ${PIPESTATUS[0]}", 0, ""),
         ("{A} --help | true; exit ${PIPESTATUS[0]}", 0, ""),
         ("{A} inspect none 2> >(true)", 3, ""),
