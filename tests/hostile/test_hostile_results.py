@@ -108,17 +108,7 @@ CHANGES = {
 }
 
 
-#: Waits for quantize to write a seal.
-SEALED = {
-    "50 config", "50 tokenizer", "50 index metadata", "40 the seal is gone", "40 config is gone",
-    "40 tokenizer is gone", "18 the seal of another run", "50 the seal",
-}  # fmt: skip
-WAITS = pytest.mark.xfail(reason="quantize writes no seal yet")
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=[WAITS] if c in SEALED else []) for c in CHANGES]
-)
+@pytest.mark.parametrize("case", CHANGES)
 def test_every_change_is_found(world, result, made, case):
     CHANGES[case](result, made[1])
     verified = world.amssim("verify", "out")
