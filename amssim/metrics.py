@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Metrics:
     error_histogram: np.ndarray = field(
         default_factory=lambda: np.zeros(_BINS, np.int64), repr=False, compare=False
     )
+    #: what `p99_error` is where the histogram, a megabyte, was given up
+    _known_p99: float | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -93,6 +95,11 @@ class Metrics:
             self.error_histogram + other.error_histogram,
         )
 
+    def settled(self) -> Metrics:
+        """Return the same without the histogram, so that many can be kept; sums lack the p99."""
+        none = np.empty(0, np.int64)
+        return replace(self, error_histogram=none, _known_p99=self.p99_error)
+
     @property
     def mse(self) -> float:
         """Mean squared error, sum (w - r)^2 / count."""
@@ -126,8 +133,8 @@ class Metrics:
     @property
     def p99_error(self) -> float:
         """|w - r| that 99 % of the weights do not exceed, rounded up by 0.2 % at most."""
-        if not self.count:
-            return 0.0
+        if self._known_p99 is not None or not self.count:
+            return self._known_p99 or 0.0
         rank = math.ceil(0.99 * self.count)
         position = int(np.searchsorted(np.cumsum(self.error_histogram), rank))
         edge = np.uint32(((position + 1) << _BIN_SHIFT) - 1).view(np.float32)

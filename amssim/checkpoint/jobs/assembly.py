@@ -18,6 +18,7 @@ from typing import Any
 from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.finishing import WriteHeader
 from amssim.checkpoint.jobs.job import Job
+from amssim.checkpoint.jobs.pieces import weights_of
 from amssim.checkpoint.jobs.pool import Work
 from amssim.checkpoint.jobs.shard import Shard
 from amssim.checkpoint.jobs.tasks import Task, TaskResult, split
@@ -86,7 +87,7 @@ class Assembly:
         while self._news:
             task = self._news.popleft()
             step = self.job.shards[task.shard].step(task.tensor)
-            count = task.weights_of(step.before, as_bytes=step.is_copy)
+            count = weights_of(step.before, task.start, task.stop, as_bytes=step.is_copy)
             self._steps.finished(task.tensor, count)
 
     def close(self) -> None:

@@ -70,8 +70,16 @@ def pieces_of(tensor: LogicalTensor, start: int, stop: int, *, as_bytes: bool) -
     return found
 
 
-def read_pieces(reader: TensorReader, pieces: Iterable[Piece], room: Buffers) -> list[np.ndarray]:
-    """Return the bytes of pieces, in buffers of ``room`` that the next call uses again.
+def weights_of(tensor: LogicalTensor, start: int, stop: int, *, as_bytes: bool) -> int:
+    """Return how many elements some rows, or some bytes, of a tensor are."""
+    whole = tensor.nbytes if as_bytes else rows_and_columns(tensor.shape)[0]
+    return tensor.weight_count * stop // whole - tensor.weight_count * start // whole
+
+
+def read_pieces(
+    reader: TensorReader, pieces: Iterable[Piece], room: Buffers, *, use: str = "read"
+) -> list[np.ndarray]:
+    """Return the bytes of pieces, in buffers of ``room`` that the next call for this ``use`` takes.
 
     Raises:
         FormatError: the file is shorter than its header says.
@@ -79,7 +87,7 @@ def read_pieces(reader: TensorReader, pieces: Iterable[Piece], room: Buffers) ->
     """
     found = []
     for number, (name, start, stop) in enumerate(pieces):
-        raw = room.array(f"read {number}", stop - start)
+        raw = room.array(f"{use} {number}", stop - start)
         reader.file.read_into(raw.data, reader.header.data_range(name)[0] + start)
         found.append(raw)
     return found

@@ -79,7 +79,7 @@ class Shard:
             MismatchError: the source is not what its checksums say, or has changed.
         """
         self._check_source()
-        written = _combined(
+        written = combined(
             (target_pieces(self.job, t), self._results[t.number].crcs) for t in self.tasks
         )
         self.crcs = {info.name: 0 for info in self.job.tensors if not info.nbytes} | written
@@ -99,7 +99,7 @@ class Shard:
 
     def check_content(self, found: Iterable[tuple[list[Piece], tuple[int, ...]]]) -> None:
         """Compare checksums of what was read back; `OutputError` where they differ."""
-        for name, crc in _combined(found).items():
+        for name, crc in combined(found).items():
             if crc != self.crcs[name]:
                 raise OutputError(
                     f"{self.path}: tensor {name!r} reads back with checksum {crc_text(crc)}, but "
@@ -123,11 +123,12 @@ class Shard:
         read = (
             (source_pieces(self.job, t), self._results[t.number].source_crcs) for t in self.tasks
         )
-        for name, crc in _combined(read).items():
-            check_sum(self.job.source.path, name, crc, sums[name])
+        found = combined(read)
+        for name, expected in sums.items():  # what is empty has no pieces, and the sum 0
+            check_sum(self.job.source.path, name, found.get(name, 0), expected)
 
 
-def _combined(parts: Iterable[tuple[list[Piece], tuple[int, ...]]]) -> dict[str, int]:
+def combined(parts: Iterable[tuple[list[Piece], tuple[int, ...]]]) -> dict[str, int]:
     """Return the checksum of each tensor from those of its pieces, first to last."""
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for own, crcs in parts:

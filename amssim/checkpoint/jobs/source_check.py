@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from amssim.checkpoint.jobs.convert import quantize_as
+from amssim.checkpoint.jobs.buffers import Buffers
+from amssim.checkpoint.jobs.convert import plain_rows, quantize_as, row_index
+from amssim.checkpoint.jobs.pieces import pieces_of, read_pieces
 from amssim.checkpoint.packed.catalog import Catalog
 from amssim.checkpoint.packed.stored import LogicalTensor
-from amssim.checkpoint.safetensors.files import read_chunks
-from amssim.checkpoint.safetensors.header import Header, TensorInfo
-from amssim.checkpoint.safetensors.reader import RowRange, TensorReader
+from amssim.checkpoint.safetensors.header import TensorInfo
+from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.checkpoint.safetensors.shards import read_checkpoint
 from amssim.errors import MismatchError
 from amssim.metrics import Metrics
 from amssim.tensor.packed import PackedTensor
+from amssim.tensor.quantize import dequantize
 
 
 class SourceCheck:
@@ -25,8 +27,8 @@ class SourceCheck:
         MismatchError: another checkpoint.
     """
 
-    def __init__(self, path: str | Path, catalog: Catalog, threads: int | None):
-        self._path, self._threads = path, threads
+    def __init__(self, path: str | Path, catalog: Catalog):
+        self._path = path
         self._tensors = {info.name: (h, info) for h, info in read_checkpoint(path).items()}
         expected = {tensor.name: tensor for _, tensor in catalog}
         for name in sorted(self._tensors.keys() ^ expected.keys()):
@@ -35,28 +37,46 @@ class SourceCheck:
         for name, tensor in expected.items():
             self._check_form(tensor, self._tensors[name][1])
 
-    def check_kept(self, header: Header, tensor: LogicalTensor) -> None:
-        """Raise `MismatchError` unless a kept tensor's bytes are those of the source."""
-        source, _ = self._tensors[tensor.name]
-        pieces = read_chunks(header.path, *header.data_range(tensor.name))
-        originals = read_chunks(source.path, *source.data_range(tensor.name))
-        if any(a != b for a, b in zip(pieces, originals, strict=True)):
-            raise MismatchError(f"tensor {tensor.name!r} was kept but differs from {source.path}")
+    def check_kept(self, tensor: LogicalTensor, start: int, raw: np.ndarray, room: Buffers) -> None:
+        """Raise `MismatchError` unless a kept tensor's bytes from ``start`` on are the source's."""
+        original = self._read(tensor, start, start + raw.nbytes, room, as_bytes=True)
+        if not np.array_equal(raw, original):
+            raise MismatchError(
+                f"tensor {tensor.name!r} was kept but differs from {self._file(tensor)}"
+            )
 
-    def check_packed(self, tensor: LogicalTensor, rows: RowRange, packed: PackedTensor) -> Metrics:
-        """Quantise some rows again; return the error, or raise `MismatchError`."""
-        packing, (source, _) = tensor.check_packed(), self._tensors[tensor.name]
-        with TensorReader(source) as reader:
-            weights = reader.rows(tensor.name, rows)
+    def check_packed(
+        self, tensor: LogicalTensor, start: int, packed: PackedTensor, room: Buffers
+    ) -> Metrics:
+        """Quantise rows from ``start`` on again; return the error, or raise `MismatchError`."""
+        packing = tensor.check_packed()
+        raw = self._read(tensor, start, start + packed.shape[0], room, as_bytes=False)
+        weights = plain_rows(tensor, raw)
         again = quantize_as(weights, packing, tensor.name)
         if again != packed:
             same = (again.words == packed.words).all(1) & (again.scales == packed.scales).all(1)
-            row = [*rows.outer, rows.start + int(np.argmin(same))]
+            row = row_index(tensor.shape, start + int(np.argmin(same)))
             raise MismatchError(
-                f"tensor {tensor.name!r} is not what {source.path} gives by {packing.search} "
-                f"search and {packing.scale} scales: the first difference is in row {row}"
+                f"tensor {tensor.name!r} is not what {self._file(tensor)} gives by "
+                f"{packing.search} search and {packing.scale} scales: the first difference is in "
+                f"row {row}"
             )
-        return Metrics.of(weights, packed.dequantize(), threads=self._threads)
+        restored = room.array("restored", packed.shape, np.float32)
+        return Metrics.of(weights, dequantize(packed, out=restored, threads=1), threads=1)
+
+    def _read(
+        self, tensor: LogicalTensor, start: int, stop: int, room: Buffers, *, as_bytes: bool
+    ) -> np.ndarray:
+        header, info = self._tensors[tensor.name]
+        plain = LogicalTensor.plain(info)
+        with TensorReader(header) as reader:
+            pieces = pieces_of(plain, start, stop, as_bytes=as_bytes)
+            (raw,) = read_pieces(reader, pieces, room, use="source")
+            reader.file.check_unchanged()
+        return raw
+
+    def _file(self, tensor: LogicalTensor) -> Path:
+        return self._tensors[tensor.name][0].path
 
     def _check_form(self, tensor: LogicalTensor, info: TensorInfo) -> None:
         if tensor.packing:

@@ -27,7 +27,6 @@ from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.convert import convert
 from amssim.checkpoint.jobs.job import Job, ShardJob
 from amssim.checkpoint.jobs.pieces import Piece, pieces_of, ranges, read_pieces
-from amssim.checkpoint.packed.stored import LogicalTensor, rows_and_columns
 from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.checkpoint.safetensors.writer import ShardFile, as_bytes
 
@@ -44,11 +43,6 @@ class Task(NamedTuple):
     tensor: str
     start: int
     stop: int
-
-    def weights_of(self, tensor: LogicalTensor, *, as_bytes: bool) -> int:
-        """Return how many of a tensor's elements it does."""
-        whole = tensor.nbytes if as_bytes else rows_and_columns(tensor.shape)[0]
-        return tensor.weight_count * self.stop // whole - tensor.weight_count * self.start // whole
 
 
 class TaskResult(NamedTuple):

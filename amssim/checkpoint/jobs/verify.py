@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from amssim._threads import thread_count
+from amssim.checkpoint.jobs.buffers import Buffers
+from amssim.checkpoint.jobs.pool import Pool, Work
 from amssim.checkpoint.jobs.source_check import SourceCheck
-from amssim.checkpoint.packed.as_written import check_as_written, check_header_as_written
+from amssim.checkpoint.jobs.verify_parts import Errors, TensorCheck, VerifyPart
+from amssim.checkpoint.packed.as_written import check_header_as_written
 from amssim.checkpoint.packed.catalog import Catalog, read_catalog
+from amssim.checkpoint.packed.seal import Seal
 from amssim.checkpoint.packed.set_check import Coverage, check_sealed_files, coverage
-from amssim.checkpoint.packed.stored import LogicalTensor, packed_ranges
-from amssim.checkpoint.packed.sums import check_sum
-from amssim.checkpoint.safetensors.checksum import crc32_of
-from amssim.checkpoint.safetensors.reader import TensorReader
+from amssim.checkpoint.safetensors.shards import Checkpoint
 from amssim.errors import UnsupportedError
 from amssim.metrics import Metrics
 from amssim.progress import Progress, Steps
@@ -22,7 +26,11 @@ from amssim.progress import Progress, Steps
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found to be in order; ``metrics`` by packed tensor if there was a source."""
+    """What was found to be in order.
+
+    If there was a source, ``metrics`` are by packed tensor (without their histograms), and
+    ``total`` those of all together.
+    """
 
     path: Path
     tensors: int
@@ -31,11 +39,7 @@ class Verification:
     coverage: Coverage
     source: Path | None
     metrics: dict[str, Metrics]
-
-    @property
-    def total(self) -> Metrics:
-        """The metrics of all packed tensors together."""
-        return Metrics.total(self.metrics)
+    total: Metrics
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything for JSON."""
@@ -80,32 +84,70 @@ def verify_checkpoint(
     threads = thread_count(threads)
     catalog = read_catalog(path)
     _check_verifiable(catalog, source)
-    original = SourceCheck(source, catalog, threads) if source is not None else None
-    tensors, metrics = list(catalog), {}
-    done = Steps(sum(tensor.weight_count for _, tensor in tensors), progress)
-    if catalog.seal:
-        check_sealed_files(catalog.checkpoint, catalog.seal)
+    original = SourceCheck(source, catalog) if source is not None else None
+    _check_headers(catalog)
+    errors = Errors()
+    checks = _tensor_checks(catalog, original, errors)
+    _run(catalog, checks, threads, progress)
+    return Verification(
+        Path(path),
+        len(checks),
+        sum(check.tensor.packing is not None for check in checks),
+        sum(header.stamp.size for header in catalog.checkpoint.shards.values()),
+        coverage(catalog.checkpoint, catalog.manifests, catalog.seal),
+        None if source is None else Path(source),
+        errors.by_tensor,
+        errors.total,
+    )
+
+
+def _tensor_checks(
+    catalog: Catalog, source: SourceCheck | None, errors: Errors
+) -> list[TensorCheck]:
+    checks, number = [], 0
+    for header, tensor in catalog:
+        checks.append(TensorCheck(header, tensor, source, errors, number))
+        number += len(checks[-1].parts)
+    return checks
+
+
+def _run(
+    catalog: Catalog, checks: list[TensorCheck], threads: int, progress: Progress | None
+) -> None:
+    news: deque[tuple[str, int]] = deque()
+    done = Steps(sum(check.tensor.weight_count for check in checks), progress)
+
+    def tell() -> None:
+        while news:
+            done.finished(*news.popleft())
+
+    sealed: list[Work] = [_CheckSealed(catalog.checkpoint, catalog.seal)] if catalog.seal else []
+    parts = (VerifyPart(check, at, news) for check in checks for at in range(len(check.parts)))
+    for check in checks:
+        if not check.parts:  # nothing is stored, which has a checksum too
+            check.finish()
+    Pool(chain(sealed, parts), threads, tell).run()
+    for header in catalog.checkpoint.shards.values():
+        header.check_unchanged()
+
+
+@dataclass(frozen=True)
+class _CheckSealed:
+    checkpoint: Checkpoint
+    seal: Seal
+    number: int = -1
+    waits: bool = False
+
+    def run(self, room: Buffers) -> Iterable[Work]:
+        check_sealed_files(self.checkpoint, self.seal)
+        return []
+
+
+def _check_headers(catalog: Catalog) -> None:
     for shard, header in catalog.checkpoint.shards.items():
         manifest = catalog.manifests[shard]
         if manifest:
             check_header_as_written(header, manifest)
-    for header, tensor in tensors:
-        with TensorReader(header) as reader:
-            _check_sums(reader, tensor)
-            if tensor.packing:
-                metrics[tensor.name] = _check_packed(reader, tensor, original, threads)
-            elif original:
-                original.check_kept(header, tensor)
-        done.finished(tensor.name, tensor.weight_count)
-    return Verification(
-        Path(path),
-        len(tensors),
-        len(metrics),
-        sum(header.stamp.size for header in catalog.checkpoint.shards.values()),
-        coverage(catalog.checkpoint, catalog.manifests, catalog.seal),
-        None if source is None else Path(source),
-        metrics if original else {},
-    )
 
 
 def _check_verifiable(catalog: Catalog, source: str | Path | None) -> None:
@@ -118,20 +160,3 @@ def _check_verifiable(catalog: Catalog, source: str | Path | None) -> None:
             "has written both"
         )
     raise UnsupportedError(f"{path} holds no tensors that amssim packed: nothing to verify")
-
-
-def _check_sums(reader: TensorReader, tensor: LogicalTensor) -> None:
-    for name, expected in tensor.sums.items():
-        first, last = reader.header.data_range(name)
-        check_sum(reader.header.path, name, crc32_of(reader.file, first, last), expected)
-
-
-def _check_packed(
-    reader: TensorReader, tensor: LogicalTensor, original: SourceCheck | None, threads: int
-) -> Metrics:
-    metrics = Metrics()
-    for rows, packed in packed_ranges(reader, tensor, verify=False):
-        check_as_written(packed, reader.header.path, tensor.name, threads=threads)
-        if original:
-            metrics += original.check_packed(tensor, rows, packed)
-    return metrics

@@ -16,7 +16,7 @@ from amssim import (
     reference,
 )
 from amssim.checkpoint import open_checkpoint, quantize_checkpoint, save_packed, verify_checkpoint
-from amssim.checkpoint.safetensors import reader as tensor_reader
+from amssim.checkpoint.jobs import pieces
 from checkpoint.builders import make_model, model_tensors, split, weights, write_tensors
 from checkpoint.forging import rewrite
 
@@ -121,7 +121,7 @@ def test_19_padding_bits_are_refused_here_and_ignored_by_decoders(small):
 @pytest.mark.parametrize("block", [1, 1 << 24])
 def test_bits_that_the_source_does_not_give(small, block, monkeypatch):
     src, path = small
-    monkeypatch.setattr(tensor_reader, "ELEMENTS_AT_ONCE", block)
+    monkeypatch.setattr(pieces, "TASK_ELEMENTS", block)
 
     def change(words):
         words[2, 0] ^= 1
