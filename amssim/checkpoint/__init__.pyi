@@ -6,6 +6,8 @@ from .jobs.plan import plan_dequantize as plan_dequantize
 from .jobs.plan import plan_quantize as plan_quantize
 from .jobs.run import dequantize_checkpoint as dequantize_checkpoint
 from .jobs.run import quantize_checkpoint as quantize_checkpoint
+from .jobs.seal import Sealing as Sealing
+from .jobs.seal import seal_checkpoint as seal_checkpoint
 from .jobs.summary import Portion as Portion
 from .jobs.summary import Summary as Summary
 from .jobs.verify import Verification as Verification

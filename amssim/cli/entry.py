@@ -31,6 +31,7 @@ VERBS = {
     "dequantize": "make a quantised checkpoint plain again",
     "inspect": "show what is in a checkpoint, or a scheme's layout",
     "verify": "check a quantised checkpoint",
+    "seal": "bind the files of a checkpoint into one set",
     "schemes": "list the preset number formats",
     "bench": "measure speed on this machine",
     "predict": "predict the speedup of quantised weights on a GPU or CPU",

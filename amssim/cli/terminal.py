@@ -30,6 +30,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_work(parser: argparse.ArgumentParser) -> None:
     """Add the options of verbs that take a while."""
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: all CPUs)")
+    add_progress(parser)
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--progress``."""
     parser.add_argument(
         "--progress",
         choices=["auto", "none"],

@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
 def _covered(coverage: Coverage) -> str:
     """What the files are compared with, and which are not, a sentence a line."""
     whole, uncovered = len(coverage.by_seal), coverage.uncovered
-    lines = [f"{len(coverage.by_checksums)} files are covered by checksums of their own"]
-    lines += [f"{whole} others by the seal, which binds all of them"] if coverage.sealed else []
+    lines = [f"files with checksums of their own: {len(coverage.by_checksums)}"]
+    lines += [f"files that the seal covers whole: {whole}"] if coverage.sealed else []
     if not coverage.sealed and uncovered:
         lines.append("unsealed set: nothing binds these files together (amssim seal)")
     if uncovered:

@@ -38,6 +38,8 @@ CASES = [
     ("calibrate cpu --output mine.json", 4, "mine.json exists: give another --output, or --force"),
     ("calibrate cpu --output no/new.json", 4, "cannot write no/new.json: there is no folder no"),
     ("calibrate cpu --output new.json --compare h2o", 3, "h2o"),
+    ("seal none", 3, "none does not exist"),
+    ("seal text.txt", 3, "text.txt: expected a .safetensors file or a directory of them"),
     ("predict --bits 99", 3, "99"),
     ("predict --bits fp9", 3, "no scheme matches 9 bits: choose one of"),
     ("predict --gpu h2o", 3, "h2o"),

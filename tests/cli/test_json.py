@@ -23,6 +23,7 @@ CASES = {
     "quantize model out --dry-run": ("plan/1", JOB),
     "quantize model out": ("plan/1", JOB),
     "verify out": ("verification/1", ["tensors", "packed_tensors", "checked_bytes", "error"]),
+    "seal out": ("seal/1", ["digest", "run", "files", "rewritten", "not_covered", "remarks"]),
     "inspect out": ("inspection/1", ["tensors", "coverage", "written_by"]),
     "inspect --layout fp5.33": ("inspection/1", ["layout"]),
     "dequantize out plain": ("plan/1", JOB),

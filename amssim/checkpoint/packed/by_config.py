@@ -11,7 +11,12 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from amssim.checkpoint.packed.config_keys import PACKED_FORMAT, definition, quantization
+from amssim.checkpoint.packed.config_keys import (
+    PACKED_FORMAT,
+    definition,
+    json_difference,
+    quantization,
+)
 from amssim.checkpoint.packed.manifest import Manifest
 from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, Packing
 from amssim.checkpoint.safetensors.header import Header
@@ -65,11 +70,12 @@ class _Packings:
             for name, form in stated["exceptions"].items()
         }
         known = {p.scheme for p in (self._default, *self._exceptions.values()) if p}
-        for scheme in known:
-            if stated["schemes"].get(scheme.name) != definition(scheme):
+        for scheme in sorted(known):
+            wrong = json_difference(stated["schemes"].get(scheme.name), definition(scheme))
+            if wrong:
+                what = ", ".join(filter(None, (scheme.name, wrong[0])))
                 raise MismatchError(
-                    f"{where}: schemes says of {scheme.name} "
-                    f"{stated['schemes'].get(scheme.name)!r}, it is {definition(scheme)!r}"
+                    f"{where}: schemes says of {what}: {wrong[1]}, expected {wrong[2]}"
                 )
 
     def of(self, name: str) -> Packing:

@@ -71,7 +71,7 @@ def check_config(
     actual = _describe(tensors, known)
     if not stated.keys() & set(_NEWER_KEYS):  # as the first format has it
         actual = {key: value for key, value in actual.items() if key not in _NEWER_KEYS}
-    difference = _difference(stated, actual)
+    difference = json_difference(stated, actual)
     if difference:
         place, found, expected = difference
         raise MismatchError(
@@ -79,7 +79,7 @@ def check_config(
         )
 
 
-def _difference(stated: object, actual: object) -> tuple[str, str, str] | None:
+def json_difference(stated: object, actual: object) -> tuple[str, str, str] | None:
     """Where two values of JSON differ first, and as what; None if they are the same."""
     if not isinstance(stated, dict) or not isinstance(actual, dict):
         # Compared as text, in which 3 is not 3.0 and true is not 1.
@@ -92,7 +92,7 @@ def _difference(stated: object, actual: object) -> tuple[str, str, str] | None:
                 for value in (stated, actual)
             )
             return key, found, expected
-        inner = _difference(stated[key], actual[key])
+        inner = json_difference(stated[key], actual[key])
         if inner:
             place, found, expected = inner
             return f"{key}, {place}" if place else key, found, expected

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from amssim import __version__
 from amssim.checkpoint.packed.manifest import SetId
 from amssim.checkpoint.safetensors.strict_json import canonical_json, parse_json
-from amssim.errors import FormatError, UnsupportedError
+from amssim.errors import FormatError, UnsafePathError, UnsupportedError
 
 SEAL_NAME = "amssim.seal.json"
 #: Version of the record's form.
@@ -103,6 +103,7 @@ def parse_seal(raw: bytes, path: Path) -> Seal:
 
     Raises:
         FormatError: anything else, to the last byte.
+        UnsafePathError: a file that would lie elsewhere.
         UnsupportedError: a newer form.
     """
     value = parse_json(raw, str(path))
@@ -130,6 +131,8 @@ def parse_seal(raw: bytes, path: Path) -> Seal:
 
 
 def _sealed_file(entry: object, name: str, path: Path) -> SealedFile:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise UnsafePathError(f"{path}: {name!r} is no file name")
     if not isinstance(entry, dict) or entry.keys() not in _FILE_FORMS:
         raise FormatError(f"{path}: file {name!r} must have a size, and content or sha256")
     size, *digests = (entry[key] for key in sorted(entry, key="size".__ne__))

@@ -20,6 +20,7 @@ from amssim.scheme import FP5_33
 
 PATH = Path("amssim.seal.json")
 TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
+NAMES = TEXT.filter(lambda name: name.strip(".") and not {"/", "\0"} & {*name})
 DIGEST = st.binary(min_size=32, max_size=32).map(bytes.hex)
 SIZE = st.integers(0, 2**50)
 FILES = st.one_of(
@@ -30,7 +31,7 @@ FILES = st.one_of(
 OPTION = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
 SEALS = st.builds(
     Seal,
-    st.dictionaries(TEXT, FILES, max_size=3),
+    st.dictionaries(NAMES, FILES, max_size=3),
     st.dictionaries(TEXT, DIGEST, max_size=3),
     st.dictionaries(TEXT, OPTION.filter(lambda v: abs(v) < 1e300 if v.__class__ is float else 1)),
     TEXT,
