@@ -6,16 +6,15 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from amssim.checkpoint.packed.catalog import Catalog
 from amssim.checkpoint.packed.config_keys import quantization, with_quantization
 from amssim.checkpoint.packed.digests import sealed_file
 from amssim.checkpoint.packed.manifest import FORMAT, KEY, Manifest, crc_text
-from amssim.checkpoint.packed.seal import SEAL_NAME, Seal, SealedFile, parse_seal
+from amssim.checkpoint.packed.seal import SEAL_NAME, Seal, SealedFile
+from amssim.checkpoint.packed.set_check import read_seal
 from amssim.checkpoint.packed.sums import check_sum
 from amssim.checkpoint.safetensors.checksum import crc32_of
-from amssim.checkpoint.safetensors.files import read_whole
 from amssim.checkpoint.safetensors.header import Header
 from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint, encode_config
@@ -55,7 +54,7 @@ def new_set(catalog: Catalog, progress: Progress | None) -> NewSet:
     for name in _other_names(checkpoint):
         text = texts.get(name)
         files[name] = sealed_file(checkpoint.path / name) if text is None else _of_text(text)
-    old, remarks = _old_seal(checkpoint.path)
+    old, remarks = _old_seal(checkpoint)
     seal = _continued(old, files, catalog)
     headers = _new_headers(checkpoint, manifests, seal)
     if old != seal:
@@ -123,11 +122,11 @@ def _other_names(checkpoint: Checkpoint) -> list[str]:
     return described + checkpoint.other_files()[0]
 
 
-def _old_seal(path: Path) -> tuple[Seal | None, list[str]]:
-    if not os.path.lexists(path / SEAL_NAME):
+def _old_seal(checkpoint: Checkpoint) -> tuple[Seal | None, list[str]]:
+    if not os.path.lexists(checkpoint.path / SEAL_NAME):
         return None, []
     try:
-        return parse_seal(read_whole(path / SEAL_NAME), path / SEAL_NAME), []
+        return read_seal(checkpoint), []
     except FormatError as error:
         return None, [f"the seal that was there is replaced: {error}"]
 

@@ -45,12 +45,13 @@ class Catalog:
                 yield self.checkpoint.shards[name], tensor
 
 
-def read_catalog(path: str | Path, *, sealed: bool = True) -> Catalog:
+def read_catalog(path: str | Path, *, sealed: bool = True, follow_links: bool = True) -> Catalog:
     """Read the headers of a checkpoint, amssim's or any other: a file or a directory.
 
     Args:
         path: the file or directory.
         sealed: compare a directory with its seal; without, whatever seals say is passed over.
+        follow_links: as `read_checkpoint`.
 
     Raises:
         InputError, UnsafePathError, UnsupportedError: see `read_checkpoint`.
@@ -58,7 +59,7 @@ def read_catalog(path: str | Path, *, sealed: bool = True) -> Catalog:
         MismatchError: config.json contradicts the files, or they are not those of one seal.
         UnsupportedError: written by a version whose format this one does not read.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, follow_links=follow_links)
     manifests = {name: read_manifest(header) for name, header in checkpoint.shards.items()}
     seal, remarks = check_set(checkpoint, manifests) if sealed else (None, ())
     stated = (quantization(checkpoint.config) or {}).get("quant_method") == METHOD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from amssim.checkpoint.packed.seal import SEAL_NAME, SealedFile
@@ -10,7 +11,7 @@ from amssim.checkpoint.safetensors.descriptor import OpenFile
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint
 
 
-def sealed_file(path: Path) -> SealedFile:
+def sealed_file(path: Path, *, follow_links: bool = True) -> SealedFile:
     """Return size and SHA-256 of a file, read once from its start to its end.
 
     Raises:
@@ -18,7 +19,7 @@ def sealed_file(path: Path) -> SealedFile:
         MismatchError: a file that changed meanwhile.
     """
     digest = hashlib.sha256()
-    with OpenFile(path) as file:
+    with OpenFile(path, follow_links=follow_links) as file:
         for piece in file.chunks(0, file.stamp.size):
             digest.update(piece)
         file.check_unchanged()
@@ -34,7 +35,10 @@ def source_digests(checkpoint: Checkpoint) -> dict[str, str]:
     digests = {name: header.digest for name, header in checkpoint.shards.items()}
     if checkpoint.is_directory:
         known = (INDEX_NAME, CONFIG_NAME, SEAL_NAME)
-        names = [name for name in known if (checkpoint.path / name).exists()]
+        names = [name for name in known if os.path.lexists(checkpoint.path / name)]
         names += checkpoint.other_files()[0]
-        digests |= {name: sealed_file(checkpoint.path / name).sha256 or "" for name in names}
+        follow = checkpoint.follow_links
+        for name in names:
+            found = sealed_file(checkpoint.path / name, follow_links=follow)
+            digests[name] = found.sha256 or ""
     return digests

@@ -42,11 +42,17 @@ def check_set(
         for name in members:
             _refuse(checkpoint.path / name, f"belongs to a sealed set, but {SEAL_NAME} is missing")
         return None, (UNSEALED,) if any(manifests.values()) else ()
-    seal = parse_seal(read_whole(path), path)
+    seal = read_seal(checkpoint)
     _check_shards(checkpoint, manifests, seal)
     for name in (INDEX_NAME, CONFIG_NAME):
-        _check_described(checkpoint.path / name, seal)
+        _check_described(checkpoint, name, seal)
     return seal, ()
+
+
+def read_seal(checkpoint: Checkpoint) -> Seal:
+    """Return the seal of a directory; errors as `parse_seal`."""
+    path, follow = checkpoint.path / SEAL_NAME, checkpoint.follow_links
+    return parse_seal(read_whole(path, follow_links=follow), path)
 
 
 def _check_shards(
@@ -75,20 +81,21 @@ def _check_member(header: Header, manifest: Manifest, entry: SealedFile, seal: S
         _refuse(header.path, f"belongs to another set: {found}, expected {seal.digest}")
 
 
-def _check_described(path: Path, seal: Seal) -> None:
+def _check_described(checkpoint: Checkpoint, name: str, seal: Seal) -> None:
     """Compare index or config.json, which say what the shards mean."""
-    entry, present = seal.files.get(path.name), os.path.lexists(path)
-    if entry is None and present:
+    path = checkpoint.path / name
+    if name in seal.files:
+        _check_whole(checkpoint, name, seal.files[name])
+    elif os.path.lexists(path):
         _refuse(path, "is not sealed with the files that it describes")
-    if entry is not None:
-        check_sealed(path, entry)
 
 
-def check_sealed(path: Path, entry: SealedFile) -> None:
+def _check_whole(checkpoint: Checkpoint, name: str, entry: SealedFile) -> None:
     """Raise `MismatchError` unless a whole file is what the seal says of it."""
+    path = checkpoint.path / name
     if not os.path.lexists(path):
         _refuse(path, "is sealed and missing")
-    found = sealed_file(path)
+    found = sealed_file(path, follow_links=checkpoint.follow_links)
     if (found.size, found.sha256) != (entry.size, entry.sha256):
         _refuse(path, "was altered: its bytes are not those that are sealed")
 
@@ -138,4 +145,4 @@ def check_sealed_files(checkpoint: Checkpoint, seal: Seal) -> None:
     """Read every file that the seal covers whole; `MismatchError` for one that is altered."""
     for name, entry in seal.files.items():
         if entry.sha256:
-            check_sealed(checkpoint.path / name, entry)
+            _check_whole(checkpoint, name, entry)

@@ -27,13 +27,8 @@ _MISLEADING = re.compile(rf".*{re.escape(SUFFIX)}(\.index\.json)?|config\.json|a
 class Target:
     """A file, or a directory that gets ``names`` and whatever it holds already.
 
-<<<<<<< HEAD
     ``in_place`` is for a directory that exists; others appear by one renaming. ``completes`` is
     for one whose other files are part of the result.
-=======
-    ``in_place`` is for a directory that exists; others appear by one renaming. With ``rewrites``
-    the new files belong to those that are there already.
->>>>>>> e9c2e3d (amssim seal: binds the files of a directory into one set; readers and verify hold a sealed set to it)
     """
 
     path: Path
@@ -41,11 +36,7 @@ class Target:
     overwrite: bool
     is_file: bool = False
     in_place: bool = False
-<<<<<<< HEAD
     completes: bool = False
-=======
-    rewrites: bool = False
->>>>>>> e9c2e3d (amssim seal: binds the files of a directory into one set; readers and verify hold a sealed set to it)
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -137,11 +128,7 @@ def checkpoint_target(
 def rewriting_target(path: str | Path, names: Iterable[str]) -> Target:
     """Return the existing directory ``path`` as the place for new versions of ``names``."""
     names = tuple(sorted(names))
-<<<<<<< HEAD
     return Target(Path(path), names, overwrite=True, in_place=True, completes=True)
-=======
-    return Target(Path(path), names, overwrite=True, in_place=True, rewrites=True)
->>>>>>> e9c2e3d (amssim seal: binds the files of a directory into one set; readers and verify hold a sealed set to it)
 
 
 def source_files(source: Checkpoint) -> list[Path]:
@@ -173,11 +160,7 @@ def _check_directory(target: Target) -> None:
             f"{present[0]})"
         )
     foreign = [n for n in present if _MISLEADING.fullmatch(n) and n not in target.names]
-<<<<<<< HEAD
     if foreign and not target.completes:
-=======
-    if foreign and not target.rewrites:
->>>>>>> e9c2e3d (amssim seal: binds the files of a directory into one set; readers and verify hold a sealed set to it)
         raise OutputError(
             f"{target.path} holds {foreign[0]}, which would not be replaced and does not belong to "
             "the result: remove it or choose another directory"
