@@ -34,7 +34,7 @@ def check_set(
     members = {name: m.set_id for name, m in manifests.items() if m and m.set_id}
     if not checkpoint.is_directory:
         return None, tuple(
-            f"{name} is one file of a set, opened alone: the others are not looked at"
+            f"{name} belongs to a sealed set and is opened alone: the seal is not looked at"
             for name in members
         )
     path = checkpoint.path / SEAL_NAME

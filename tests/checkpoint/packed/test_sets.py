@@ -182,8 +182,10 @@ def test_copied_files_are_covered_by_verify_and_not_read_by_others(folder, chang
 
 def test_one_file_of_a_set_is_read_alone_with_a_remark(folder):
     for name in (ONE, TWO):
-        (remark,) = inspect_checkpoint(folder / name).remarks
-        assert remark == f"{name} is one file of a set, opened alone: the others are not looked at"
+        *_, remark = inspect_checkpoint(folder / name).remarks
+        assert remark == (
+            f"{name} belongs to a sealed set and is opened alone: the seal is not looked at"
+        )
         found = verify_checkpoint(folder / name).coverage
         assert (found.sealed, found.by_checksums, found.uncovered) == (False, (name,), ())
 
