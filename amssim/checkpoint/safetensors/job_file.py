@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from amssim.checkpoint.safetensors.folder import Folder, check_plain
+from amssim.checkpoint.safetensors.folder import Folder, is_plain
 from amssim.checkpoint.safetensors.folder_lock import JOB, NEW_JOB
 from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
-from amssim.errors import AmsError, OutputError
+from amssim.errors import OutputError
 
 _FORMAT = 1
 _SHOWN = 5
@@ -18,24 +18,17 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class JobFile:
-    """``directory`` is the inode of ``files/``, by which it is known after it was renamed."""
+    """``inode`` is that of what gets the output's name, by which it is known when it has it."""
 
     run: str
     output: str
     files: tuple[str, ...]
-    directory: int
+    inode: int
     record: dict[str, Any]
 
     def write(self, folder: Folder) -> None:
         """Write it whole or not at all."""
-        value = {
-            "format": _FORMAT,
-            "run": self.run,
-            "output": self.output,
-            "files": self.files,
-            "directory": self.directory,
-            "job": self.record,
-        }
+        value = {"format": _FORMAT, **asdict(self)}
         folder.remove(NEW_JOB)
         folder.write(NEW_JOB, [(json.dumps(value, indent=1, sort_keys=True) + "\n").encode()])
         folder.rename(NEW_JOB, folder, JOB)
@@ -52,30 +45,24 @@ class JobFile:
             return None
         try:
             value = json.loads(folder.read(JOB, MAX_JSON_BYTES))
-            found = cls(
-                value["run"], value["output"], tuple(value["files"]), value["directory"],
-                value["job"],
-            )  # fmt: skip
-            found.check(value["format"])
-        except (ValueError, KeyError, TypeError, RecursionError, AmsError):
-            raise OutputError(
-                f"{folder.path / JOB} is not what this version of amssim writes: the folder is "
-                "left untouched; remove it if you need nothing in it"
-            ) from None
-        return found
+            found = cls(**{field.name: value[field.name] for field in fields(cls)})
+            if value["format"] == _FORMAT and found._is_well_formed():
+                return replace(found, files=tuple(found.files))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass
+        raise OutputError(
+            f"{folder.path / JOB} is not what this version of amssim writes: the folder is left "
+            "untouched; remove it if you need nothing in it"
+        )
 
-    def check(self, format_: object) -> None:
-        """Raise `ValueError` or `InputError` unless all is as `write` writes it.
-
-        Files that it names may be removed, so that none may lie elsewhere.
-        """
+    def _is_well_formed(self) -> bool:
         texts = (self.run, self.output, *self.files)
-        if format_ != _FORMAT or not all(isinstance(text, str) for text in texts):
-            raise ValueError
-        if type(self.directory) is not int or not isinstance(self.record, dict):
-            raise ValueError
-        for name in (self.output, *self.files):
-            check_plain(name)
+        return (
+            all(isinstance(text, str) for text in texts)
+            and all(is_plain(name) for name in self.files)
+            and isinstance(self.inode, int)
+            and isinstance(self.record, dict)
+        )
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -40,9 +40,9 @@ class Run:
     record: dict[str, Any]
     restart: bool = False
 
-    def job(self, directory: int) -> JobFile:
+    def job(self, inode: int) -> JobFile:
         """Return what the staging folder says of this run."""
-        return JobFile(self.id, self.target.path.name, self.target.names, directory, self.record)
+        return JobFile(self.id, self.target.path.name, self.target.names, inode, self.record)
 
     def is_of(self, job: JobFile) -> bool:
         """Whether a folder's work can be continued."""
@@ -167,24 +167,23 @@ def _is_published(run: Run, home: Folder, folder: Folder) -> bool:
 def _was_published(target: Target, job: JobFile, home: Folder, folder: Folder) -> bool:
     """Whether a run was killed after its last file had its name, before the folder was gone."""
     if target.in_place:
-        return folder.holds(REPLACED) and not _staged(folder)
+        return folder.holds(REPLACED) and _is_empty(folder, FILES)
     status = home.status(target.path.name)
     if status is None:
         return False
-    if target.is_file:
-        return _staged(folder).get(target.path.name) == status.st_ino
-    return not folder.holds(FILES) and status.st_ino == job.directory
+    if status.st_ino != job.inode:
+        return False
+    return target.is_file or not folder.holds(FILES)
 
 
-def _staged(folder: Folder) -> dict[str, int]:
-    """Return name and inode of every staged file."""
-    if not folder.holds(FILES):
-        return {}
-    files = folder.sub(FILES)
+def _is_empty(folder: Folder, name: str) -> bool:
+    if not folder.holds(name):
+        return True
+    directory = folder.sub(name)
     try:
-        return {n: status.st_ino for n in files.names() if (status := files.status(n))}
+        return not directory.names()
     finally:
-        files.close()
+        directory.close()
 
 
 def _prepare(run: Run, folder: Folder, *, alone: bool) -> None:
@@ -202,7 +201,7 @@ def _prepare(run: Run, folder: Folder, *, alone: bool) -> None:
     if job is None or not folder.holds(FILES) or not run.is_of(job):
         with suppress(FileExistsError):
             folder.make(FILES)
-        run.job(_inode(folder, FILES)).write(folder)
+        run.job(inode_of(folder, FILES)).write(folder)
 
 
 def _check_output(run: Run, job: JobFile, folder: Folder) -> None:
@@ -223,7 +222,8 @@ def _differs(run: Run, job: JobFile, path: Path) -> OutputError:
     )
 
 
-def _inode(folder: Folder, name: str) -> int:
+def inode_of(folder: Folder, name: str) -> int:
+    """Return the inode of what must be there."""
     status = folder.status(name)
     if status is None:
         raise OutputError(f"{folder.path / name} has vanished: is another program at work there?")
@@ -256,7 +256,7 @@ def settle_beside(run: Run) -> bool:
                 f"since: remove the directory {target.path} to continue it, or --restart to "
                 "discard it"
             )
-        made = job is not None and target.path.stat().st_ino == job.directory
+        made = job is not None and target.path.stat().st_ino == job.inode
         clear(home, target.beside, folder, lock)
         return made and job is not None and job.run == run.id
     finally:

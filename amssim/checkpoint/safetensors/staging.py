@@ -22,6 +22,7 @@ from amssim.checkpoint.safetensors.opening import (
     Run,
     clear,
     finished_tasks,
+    inode_of,
     open_alone,
     open_shared,
     progress_name,
@@ -222,6 +223,7 @@ class Staging(StagedFiles):
     def _give_names(self, contents: Mapping[str, Content]) -> None:
         target = self.target
         if target.is_file:
+            self._run.job(inode_of(self._directory, target.path.name)).write(self._folder)
             publish_file(target, self._directory, self._home)
         elif target.in_place:
             publish_in_place(
