@@ -80,6 +80,11 @@ class Folder:
         """Whether anything is there under a name, be it a dangling link."""
         return self.status(name) is not None
 
+    def is_link(self, name: str) -> bool:
+        """Whether a symbolic link is there."""
+        status = self.status(name)
+        return status is not None and stat.S_ISLNK(status.st_mode)
+
     def is_here(self, name: str, identity: Identity) -> bool:
         """Whether ``name`` still leads to what has been opened under it."""
         status = self.status(name)

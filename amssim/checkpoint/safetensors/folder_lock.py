@@ -29,6 +29,10 @@ _TRIES = 20
 _WAIT_SECONDS = 30.0
 
 
+class DiskWithoutLocks(OutputError):
+    """A disk on which two writers could not know of each other."""
+
+
 def lock_folder(
     home: Folder, name: str, output: Path, *, shared: bool = False, wait: bool = False
 ) -> tuple[Folder, int]:
@@ -39,9 +43,11 @@ def lock_folder(
     Raises:
         OutputError: a folder that amssim did not make, another writer, a disk without locks.
     """
+    made = False
     for _ in range(_TRIES):
         with suppress(FileExistsError):
             home.make(name, 0o700)
+            made = True
         with suppress(FileNotFoundError):  # its owner has just removed it: make it anew
             folder, lock = open_own_folder(home, name), -1
             try:
@@ -50,7 +56,10 @@ def lock_folder(
                 take_lock(lock, output, shared=shared, wait=wait)
                 if still_here(home, name, folder, lock):
                     return folder, lock
-            except BaseException:
+            except BaseException as error:
+                if made and isinstance(error, DiskWithoutLocks):  # so it is nobody else's either
+                    folder.remove(LOCK)
+                    home.remove_directory(name)
                 release(folder, lock)
                 raise
             release(folder, lock)
@@ -88,7 +97,7 @@ def take_lock(lock: int, output: Path, *, shared: bool, wait: bool = False) -> N
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            raise OutputError(
+            raise DiskWithoutLocks(
                 f"the disk of {output} has no file locks ({error.strerror}), without which two "
                 "writers could mix their files: mount it with locks (NFS: without nolock), or "
                 "write to another disk and copy the result"
@@ -114,20 +123,34 @@ def open_own_folder(home: Folder, name: str) -> Folder:
 
 
 def check_content(folder: Folder) -> None:
-    """Raise `OutputError` if a folder holds anything but says not what it is for."""
-    names = set(folder.names())
-    if JOB in names:
-        return
-    foreign = sorted(names - _UNBORN)
-    if not foreign and FILES in names:
-        files = folder.sub(FILES)
-        foreign = files.names()
-        files.close()
-    if foreign:
+    """Raise `OutputError` if a folder holds links, or anything but says not what it is for."""
+    names = set(_names_without_links(folder))
+    staged = _staged_names(folder) if FILES in names else []
+    foreign = sorted(names - _UNBORN) or staged
+    if foreign and JOB not in names:
         raise OutputError(
             f"{folder.path} holds {foreign[0]} but no {JOB}: it is left untouched, because it is "
             "not amssim's or from an earlier version of it; remove it if you need nothing in it"
         )
+
+
+def _staged_names(folder: Folder) -> list[str]:
+    files = folder.sub(FILES)
+    try:
+        return _names_without_links(files)
+    finally:
+        files.close()
+
+
+def _names_without_links(folder: Folder) -> list[str]:
+    names = folder.names()
+    for name in names:
+        if folder.is_link(name):
+            raise OutputError(
+                f"{folder.path / name} is a link, which amssim does not make: it is left "
+                "untouched; remove it, or write elsewhere"
+            )
+    return names
 
 
 def _owner_of_new_files(home: Folder) -> int:
