@@ -166,14 +166,14 @@ def _check_regular(status: os.stat_result, path: Path, *, writes: bool) -> None:
         )
 
 
-def is_plain(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
     """Whether a name is one of a file in a directory and leads nowhere else."""
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def check_plain(name: str) -> str:
     """Return ``name`` if it is plain, else raise `InputError`."""
-    if not is_plain(name):
+    if not is_plain_name(name):
         raise InputError(f"{name!r} is not the name of a file")
     return name
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from amssim.checkpoint.safetensors.folder import Folder, is_plain
+from amssim.checkpoint.safetensors.folder import Folder, is_plain_name
 from amssim.checkpoint.safetensors.folder_lock import JOB, NEW_JOB
 from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
 from amssim.errors import OutputError
@@ -59,7 +59,7 @@ class JobFile:
         texts = (self.run, self.output, *self.files)
         return (
             all(isinstance(text, str) for text in texts)
-            and all(is_plain(name) for name in self.files)
+            and all(is_plain_name(name) for name in self.files)
             and isinstance(self.inode, int)
             and isinstance(self.record, dict)
         )

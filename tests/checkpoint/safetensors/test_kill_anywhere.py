@@ -36,7 +36,7 @@ def fast_folder(tmp_path):
 
 
 def test_killed_at_calls_of_python(fast_folder):
-    step = "1" if ALL else "7"
+    step = "1" if ALL else "13"
     done = subprocess.run(
         [sys.executable, PROGRAM, fast_folder, step], capture_output=True, text=True
     )
@@ -61,7 +61,7 @@ def test_killed_at_calls_of_the_system(fast_folder):
     points = 0
     for number, (call, name) in enumerate(product(TRACED, ("new", "in place"))):
         scenario = Scenario(name, fast_folder / "x")
-        for at in range(1, 1000) if ALL else [1 + number % 3] * (number % 3 > 0):
+        for at in range(1, 1000) if ALL else [1 + number % 3] * (number % 3 == 1):
             scenario.prepare()
             if not killed_at(call, at, scenario):
                 break
@@ -70,4 +70,4 @@ def test_killed_at_calls_of_the_system(fast_folder):
             run_again(scenario)
             scenario.check_clean(scenario.new())
     print(f"{points} points")
-    assert points > 4
+    assert points > 2
