@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from amssim.cli.terminal import Subparsers, add_json, console, print_json
+from amssim.cli.terminal import Subparsers, add_json, add_links, console, print_json
 
 SCHEMA = "amssim.inspection/1"
 _DESCRIPTION = """\
@@ -24,6 +24,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("path", metavar="PATH", nargs="?", help=".safetensors file or directory")
     parser.add_argument("--layout", metavar="SCHEME", help="draw where the bits of a block lie")
+    add_links(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -59,7 +60,7 @@ def _contents(args: argparse.Namespace) -> dict[str, Any]:
     from amssim.checkpoint import inspect_checkpoint
     from amssim.cli.checkpoint_tables import coverage_line, summary_table, tensor_table
 
-    inspection = inspect_checkpoint(args.path)
+    inspection = inspect_checkpoint(args.path, follow_links=args.follow_links)
     if not args.json:
         out = console()
         out.print(tensor_table(inspection.summary))

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from amssim.cli.streams import say
-from amssim.cli.terminal import add_work
+from amssim.cli.terminal import add_links, add_work
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:
@@ -17,12 +17,14 @@ def add_job(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="discard unfinished work on DST; without, the same command continues it",
     )
+    add_links(parser)
     add_work(parser)
 
 
 def job_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return these options as `quantize_checkpoint` takes them."""
     return {
+        "follow_links": args.follow_links,
         "overwrite": args.overwrite,
         "restart": args.restart,
         "threads": args.threads,

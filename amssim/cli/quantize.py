@@ -48,6 +48,13 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="REGEX=SCHEME|keep",
         help="for tensors whose name contains a match; the first rule that matches decides",
     )
+    parser.add_argument(
+        "--on-nan",
+        choices=["error", "keep"],
+        default="error",
+        help="keep: leave tensors with NaN or Inf as they are, after reading all weights to find "
+        "them (%(default)s)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, read headers only")
     add_job(parser)
     add_json(parser)
@@ -64,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         "scale": args.scale,
         "scale_block": args.scale_block,
         "rules": args.rule,
+        "on_nan": args.on_nan,
+        "follow_links": args.follow_links,
     }
     if args.dry_run:
         report(plan_quantize(args.src, args.scheme, threads=args.threads, **options), args)

@@ -53,6 +53,16 @@ def add_no_verify(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_links(parser: argparse.ArgumentParser) -> None:
+    """Add the option of verbs that read a checkpoint of somebody else."""
+    parser.add_argument(
+        "--no-follow-symlinks",
+        dest="follow_links",
+        action="store_false",
+        help="refuse a checkpoint, and files of it, that are symbolic links",
+    )
+
+
 def print_json(schema: str, value: dict[str, Any]) -> None:
     """Print one JSON object; ``schema`` names its form and the version of that."""
     import json

@@ -10,6 +10,7 @@ from amssim._units import size
 from amssim.cli.terminal import (
     Subparsers,
     add_json,
+    add_links,
     add_work,
     console,
     print_json,
@@ -42,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("path", metavar="PATH", help="what amssim quantize wrote")
     parser.add_argument("--source", metavar="SRC", help="the float checkpoint it was made from")
+    add_links(parser)
     add_work(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -52,7 +54,13 @@ def run(args: argparse.Namespace) -> int:
     from amssim.checkpoint import verify_checkpoint
 
     with progress_bar(args.progress, "verifying") as progress:
-        result = verify_checkpoint(args.path, args.source, threads=args.threads, progress=progress)
+        result = verify_checkpoint(
+            args.path,
+            args.source,
+            follow_links=args.follow_links,
+            threads=args.threads,
+            progress=progress,
+        )
     if args.json:
         print_json(SCHEMA, result.as_dict())
         return 0

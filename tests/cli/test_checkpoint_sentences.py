@@ -123,12 +123,12 @@ def test_an_index_that_does_not_fit(refused, verb, index, sentence, tmp_path):
         (
             {"a.weight": NAN},
             "x/m.safetensors: tensor 'a.weight' holds 2 NaN or Inf, the first at [0, 1]: mend it, "
-            "or keep the tensor by the rule 'a\\.weight=keep'",
+            "or keep the tensor by the rule 'a\\.weight=keep', or all such by --on-nan keep",
         ),
         (
             {"experts": np.stack([np.ones((2, 2), np.float32), NAN])},
             "x/m.safetensors: tensor 'experts' holds 2 NaN or Inf, the first at [1, 0, 1]: mend "
-            "it, or keep the tensor by the rule 'experts=keep'",
+            "it, or keep the tensor by the rule 'experts=keep', or all such by --on-nan keep",
         ),
         ({"a": weights(3)}, "nothing of x would be quantised (1-D): choose tensors by a rule"),
         (

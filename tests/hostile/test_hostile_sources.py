@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from checkpoint.builders import INDEX, write_tensors
+from checkpoint.builders import INDEX, raw_file, split, write_tensors
 from hostile.world import CONFIG, ONE, TWO, change_header, change_json
 
 WEIGHT = "model.layers.0.up.weight"
@@ -229,11 +229,41 @@ def test_weights_at_the_edges_are_quantised_and_come_back(world, case):
         assert not restored[(array == 0).all(-1)].any()
 
 
-@pytest.mark.xfail(reason="there is no --no-follow-symlinks yet")
-def test_34_links_are_not_followed_if_one_says_so(world):
-    moved_behind_a_link(world, ONE)
-    for verb in (["quantize", "model", "out"], ["inspect", "model"]):
-        world.fails(3, "link", *verb, "--no-follow-symlinks")
+@pytest.mark.parametrize("name", [ONE, INDEX, "config.json", "tokenizer.json"])
+def test_34_links_are_not_followed_if_one_says_so(world, name):
+    out = world.quantize()
+    moved_behind_a_link(world, name)
+    (world.folder / "direct").symlink_to("model")
+    (world.folder / "packed").symlink_to("out")
+    refused = [["quantize", "model", "new"], ["quantize", "direct", "new"], ["inspect", "direct"]]
+    refused += [["verify", "packed"], ["dequantize", "packed", "new"]]
+    refused += (
+        []
+        if name == "tokenizer.json"
+        else [["inspect", "model"], ["verify", out, "--source", "model"]]
+    )
+    for argv in refused:
+        world.fails(3, "link", *argv, "--no-follow-symlinks")
+    world.works("quantize", "model", "new", new=[world.folder / "new"])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_22_a_tensor_that_is_not_finite_is_kept_if_one_says_so(world, threads):
+    header, data = split(world.model / TWO)
+    first = header["model.layers.1.down.weight"]["data_offsets"][0]
+    bad = data[: first + 8] + np.float32(np.nan).tobytes() + data[first + 12 :]
+    (world.model / TWO).write_bytes(raw_file(header, bad))
+    world.fails(3, "--on-nan keep", "quantize", "model", "out")
+    plan = world.works("quantize", "model", "out", "--on-nan", "keep", "--dry-run").out
+    assert "F32 (holds NaN or Inf)" in plan
+    out = world.quantize("--on-nan", "keep", "--threads", threads)
+    world.works("verify", "out", "--source", "model")
+    stored, kept = split(out / TWO)
+    start, stop = stored["model.layers.1.down.weight"]["data_offsets"]
+    assert kept[start:stop] == bad[first : first + stop - start]
+    manifest = json.loads(stored["__metadata__"]["amssim"])
+    assert manifest["kept"]["model.layers.1.down.weight"] == "holds NaN or Inf"
+    assert "model.layers.1.experts.down" in manifest["packed"]
 
 
 def test_06_a_name_that_is_no_unicode_in_metadata(world):

@@ -9,7 +9,6 @@ from functools import partial
 from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.job import Job
 from amssim.checkpoint.jobs.pool import Work
-from amssim.checkpoint.safetensors.descriptor import OpenFile
 from amssim.checkpoint.safetensors.staging import Staging
 
 
@@ -38,6 +37,6 @@ class _Write:
 
 
 def _copied(job: Job, name: str) -> Iterator[bytes]:
-    with OpenFile(job.source.path / name) as file:
+    with job.source.open(name) as file:
         yield from file.chunks(0, file.stamp.size)
         file.check_unchanged()

@@ -99,7 +99,7 @@ def _check_finite(tensor: LogicalTensor, reader: TensorReader, room: Buffers) ->
         raise InputError(
             f"{reader.header.path}: tensor {tensor.name!r} holds {wrong.total} NaN or Inf, the "
             f"first at {first}: mend it, or keep the tensor by the rule "
-            f"'{re.escape(tensor.name)}=keep'"
+            f"'{re.escape(tensor.name)}=keep', or all such by --on-nan keep"
         )
 
 

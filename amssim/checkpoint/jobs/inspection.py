@@ -42,13 +42,15 @@ class Inspection:
         }
 
 
-def inspect_checkpoint(path: str | Path) -> Inspection:
+def inspect_checkpoint(path: str | Path, *, follow_links: bool = True) -> Inspection:
     """Read the headers of a safetensors file or directory, amssim's or any other.
+
+    ``follow_links=False`` refuses it, and files of it, that are symbolic links.
 
     Raises:
         AmsError: headers, index or config.json that are damaged or contradict each other.
     """
-    catalog = read_catalog(path)
+    catalog = read_catalog(path, follow_links=follow_links)
     return Inspection(catalog, Summary.of(tensor for _, tensor in catalog))
 
 

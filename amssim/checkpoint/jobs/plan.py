@@ -12,6 +12,7 @@ from typing import Any
 
 from amssim._checks import check_scale_block
 from amssim._threads import thread_count
+from amssim.checkpoint.jobs.finite import check_on_nan, keep_not_finite
 from amssim.checkpoint.jobs.job import Job, ShardJob, Step
 from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_quantized
 from amssim.checkpoint.packed.catalog import read_catalog
@@ -38,9 +39,13 @@ def plan_quantize(
     scale: str = "absmax",
     scale_block: int | None = None,
     rules: Iterable[str] = (),
+    on_nan: str = "error",
+    follow_links: bool = True,
     threads: int | None = None,
 ) -> Job:
     """Decide from headers what quantising ``src`` means; arguments as `quantize_checkpoint`.
+
+    With ``on_nan="keep"`` the weights are read as well.
 
     Raises:
         AmsError: as `quantize_checkpoint`, as far as headers tell.
@@ -52,9 +57,12 @@ def plan_quantize(
     options = Packing(find_scheme(scheme), scale_block, search, scale)
     texts = list(rules)
     parsed = [parse_rule(text) for text in texts]
-    checkpoint = read_checkpoint(src)
+    check_on_nan(on_nan)
+    checkpoint = read_checkpoint(src, follow_links=follow_links)
     refuse_quantized(checkpoint)
     decisions = decide((info for _, info in checkpoint.items()), parsed, options.scheme)
+    if on_nan == "keep":
+        decisions = keep_not_finite(checkpoint, decisions, threads)
     _check_any(decisions, checkpoint.path)
 
     shards = []
@@ -64,11 +72,16 @@ def plan_quantize(
         shards.append(ShardJob(header, steps, _manifest(steps, of_set=checkpoint.is_directory)))
     after = [step.after for shard in shards for step in shard.steps]
     config = with_quantization(checkpoint.config, after)
-    return Job(checkpoint, tuple(shards), config, _options(options, texts), threads)
+    return Job(checkpoint, tuple(shards), config, _options(options, texts, on_nan), threads)
 
 
 def plan_dequantize(
-    src: str | Path, dtype: str = "bfloat16", *, verify: bool = True, threads: int | None = None
+    src: str | Path,
+    dtype: str = "bfloat16",
+    *,
+    verify: bool = True,
+    follow_links: bool = True,
+    threads: int | None = None,
 ) -> Job:
     """Decide from headers what making ``src`` plain means; arguments as `dequantize_checkpoint`.
 
@@ -77,7 +90,7 @@ def plan_dequantize(
     """
     if dtype not in _STORED:
         raise SchemeError(f"unknown dtype {dtype!r}: choose one of {', '.join(_STORED)}")
-    catalog = read_catalog(src)
+    catalog = read_catalog(src, follow_links=follow_links)
     if not catalog.is_ams:
         raise UnsupportedError(f"{src} holds no tensors that amssim packed: nothing to dequantise")
     shards = []
@@ -97,10 +110,10 @@ def plan_again(src: str | Path, options: dict[str, Any], threads: int | None = N
     return plan(src, **own, threads=threads)
 
 
-def _options(packing: Packing, rules: list[str]) -> dict[str, Any]:
+def _options(packing: Packing, rules: list[str], on_nan: str) -> dict[str, Any]:
     own = packing.as_dict()
     del own["dtype"]
-    return {"job": "quantize", "rules": rules} | own
+    return {"job": "quantize", "rules": rules, "on_nan": on_nan} | own
 
 
 def _quantized(tensor: LogicalTensor, decision: Decision, options: Packing) -> LogicalTensor:

@@ -21,6 +21,8 @@ def quantize_checkpoint(
     scale: str = "absmax",
     scale_block: int | None = None,
     rules: Iterable[str] = (),
+    on_nan: str = "error",
+    follow_links: bool = True,
     overwrite: bool = False,
     restart: bool = False,
     threads: int | None = None,
@@ -41,6 +43,9 @@ def quantize_checkpoint(
         search, scale, scale_block: as `amssim.quantize`.
         rules: texts ``REGEX=SCHEME`` or ``REGEX=keep``; the first whose expression is found in a
             tensor's name decides, and each must decide something.
+        on_nan: ``error``, or ``keep``: leave a tensor with NaN or Inf as it is; all weights are
+            read once more to know.
+        follow_links: False refuses a source, and files of it, that are symbolic links.
         overwrite: replace files of the same names in ``dst``.
         restart: discard what an unfinished run has left, of whatever job.
         threads: how many work, each at a task; None is one for every CPU of the process.
@@ -62,6 +67,8 @@ def quantize_checkpoint(
         scale=scale,
         scale_block=scale_block,
         rules=rules,
+        on_nan=on_nan,
+        follow_links=follow_links,
         threads=threads,
     )
     return execute(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)
@@ -73,6 +80,7 @@ def dequantize_checkpoint(
     dtype: str = "bfloat16",
     *,
     verify: bool = True,
+    follow_links: bool = True,
     overwrite: bool = False,
     restart: bool = False,
     threads: int | None = None,
@@ -86,11 +94,11 @@ def dequantize_checkpoint(
         dtype: of the restored weights: ``bfloat16``, ``float16`` or ``float32``. Tensors that
             were kept are copied as they are.
         verify: compare the checksums that ``src`` states of what is read.
-        overwrite, restart, threads, progress, tell: as for `quantize_checkpoint`.
+        follow_links, overwrite, restart, threads, progress, tell: as for `quantize_checkpoint`.
 
     Raises:
         AmsError: as `quantize_checkpoint`; also `InputError` for weights that exceed ``dtype``, and
             `MismatchError` for a checksum that differs.
     """
-    job = plan_dequantize(src, dtype, verify=verify, threads=threads)
+    job = plan_dequantize(src, dtype, verify=verify, follow_links=follow_links, threads=threads)
     return execute(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)

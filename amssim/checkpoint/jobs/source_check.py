@@ -29,7 +29,8 @@ class SourceCheck:
 
     def __init__(self, path: str | Path, catalog: Catalog):
         self._path = path
-        self._tensors = {info.name: (h, info) for h, info in read_checkpoint(path).items()}
+        source = read_checkpoint(path, follow_links=catalog.checkpoint.follow_links)
+        self._tensors = {info.name: (h, info) for h, info in source.items()}
         expected = {tensor.name: tensor for _, tensor in catalog}
         for name in sorted(self._tensors.keys() ^ expected.keys()):
             where = path if name in self._tensors else catalog.checkpoint.path

@@ -60,6 +60,7 @@ def verify_checkpoint(
     path: str | Path,
     source: str | Path | None = None,
     *,
+    follow_links: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Verification:
@@ -73,6 +74,7 @@ def verify_checkpoint(
     Args:
         path: what `quantize_checkpoint`, `save_packed` or `seal_checkpoint` wrote.
         source: the float checkpoint it was made from.
+        follow_links: False refuses both, and files of them, that are symbolic links.
         threads, progress: as for `quantize_checkpoint`.
 
     Raises:
@@ -82,7 +84,7 @@ def verify_checkpoint(
             that is to be compared with a source.
     """
     threads = thread_count(threads)
-    catalog = read_catalog(path)
+    catalog = read_catalog(path, follow_links=follow_links)
     _check_verifiable(catalog, source)
     original = SourceCheck(source, catalog) if source is not None else None
     _check_headers(catalog)

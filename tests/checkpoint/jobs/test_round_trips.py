@@ -171,7 +171,7 @@ def test_where_a_weight_is_not_finite(tmp_path, monkeypatch, shape, place, eleme
     pattern = name.replace("+", r"\+").replace(".", r"\.")
     assert str(refused.value) == (
         f"{src}: tensor {name!r} holds 2 NaN or Inf, the first at {list(place)}: mend it, or keep "
-        f"the tensor by the rule '{pattern}=keep'"
+        f"the tensor by the rule '{pattern}=keep', or all such by --on-nan keep"
     )
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
