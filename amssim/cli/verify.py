@@ -28,8 +28,9 @@ SCHEMA = "amssim.verification/1"
 _WORST = 5
 _DESCRIPTION = """\
 Check a quantised checkpoint by its own metadata alone: structure, the checksum
-of every tensor, padding bits, scales. With --source, also that quantising it
-again gives the same bits, and how large the error is."""
+of every tensor, bits that are never written, and that the files are one sealed
+set. Says which files are covered and which are not. With --source, also that
+quantising it again gives the same bits, and how large the error is."""
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -43,10 +43,12 @@ def quantization(config: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def with_quantization(
-    config: dict[str, Any] | None, tensors: Iterable[LogicalTensor], version: str = __version__
+    config: dict[str, Any] | None, tensors: Iterable[LogicalTensor], version: str | None = None
 ) -> dict[str, Any] | None:
-    """Return config.json of a quantised checkpoint; None stays None."""
-    return None if config is None else config | {_CONFIG_KEY: _describe(tensors, version)}
+    """Return config.json of a checkpoint that ``version`` (this one) quantised; None stays None."""
+    if config is None:
+        return None
+    return config | {_CONFIG_KEY: _describe(tensors, version or __version__)}
 
 
 def without_quantization(config: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -38,11 +38,10 @@ def save_packed(
         overwrite: replace the file if it exists.
 
     Raises:
-        InputError: a name that is empty or too long.
+        InputError: a name that is empty, too long or no Unicode text.
         OutputError, ResourceError: a file that exists or cannot be written.
     """
-    if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME_BYTES - len(WORDS):
-        raise InputError(f"a tensor's name must be 1 to {MAX_NAME_BYTES} bytes, found {name!r}")
+    _check_name(name)
     packing = Packing(packed.scheme, packed.scale_block)
     tensors = place(stored_specs(name, packed.shape, packing))
     metadata = partial(Manifest({name: packing}).metadata, tensors)
@@ -56,7 +55,17 @@ def save_packed(
         }
         new = staging.create(target.path.name)
         write_file(new, target.path, tensors, content, metadata)
+        read_catalog(staging.directory / target.path.name)
         staging.publish()
+
+
+def _check_name(name: object) -> None:
+    try:
+        nbytes = len(name.encode()) if isinstance(name, str) else 0
+    except UnicodeEncodeError:  # half of a surrogate pair
+        nbytes = 0
+    if not 0 < nbytes <= MAX_NAME_BYTES - len(WORDS):
+        raise InputError(f"a tensor's name must be 1 to {MAX_NAME_BYTES} bytes, found {name!r}")
 
 
 def load_packed(path: str | Path, *, name: str | None = None, verify: bool = True) -> PackedTensor:

@@ -72,7 +72,7 @@ def test_a_name_is_needed_where_there_are_several(path):
         load_packed(path, name="x")
 
 
-@pytest.mark.parametrize("name", ["", 7, "n" * 4096])
+@pytest.mark.parametrize("name", ["", 7, "n" * 4096, "\ud800", "a\udfffb"])
 def test_a_name_that_is_none(tmp_path, name):
     with pytest.raises(InputError, match="must be 1 to 4096 bytes"):
         save_packed(packed_of(), tmp_path / "x.safetensors", name=name)
