@@ -13,6 +13,9 @@ EXTRAS = PROJECT["optional-dependencies"]
 # The CUDA packages allow few versions of the others; benchmarks time what is tested elsewhere.
 ON_CPU = ["--ignore=tests/cuda_kernels", "--ignore=tests/bench"]
 
+# What the tests of packed models were last run with; its CPU build is small.
+TORCH = "torch==2.13.0"
+
 # Type-checks only if the installed package brings its types.
 TYPED_USE = """
 import amssim, numpy as np
@@ -75,6 +78,13 @@ def tests(session: nox.Session) -> None:
     """Everything, as README.md says it."""
     session.install("-e", ".[test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def models(session: nox.Session) -> None:
+    """Packed layers in PyTorch models and transformers, on the CPU."""
+    session.install("-e", ".[test-torch]", TORCH)
+    session.run("pytest", "tests/torch_models", "amssim/torch", *session.posargs)
 
 
 def lowest_versions() -> list[str]:

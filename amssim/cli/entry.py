@@ -32,6 +32,7 @@ VERBS = {
     "inspect": "show what is in a checkpoint, or a scheme's layout",
     "verify": "check a quantised checkpoint",
     "seal": "bind the files of a checkpoint into one set",
+    "generate": "generate text with a packed or float model",
     "schemes": "list the preset number formats",
     "bench": "measure speed on this machine",
     "predict": "predict the speedup of quantised weights on a GPU or CPU",

@@ -23,6 +23,7 @@ API = {
     "checkpoints": "Checkpoints\n\nOne safetensors file, or a sharded directory.",
     "quality": "Quality\n\nWhat quantisation costs. [What was measured](../ERROR.md).",
     "lm": "Language models\n\nA Llama's forward pass from a checkpoint, and how well it predicts.",
+    "models": "PyTorch\n\nPacked layers in models, loaded by transformers. [How](../MODELS.md).",
     "simulator": "Simulator\n\nPredicted latency and speedup. [How it works](../SIMULATOR.md).",
     "bench": "Benchmarks\n\nHow speed is measured, and the records that tables are made of.",
     "errors": "Errors and testing\n\nWhat bad input raises, and strategies for tests of your own.",

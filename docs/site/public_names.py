@@ -29,6 +29,7 @@ PAGE_OF = {
     "figures": "quality",
     "progress": "checkpoints",
     "lm": "lm",
+    "torch": "models",
     "simulator": "simulator",
     "hardware": "simulator",
     "bench": "bench",

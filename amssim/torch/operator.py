@@ -1,0 +1,131 @@
+"""The operators ``amssim::linear`` and ``amssim::dequantize``: packed weights as tensors.
+
+Tensors and constants go in and a new tensor comes out; no number stands for a layer, so models
+are copied, moved, exported and compiled as any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from amssim.cpu.avx2 import float_product
+from amssim.cpu.operands import Activations
+from amssim.cpu.plain import plain_product
+from amssim.scheme import scheme as find_scheme
+from amssim.tensor.packed import PackedTensor
+from amssim.torch.storage import cpu_form, is_arranged, stored
+
+LIBRARY = torch.library.Library("amssim", "DEF")
+_WEIGHTS = "Tensor words, Tensor? tails, Tensor scales"
+_FORM = "str scheme, SymInt columns, int block"
+LIBRARY.define(
+    f"linear(Tensor x, {_WEIGHTS}, Tensor? bias, {_FORM}, SymInt skip) -> Tensor",
+    tags=(torch.Tag.needs_exact_strides,),
+)
+LIBRARY.define(f"dequantize({_WEIGHTS}, {_FORM}) -> Tensor")
+
+# Waking a thread takes about 40 us, in which one thread does this many multiplications.
+_PRODUCTS_PER_THREAD = 1 << 20
+
+
+def _linear_cpu(
+    x: torch.Tensor,
+    words: torch.Tensor,
+    tails: torch.Tensor | None,
+    scales: torch.Tensor,
+    bias: torch.Tensor | None,
+    scheme: str,
+    columns: int,
+    block: int,
+    skip: int,
+) -> torch.Tensor:
+    batch = _padded(x, columns, skip).numpy()
+    rows = words.shape[0]
+    threads = min(torch.get_num_threads(), 1 + rows * batch.size // _PRODUCTS_PER_THREAD)
+    form, numbers = cpu_form(scheme, block), scales.detach().numpy()
+    if form:
+        weights = form.rows(words.numpy())
+        y = float_product(weights, numbers, form, batch, threads)
+    else:
+        operand = Activations(batch, np.ones(len(batch), np.float32))
+        packed = words.numpy(), numbers, find_scheme(scheme), block or None
+        y = plain_product(*packed, operand, threads)
+    out = torch.from_numpy(y)
+    if bias is not None:
+        out += bias.detach()
+    return out.to(x.dtype).view(*x.shape[:-1], rows)
+
+
+def _linear_meta(
+    x: torch.Tensor,
+    words: torch.Tensor,
+    tails: Any,
+    scales: torch.Tensor,
+    bias: Any,
+    scheme: str,
+    columns: int,
+    block: int,
+    skip: int,
+) -> torch.Tensor:
+    return x.new_empty((*x.shape[:-1], words.shape[0]))
+
+
+def _dequantize_cpu(
+    words: torch.Tensor,
+    tails: torch.Tensor | None,
+    scales: torch.Tensor,
+    scheme: str,
+    columns: int,
+    block: int,
+) -> torch.Tensor:
+    if is_arranged(scheme, block, words.device):
+        words = stored(words, scheme, columns)
+    shape = (words.shape[0], columns)
+    packed = PackedTensor(
+        scheme, shape, words.numpy(), scales.detach().numpy(), scale_block=block or None
+    )
+    return torch.from_numpy(packed.dequantize())
+
+
+def _dequantize_meta(
+    words: torch.Tensor, tails: Any, scales: torch.Tensor, scheme: str, columns: int, block: int
+) -> torch.Tensor:
+    return scales.new_empty((words.shape[0], columns))
+
+
+def _padded(x: torch.Tensor, columns: int, skip: int) -> torch.Tensor:
+    """x as float32[batch, columns], with ``skip`` zeros in front and as many behind as it takes."""
+    batch = x.detach().reshape(-1, x.shape[-1]).to(torch.float32)
+    if batch.shape[1] != columns:
+        behind = columns - skip - batch.shape[1]
+        batch = torch.nn.functional.pad(batch, (skip, behind))
+    return batch.contiguous()
+
+
+def _keep_weights(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    x, words, tails, scales, bias, *form = inputs
+    ctx.save_for_backward(words, tails, scales)
+    ctx.form, ctx.width, ctx.has_bias = tuple(form), x.shape[-1], bias is not None
+
+
+def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+    """The gradients of x and bias; weights are packed and have none."""
+    scheme, columns, block, skip = ctx.form
+    words, tails, scales = ctx.saved_tensors
+    weights = torch.ops.amssim.dequantize(words, tails, scales, scheme, columns, block)
+    flat = gradient.to(torch.float32)
+    of_x = flat @ weights[:, skip : skip + ctx.width]
+    of_bias = flat.reshape(-1, flat.shape[-1]).sum(0).to(gradient.dtype) if ctx.has_bias else None
+    return of_x.to(gradient.dtype), None, None, None, of_bias, None, None, None, None
+
+
+LIBRARY.impl("linear", _linear_cpu, "CPU")
+LIBRARY.impl("linear", _linear_meta, "Meta")
+LIBRARY.impl("dequantize", _dequantize_cpu, "CPU")
+LIBRARY.impl("dequantize", _dequantize_meta, "Meta")
+torch.library.register_autograd(
+    "amssim::linear", _backward, setup_context=_keep_weights, lib=LIBRARY
+)
