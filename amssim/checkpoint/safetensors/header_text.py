@@ -6,6 +6,7 @@ nothing is refused at its first entry. Tensors' entries are flat, and metadata m
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -89,16 +90,26 @@ class _Text:
                 f"{self._where} has no flat object of at most {MAX_ENTRY} characters at character "
                 f"{self._at}"
             )
-        entry = self._decoder.decode(self._text[self._at : end])
+        try:
+            entry = self._decoder.decode(self._text[self._at : end])
+        except json.JSONDecodeError as error:
+            raise FormatError(
+                f"{self._where} is not JSON, or has an object in a tensor's entry: {error}"
+            ) from None
         check_value(entry, self._where, MAX_DEPTH - 1)
         self._at = end
         return entry
 
     def texts(self) -> dict[str, str] | None:
-        """Return an object that maps text to text; None for another: the last to be read."""
+        """Return an object that maps text to text; None for another: the last to be read.
+
+        It is empty for null, which the library takes and some savers write.
+        """
         found: dict[str, str] = {}
         if self._next() != "{":
-            return None
+            null = self._text.startswith("null", self._at)
+            self._at += 4 * null
+            return found if null else None
         for key in self.members():
             if self._next() != '"':
                 return None

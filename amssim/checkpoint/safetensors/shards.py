@@ -144,9 +144,10 @@ def read_index(path: Path, *, follow_links: bool = True) -> Index:
     where = str(path)
     value = parse_json(read_whole(path, follow_links=follow_links), where)
     shard_of = value.get("weight_map") if isinstance(value, dict) else None
-    metadata = value.get("metadata", {}) if isinstance(value, dict) else None
-    if not isinstance(shard_of, dict) or not isinstance(metadata, dict) or not shard_of:
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    if not isinstance(shard_of, dict) or not isinstance(metadata, dict | None) or not shard_of:
         raise FormatError(f"{where} must hold a weight_map from tensors to shards")
+    metadata = metadata or {}  # null, as some savers write it
     index = Index({t: check_shard_name(s, where) for t, s in shard_of.items()}, metadata)
     check_distinct(index.shards, where)
     return index

@@ -52,7 +52,10 @@ CASES = {
     "5 not closed": (raw_file(b'{"__metadata__": {}'), "is not JSON: expected '}' at character 19"),
     "6 depth": (deep(9), "nested too deeply"),
     "6 great depth": (deep(2000), "nested too deeply"),
-    "6 an object in an entry": (raw_file({"a": ONE["a"] | {"x": {}}}, b"xx"), "is not JSON: "),
+    "6 an object in an entry": (
+        raw_file({"a": ONE["a"] | {"x": {}}}, b"xx"),
+        "is not JSON, or has an object in a tensor's entry: Expecting ','",
+    ),
     "6 long entry": (
         raw_file({"a": ONE["a"] | {"x": "x" * 4096}}, b"xx"),
         "has no flat object of at most 4096",
@@ -103,7 +106,8 @@ CASES = {
     "field missing": (raw_file({"a": {"dtype": "U8", "shape": []}}), "must have the fields"),
     "no object": (raw_file({"a": [1]}), "must have the fields"),
     "metadata no text": (raw_file({"__metadata__": {"a": 1}}), "must map text to text"),
-    "metadata no object": (raw_file({"__metadata__": None}), "must map text to text"),
+    "metadata no object": (raw_file({"__metadata__": []}), "must map text to text"),
+    "metadata nearly null": (raw_file(b'{"__metadata__": nully}'), "is not JSON: expected '}'"),
 }
 
 
@@ -144,6 +148,7 @@ LEGAL = {
         ),
         {"e": (0,), "f": ()},
     ),
+    "metadata null": (raw_file({"__metadata__": None}), {}),
     "eight levels": (raw_file({"a": ONE["a"] | {"x": [[[[[[]]]]]]}}, b"xx"), {"a": (2,)}),
     "markup": (raw_file({"[red]\x1b[2J": entry("U8", [0], 0, 0)}), {"[red]\x1b[2J": (0,)}),
 }

@@ -87,6 +87,13 @@ def test_an_index_that_does_not_fit_is_refused(tmp_path, index, sentence):
     assert sentence in str(refused.value) and "\n" not in str(refused.value)
 
 
+def test_an_index_whose_metadata_are_null(tmp_path):
+    write_tensors(tmp_path / "a.safetensors", {"a": weights(2)})
+    (tmp_path / INDEX).write_text('{"weight_map": {"a": "a.safetensors"}, "metadata": null}')
+    assert read_index(tmp_path / INDEX) == Index({"a": "a.safetensors"}, {})
+    assert read_checkpoint(tmp_path).remarks == ()
+
+
 def test_a_tensor_in_two_shards(tmp_path):
     for shard in ("a", "b"):
         write_tensors(tmp_path / f"{shard}.safetensors", {"x": weights(2), shard: weights(2)})
