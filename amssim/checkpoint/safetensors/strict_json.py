@@ -86,9 +86,8 @@ def strict_decoder(where: str, *, constants: bool = False) -> json.JSONDecoder:
         return value
 
     def whole(text: str) -> float:
-        return (
-            int(text) if text != "-0" else -0.0
-        )  # no natural number, though int would make it one
+        # -0 is no natural number, though int would make it one.
+        return -0.0 if text == "-0" else int(text)
 
     return json.JSONDecoder(
         object_pairs_hook=unique, parse_constant=constant, parse_float=number, parse_int=whole
