@@ -72,6 +72,8 @@ def publish_in_place(
     with suppress(FileExistsError):
         folder.make(REPLACED)
     replaced = folder.sub(REPLACED)
+    for name in contents:  # there is no journal, so what is left there is needed no more
+        replaced.remove(name)
     try:
         work = Replacement(journal, home, files, replaced)
         try:

@@ -32,11 +32,13 @@ class Replacement:
         )
 
     def finish(self) -> None:
-        """Give every new file its name, the old ones kept."""
-        for name in self.journal.files:
-            if self.staged.holds(name):
-                self._keep_old(name)
-                self._bring(name)
+        """Give every new file its name, once the second names of the old ones are on the disk."""
+        waiting = [name for name in self.journal.files if self.staged.holds(name)]
+        for name in waiting:
+            self._keep_old(name)
+        self.replaced.sync()
+        for name in waiting:
+            self._bring(name)
         self._sync()
 
     def take_back(self) -> None:

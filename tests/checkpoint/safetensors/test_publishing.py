@@ -118,6 +118,7 @@ def test_40_the_next_run_brings_back_what_was_there(out, monkeypatch, renames, f
     with Staging.open(in_place(out), RUN) as staging:
         left = {n: c for n, c in contents_of_files(out).items() if n != "notes.txt"}
         assert left == OLD and staging.resumed
+        assert list((staging.path / "replaced").iterdir()) == []
         for name, new in NEW.items():
             staging.write(name, [new])
         staging.publish()
