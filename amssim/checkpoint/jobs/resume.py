@@ -60,7 +60,11 @@ def _result(assembly: Assembly, line: dict[str, Any]) -> TaskResult | None:
         task = assembly.tasks[number]
         job = assembly.shards[task.shard].job
         expected = source_pieces(job, task) if job.source_sums else []
-        fits = len(crcs) == len(target_pieces(job, task)) and len(source_crcs) == len(expected)
+        fits = (
+            task.number == number
+            and len(crcs) == len(target_pieces(job, task))
+            and len(source_crcs) == len(expected)
+        )
         return TaskResult(number, tuple(crcs), tuple(source_crcs)) if fits else None
     except (KeyError, TypeError, IndexError):
         return None
