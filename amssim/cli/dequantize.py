@@ -29,6 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
         default="bfloat16",
         help="of the restored weights (%(default)s)",
     )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, read headers only")
     add_no_verify(parser)
     add_job(parser)
     add_json(parser)
@@ -36,9 +37,15 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Dequantise and print what was written."""
-    from amssim.checkpoint import dequantize_checkpoint
+    """Dequantise, or plan it, and print what came of it."""
     from amssim.cli.job_report import report
+
+    if args.dry_run:
+        from amssim.checkpoint import plan_dequantize
+
+        report(plan_dequantize(args.src, args.dtype, threads=args.threads), args)
+        return 0
+    from amssim.checkpoint import dequantize_checkpoint
 
     with progress_bar(args.progress, "dequantising") as progress:
         job = dequantize_checkpoint(

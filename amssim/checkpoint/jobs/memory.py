@@ -9,12 +9,15 @@ from collections.abc import Iterable
 
 from amssim.checkpoint.jobs.pieces import TASK_BYTES, pieces_of, ranges
 from amssim.checkpoint.packed.stored import LogicalTensor
+from amssim.checkpoint.safetensors.header import DTYPE_BITS
 
 #: Of the process: lists of tasks, checksums and the allocator's spare memory; 1 to 3 MB measured.
 _SLACK_BYTES = 1 << 22
 #: Of a thread: its stack, the band of rows that is float32 at a time, the allocator's spare memory.
 _THREAD_BYTES = 1 << 22
 _BAND_WEIGHTS = 1 << 18
+#: Histograms of a part, of its tensor and of their sum.
+_METRICS_BYTES = 3 << 20
 
 
 def peak_bytes(pairs: Iterable[tuple[LogicalTensor, LogicalTensor]], threads: int) -> int:
@@ -26,6 +29,26 @@ def peak_bytes(pairs: Iterable[tuple[LogicalTensor, LogicalTensor]], threads: in
         made = max(made, 0 if copied else _largest(after, before) + _band_bytes(before))
         count += _count(before, as_bytes=copied)
     return min(threads, max(count, 1)) * (read + made + _THREAD_BYTES) + _SLACK_BYTES
+
+
+def verify_bytes(tensors: Iterable[LogicalTensor], threads: int, *, compared: bool) -> int:
+    """Bound for verifying ``tensors``; ``compared`` with the source that they were made from."""
+    most, count = TASK_BYTES * (1 + compared), 0
+    for tensor in tensors:
+        as_bytes = tensor.packing is None
+        count += _count(tensor, as_bytes=as_bytes)
+        if not as_bytes:
+            most = max(most, _verify_part(tensor, compared=compared))
+    return min(threads, max(count, 1)) * (most + _THREAD_BYTES) + _SLACK_BYTES
+
+
+def _verify_part(tensor: LogicalTensor, *, compared: bool) -> int:
+    """Words and scales as read and again, codes; weights of the source and restored ones."""
+    start, stop = next(ranges(tensor, as_bytes=False))
+    weights = (stop - start) * tensor.shape[-1]
+    stored = _largest(tensor, tensor)
+    source = (DTYPE_BITS.get(tensor.dtype, 32) // 8 + 4) * weights + _METRICS_BYTES
+    return 2 * stored + 2 * weights + compared * (stored + source + 2 * _band_bytes(tensor))
 
 
 def _largest(tensor: LogicalTensor, split: LogicalTensor, *, as_bytes: bool = False) -> int:

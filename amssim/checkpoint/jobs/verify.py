@@ -11,6 +11,7 @@ from typing import Any
 
 from amssim._threads import thread_count
 from amssim.checkpoint.jobs.buffers import Buffers
+from amssim.checkpoint.jobs.memory import verify_bytes
 from amssim.checkpoint.jobs.pool import Pool, Work
 from amssim.checkpoint.jobs.source_check import SourceCheck
 from amssim.checkpoint.jobs.verify_parts import Errors, TensorCheck, VerifyPart
@@ -29,7 +30,7 @@ class Verification:
     """What was found to be in order.
 
     If there was a source, ``metrics`` are by packed tensor (without their histograms), and
-    ``total`` those of all together.
+    ``total`` those of all together. ``peak_bytes`` is the bound that memory was held to.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Verification:
     source: Path | None
     metrics: dict[str, Metrics]
     total: Metrics
+    peak_bytes: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything for JSON."""
@@ -49,6 +51,7 @@ class Verification:
             "tensors": self.tensors,
             "packed_tensors": self.packed,
             "checked_bytes": self.nbytes,
+            "peak_memory_bytes": self.peak_bytes,
             **self.coverage.as_dict(),
             "source": str(self.source) if compared else None,
             "error": self.total.as_dict() if compared else None,
@@ -100,6 +103,7 @@ def verify_checkpoint(
         None if source is None else Path(source),
         errors.by_tensor,
         errors.total,
+        verify_bytes((tensor for _, tensor in catalog), threads, compared=source is not None),
     )
 
 
