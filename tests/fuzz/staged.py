@@ -49,9 +49,9 @@ def job_file(folder: Path) -> tuple:
         job = JobFile.read(home)
         if job is None:
             raise ValueError("nothing was read")
-        if type(job.directory) is not int or not isinstance(job.record, dict):
+        if not isinstance(job.inode, int) or not isinstance(job.record, dict):
             raise TypeError("a job of other types was read")
-        for name in (job.output, *job.files):
+        for name in job.files:
             check_plain(name)  # what it names may be removed
 
     return json_change((folder / JOB).read_bytes()), check

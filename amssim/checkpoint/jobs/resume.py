@@ -57,6 +57,8 @@ def _result(assembly: Assembly, line: dict[str, Any]) -> TaskResult | None:
     """Return the result that a line records, None for a line that no task of this job has."""
     try:
         number, crcs, source_crcs = line["number"], line["crcs"], line["source_crcs"]
+        if not _are_natural(number, *crcs, *source_crcs):
+            return None
         task = assembly.tasks[number]
         job = assembly.shards[task.shard].job
         expected = source_pieces(job, task) if job.source_sums else []
@@ -68,3 +70,7 @@ def _result(assembly: Assembly, line: dict[str, Any]) -> TaskResult | None:
         return TaskResult(number, tuple(crcs), tuple(source_crcs)) if fits else None
     except (KeyError, TypeError, IndexError):
         return None
+
+
+def _are_natural(*values: object) -> bool:
+    return all(type(value) is int and 0 <= value < 2**32 for value in values)

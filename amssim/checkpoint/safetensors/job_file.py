@@ -56,9 +56,10 @@ class JobFile:
         )
 
     def _is_well_formed(self) -> bool:
-        texts = (self.run, self.output, *self.files)
+        files: object = self.files
         return (
-            all(isinstance(text, str) for text in texts)
+            isinstance(files, list)
+            and all(isinstance(text, str) for text in (self.run, self.output, *files))
             and all(is_plain_name(name) for name in self.files)
             and isinstance(self.inode, int)
             and isinstance(self.record, dict)

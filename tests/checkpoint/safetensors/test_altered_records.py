@@ -28,8 +28,8 @@ def alter(path, changes):
 @pytest.mark.parametrize(
     "changes",
     [{"files": ["../precious"]}, {"files": ["a", ".."]}, {"files": [1]}, {"files": "../"},
-     {"output": "../out"}, {"output": ""}, {"directory": "12"}, {"directory": None},
-     {"job": []}, {"run": 3}, {"format": 2}],
+     {"files": "ab"}, {"output": 1}, {"inode": "12"}, {"inode": None},
+     {"record": []}, {"run": 3}, {"format": 2}],
 )  # fmt: skip
 def test_a_job_that_amssim_did_not_write(home, tmp_path, changes):
     job = JobFile("0" * 32, "out", ("a", "b"), 12, {})
