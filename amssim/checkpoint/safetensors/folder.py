@@ -116,12 +116,21 @@ class Folder:
             raise
         return descriptor
 
-    def write(self, name: str, content: Iterable[bytes]) -> None:
-        """Make a new file of ``content``, synchronised to the disk."""
+    def write(self, name: str, content: Iterable[bytes], *, durable: bool = True) -> None:
+        """Make a new file of ``content``, if ``durable`` synchronised to the disk."""
         descriptor = self.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             for piece in content:
                 write_all(descriptor, piece)
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync_file(self, name: str) -> None:
+        """Bring a file to the disk; nothing happens where it is."""
+        descriptor = self.open_file(name, os.O_RDWR)
+        try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

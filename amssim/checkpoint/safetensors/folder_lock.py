@@ -24,6 +24,8 @@ FILES = "files"
 
 #: What a folder holds whose maker was killed before it had said what the folder is for.
 _UNBORN = {LOCK, NEW_JOB, FILES}
+#: What network disks call a file that was removed while a process had it open.
+_STILL_OPEN = ".nfs"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _TRIES = 20
 _WAIT_SECONDS = 30.0
@@ -126,7 +128,7 @@ def check_content(folder: Folder) -> None:
     """Raise `OutputError` if a folder holds links, or anything but says not what it is for."""
     names = set(_names_without_links(folder))
     staged = _staged_names(folder) if FILES in names else []
-    foreign = sorted(names - _UNBORN) or staged
+    foreign = sorted(n for n in names - _UNBORN if not n.startswith(_STILL_OPEN)) or staged
     if foreign and JOB not in names:
         raise OutputError(
             f"{folder.path} holds {foreign[0]} but no {JOB}: it is left untouched, because it is "

@@ -27,12 +27,12 @@ class JobFile:
     record: dict[str, Any]
 
     def write(self, folder: Folder) -> None:
-        """Write it whole or not at all."""
+        """Write it whole or not at all; on the disk it is after `sync_job`."""
         value = {"format": _FORMAT, **asdict(self)}
+        text = json.dumps(value, indent=1, sort_keys=True) + "\n"
         folder.remove(NEW_JOB)
-        folder.write(NEW_JOB, [(json.dumps(value, indent=1, sort_keys=True) + "\n").encode()])
+        folder.write(NEW_JOB, [text.encode()], durable=False)
         folder.rename(NEW_JOB, folder, JOB)
-        folder.sync()
 
     @classmethod
     def read(cls, folder: Folder) -> JobFile | None:
@@ -64,6 +64,12 @@ class JobFile:
             and isinstance(self.inode, int)
             and isinstance(self.record, dict)
         )
+
+
+def sync_job(folder: Folder) -> None:
+    """Bring what a folder is for to the disk, which work that is worth keeping needs."""
+    folder.sync_file(JOB)
+    folder.sync()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -101,11 +101,7 @@ class StagedFiles:
     def sync(self) -> None:
         """Bring every file and the names to the disk; nothing happens where they are."""
         for name in self.names():
-            descriptor = self._directory.open_file(name, os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            self._directory.sync_file(name)
         self._directory.sync()
 
     def allocated_bytes(self) -> int:

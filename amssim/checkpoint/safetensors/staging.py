@@ -17,6 +17,7 @@ from amssim.checkpoint.safetensors.folder import Folder
 from amssim.checkpoint.safetensors.folder_lock import FILES, release, still_here
 from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.held_signals import held_signals
+from amssim.checkpoint.safetensors.job_file import sync_job
 from amssim.checkpoint.safetensors.journal import Content
 from amssim.checkpoint.safetensors.opening import (
     Run,
@@ -116,10 +117,10 @@ class Staging(StagedFiles):
             home = Folder.at(run.target.home)
             try:
                 held = open_shared(run, home) if part else open_alone(run, home)
-                return cls(run, part, home, held, made)
             except BaseException:
                 home.close()
                 raise
+            return cls(run, part, home, held, made)
         except BaseException:
             remove_made(made)
             raise
@@ -159,12 +160,22 @@ class Staging(StagedFiles):
         tasks = "task is" if self._finished == 1 else "tasks are"
         return f"{self._finished} finished {tasks} kept in {self.path}: the same command continues"
 
+    def claim(self) -> ProgressLines:
+        """Take the progress file of this process, which `append` does if need be.
+
+        Raises:
+            OutputError: another process does this part.
+        """
+        if self._lines is None:
+            sync_job(self._folder)
+            self._home.sync()
+            self._lines = ProgressLines(self._folder, progress_name(self._part))
+        return self._lines
+
     def append(self, line: dict[str, Any]) -> None:
         """Record a finished task, at once and by threads alike."""
         with self._one_thread:
-            if self._lines is None:
-                self._lines = ProgressLines(self._folder, progress_name(self._part))
-            self._lines.append(line)
+            self.claim().append(line)
             self._finished += 1
 
     def read_progress(self) -> list[dict[str, Any]]:
@@ -185,8 +196,8 @@ class Staging(StagedFiles):
             return
         with output_errors(self.target.path):
             self._check_complete()
-            self.sync()
             self._close_lines()
+            self._sync_staged()
             names = self.target.names if self.target.in_place else ()
             contents = contents_of(self._directory, names)
             with held_signals():
@@ -220,10 +231,19 @@ class Staging(StagedFiles):
             fault = "lacks" if name in expected else "holds, besides what the run makes,"
             raise OutputError(f"{self.directory} {fault} {name}: nothing is published")
 
+    def _sync_staged(self) -> None:
+        if self.target.is_file:  # the name that it has now is not needed on the disk
+            self._directory.sync_file(self.target.path.name)
+        else:
+            self.sync()
+        if self.target.in_place:
+            sync_job(self._folder)
+
     def _give_names(self, contents: Mapping[str, Content]) -> None:
         target = self.target
         if target.is_file:
-            self._run.job(inode_of(self._directory, target.path.name)).write(self._folder)
+            if self._finished:  # work that the next run should recognise as done
+                self._run.job(inode_of(self._directory, target.path.name)).write(self._folder)
             publish_file(target, self._directory, self._home)
         elif target.in_place:
             publish_in_place(
