@@ -17,4 +17,7 @@ from .packed.file import save_packed as save_packed
 from .packed.mapping import FloatCheckpoint as FloatCheckpoint
 from .packed.mapping import OpenCheckpoint as OpenCheckpoint
 from .packed.mapping import open_checkpoint as open_checkpoint
+from .packed.seal import Seal as Seal
+from .packed.seal import SealedFile as SealedFile
+from .packed.set_check import Coverage as Coverage
 from .packed.stored import LogicalTensor as LogicalTensor

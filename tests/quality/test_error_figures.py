@@ -122,3 +122,10 @@ def test_the_best_and_the_ams_formats_are_named():
 def test_a_figure_has_the_same_bytes_each_time(records):
     first, again = (svg(cost_of_k(records)) for _ in range(2))
     assert first == again and first.startswith("<svg") and "matplotlib.org" not in first
+
+
+def test_formats_that_hold_the_weights_exactly_are_off_the_scale():
+    exact = {**FORMATS[0], "name": "exact", "sqnr_db": None}
+    for records in ([*FORMATS, exact], [exact]):
+        (ax,) = error_against_bits({"": {"records": records, "bounds": {}}}).axes
+        assert "exact" not in {text.get_text() for text in ax.texts}

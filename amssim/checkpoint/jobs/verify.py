@@ -17,8 +17,8 @@ from amssim.checkpoint.jobs.source_check import SourceCheck
 from amssim.checkpoint.jobs.verify_parts import Errors, TensorCheck, VerifyPart
 from amssim.checkpoint.packed.as_written import check_header_as_written
 from amssim.checkpoint.packed.catalog import Catalog, read_catalog
-from amssim.checkpoint.packed.seal import Seal
-from amssim.checkpoint.packed.set_check import Coverage, check_sealed_files, coverage
+from amssim.checkpoint.packed.seal import SealedFile
+from amssim.checkpoint.packed.set_check import Coverage, check_whole, coverage
 from amssim.checkpoint.safetensors.shards import Checkpoint
 from amssim.errors import UnsupportedError
 from amssim.metrics import Metrics
@@ -127,7 +127,8 @@ def _run(
         while news:
             done.finished(*news.popleft())
 
-    sealed: list[Work] = [_CheckSealed(catalog.checkpoint, catalog.seal)] if catalog.seal else []
+    files = catalog.seal.files.items() if catalog.seal else []
+    sealed = (_CheckWhole(catalog.checkpoint, name, e) for name, e in files if e.sha256)
     parts = (VerifyPart(check, at, news) for check in checks for at in range(len(check.parts)))
     for check in checks:
         if not check.parts:  # nothing is stored, which has a checksum too
@@ -138,14 +139,15 @@ def _run(
 
 
 @dataclass(frozen=True)
-class _CheckSealed:
+class _CheckWhole:
     checkpoint: Checkpoint
-    seal: Seal
+    name: str
+    entry: SealedFile
     number: int = -1
     waits: bool = False
 
     def run(self, room: Buffers) -> Iterable[Work]:
-        check_sealed_files(self.checkpoint, self.seal)
+        check_whole(self.checkpoint, self.name, self.entry)
         return []
 
 

@@ -44,12 +44,13 @@ def manifests_by_config(checkpoint: Checkpoint) -> tuple[Checkpoint, dict[str, M
     where = f"{checkpoint.path}: quantization_config in config.json"
     stated = _checked(quantization(checkpoint.config) or {}, where)
     packings = _Packings(stated, where)
+    file_of = {name: file for file, h in checkpoint.shards.items() for name in h.tensors}
     shards, manifests = {}, {}
     found: set[str] = set()
     for file, header in checkpoint.shards.items():
         names = sorted(n.removesuffix(WORDS) for n in header.tensors if n.endswith(WORDS))
         packed = {name: packings.of(name) for name in names}
-        _check_together(packed, header, checkpoint)
+        _check_together(packed, header, file_of)
         shards[file] = _in_two_dimensions(header, packed)
         parts = {name + part for name in packed for part in (WORDS, SCALES, SHAPE)}
         kept = dict.fromkeys(sorted(header.tensors.keys() - parts), "kept")
@@ -121,19 +122,13 @@ def _checked(stated: dict[str, Any], where: str) -> dict[str, Any]:
     return stated
 
 
-def _check_together(packed: dict[str, Packing], header: Header, checkpoint: Checkpoint) -> None:
-    elsewhere = {
-        name: file
-        for file, other in checkpoint.shards.items()
-        if other is not header
-        for name in other.tensors
-    }
+def _check_together(packed: dict[str, Packing], header: Header, file_of: dict[str, str]) -> None:
     for name in packed:
-        for part in (SCALES, SHAPE):
-            if name + part in elsewhere:
+        for part in (name + SCALES, name + SHAPE):
+            if part in file_of and part not in header.tensors:
                 raise UnsupportedError(
-                    f"{header.path}: packed tensor {name!r} has its {name + part!r} in "
-                    f"{elsewhere[name + part]}: save the model in larger files, or in one"
+                    f"{header.path}: packed tensor {name!r} has its {part!r} in {file_of[part]}: "
+                    "save the model in larger files, or in one"
                 )
 
 

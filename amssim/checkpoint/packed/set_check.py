@@ -85,13 +85,13 @@ def _check_described(checkpoint: Checkpoint, name: str, seal: Seal) -> None:
     """Compare index or config.json, which say what the shards mean."""
     path = checkpoint.path / name
     if name in seal.files:
-        _check_whole(checkpoint, name, seal.files[name])
+        check_whole(checkpoint, name, seal.files[name])
     elif os.path.lexists(path):
         _refuse(path, "is not sealed with the files that it describes")
 
 
-def _check_whole(checkpoint: Checkpoint, name: str, entry: SealedFile) -> None:
-    """Raise `MismatchError` unless a whole file is what the seal says of it."""
+def check_whole(checkpoint: Checkpoint, name: str, entry: SealedFile) -> None:
+    """Read a file that the seal covers whole; `MismatchError` if it is not as it was sealed."""
     path = checkpoint.path / name
     if not os.path.lexists(path):
         _refuse(path, "is sealed and missing")
@@ -139,10 +139,3 @@ def coverage(
     rest = sorted(p.name + "/" * p.is_dir() for p in checkpoint.path.iterdir())
     uncovered = tuple(name for name in rest if name not in known)
     return Coverage(seal is not None, by_checksums, tuple(by_seal), uncovered)
-
-
-def check_sealed_files(checkpoint: Checkpoint, seal: Seal) -> None:
-    """Read every file that the seal covers whole; `MismatchError` for one that is altered."""
-    for name, entry in seal.files.items():
-        if entry.sha256:
-            _check_whole(checkpoint, name, entry)

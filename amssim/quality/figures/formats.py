@@ -30,13 +30,16 @@ def error_against_bits(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
     drawn, axes = figure(len(panels), height=4.8)
     families = list(dict.fromkeys(r["family"] for p in panels.values() for r in p["records"]))
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
-        _scatter(ax, panel["records"], families, "sqnr_db")
-        _name(ax, panel["records"], "sqnr_db", highest=True)
+        # Weights that a format holds exactly, such as those of a packed model, are off the scale.
+        records = [r for r in panel["records"] if r["sqnr_db"] is not None]
+        _scatter(ax, records, families, "sqnr_db")
+        _name(ax, records, "sqnr_db", highest=True)
         for name, points in panel["bounds"].items():
             xs, ys = zip(*points, strict=True)
             ax.plot(xs, ys, BOUND_LINES[name], color=GREY, linewidth=1, label=name)
         ax.set(xlabel="effective bits per weight", ylabel="SQNR, dB", title=title)
-        _limit(ax, panel["records"], "sqnr_db")
+        if records:
+            _limit(ax, records, "sqnr_db")
     drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return drawn
 
