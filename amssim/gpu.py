@@ -136,16 +136,15 @@ def gemv(
 
     Up to 64 rows of x take one launch of the tensor-core kernels; more take one launch per 64.
     From 257 rows on, where dense weights win, PyTorch and CuPy arrays take another road by
-    themselves: `GpuTensor.dequantize` and the library's own product. Sums are float32 and the
-    result does not depend on timing. Launches for schemes with a kernel form (docs/KERNELS.md) can
-    be captured in a CUDA graph; run each batch size once before, since a kernel is compiled when
-    it is first needed. Scales per block of a multiple of 64 columns (FP4.25) or 48 (FP5.33) take
-    one launch per 8 rows of x. Other schemes and blocks take plain kernels that allocate.
+    themselves: dense rows, 128 MB at a time, and the library's own product. Sums are float32 and
+    the result does not depend on timing. Launches can be captured in a CUDA graph; run each batch
+    size once before, since a kernel is compiled when it is first needed. Scales per block of a
+    multiple of 64 columns (FP4.25) or 48 (FP5.33) take one launch per 8 rows of x. Other schemes
+    and blocks take plain kernels.
 
     bfloat16 activations, and float16 ones whose rows are no whole 16 bytes, are brought to a
-    workspace first, one for each device and stream, which all weights share and which grows to the
-    largest batch. A captured graph uses the workspace of the stream that it was captured on: it
-    stays valid, and must not run at the same time as other such products of that stream.
+    workspace first, which x's library allocates on the stream of the product: inside a captured
+    graph it belongs to the graph.
 
     Args:
         w: weights from `to_gpu`.
@@ -161,6 +160,7 @@ def gemv(
 
     Raises:
         InputError: an argument with the wrong type, shape, place or order.
+        ResourceError: a kernel is not loaded, and the stream is being captured.
     """
     if not isinstance(w, GpuTensor):
         raise InputError(

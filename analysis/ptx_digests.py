@@ -41,6 +41,14 @@ GPUS = (
     Gpu(84, 101_376, 86),
 )
 OTHER_ARCHITECTURES = {90: (100, 120), 80: (86, 89)}
+#: Fields of the minifloats that forms hold.
+ELEMENTS = {
+    form.name: (
+        ("exponent_bits", form.element.exponent_bits),
+        ("mantissa_bits", form.element.mantissa_bits),
+    )
+    for form in FORMS
+}
 PLANS, BLOCK_PLANS = 60_000, 6_000  # random products, and some with scales per block
 
 
@@ -55,10 +63,15 @@ class Build(NamedTuple):
     options: tuple[tuple[str, Any], ...]
 
     def __str__(self) -> str:
-        options = " ".join(f"{name}={int(value)}" for name, value in self.options)
+        options = " ".join(f"{name}={shown(value)}" for name, value in self.options)
         block = "x".join(map(str, self.bounds))
         line = f"{self.kernel} {self.form} {self.dtype} sm_{self.capability} {block} {options}"
         return line.rstrip()
+
+
+def shown(value: Any) -> str:
+    """An option in a line: numbers, and forms and dtypes by name."""
+    return str(int(value)) if isinstance(value, int) else str(getattr(value, "name", value))
 
 
 def planned() -> list[Build]:
@@ -97,7 +110,32 @@ def others() -> list[Build]:
         for dtype in DTYPES[:2]
         for architecture, options in early.items()
     ]
-    return dense + rows + [Build("narrow", "-", dtype, 90, (256, 1), ()) for dtype in DTYPES]
+    return dense + rows + moved() + plain()
+
+
+def moved() -> list[Build]:
+    """The kernels that bring weights to the order of the others, and back."""
+    words = [
+        Build(name, form.name, "-", 90, (64, 1), ())
+        for name in ("pack", "unpack")
+        for form in FORMS
+    ]
+    return words + [Build("scales", "-", "-", 90, (64, 1), (("back", b),)) for b in (False, True)]
+
+
+def plain() -> list[Build]:
+    """The kernels without tensor cores, with the minifloats that they serve."""
+    element = (("exponent_bits", 3), ("mantissa_bits", 2))
+    products = [
+        Build("plain", "-", "float16", 90, (128, 1), tuple(sorted((*element, ("x_dtype", dtype)))))
+        for dtype in DTYPES[:2]
+    ]
+    one_by_one = [
+        Build("elements", "-", "float16", 90, (64, 1), tuple(sorted((*options, *shape))))
+        for form, shape in ((None, element), *((form, ELEMENTS[form.name]) for form in FORMS))
+        for options in ((("form", form), ("in_order", in_order)) for in_order in (False, True))
+    ]
+    return products + one_by_one
 
 
 def builds() -> list[Build]:
@@ -105,14 +143,14 @@ def builds() -> list[Build]:
     several = planned() + others()
     first: dict[tuple[str, str, int], Build] = {}
     for build in several:
-        if build.form != "-":
+        if build.form != "-" and build.dtype != "-":
             first.setdefault((build.kernel, build.form, build.capability), build)
     for build in list(first.values()):
         several += [build._replace(dtype=dtype) for dtype in DTYPES[1:]]
         if build.kernel != "warpgroup":  # whose instruction one architecture has
             other = OTHER_ARCHITECTURES[build.capability]
             several += [build._replace(capability=c) for c in other]
-    return sorted(set(several))
+    return sorted(set(several), key=str)
 
 
 def digest(ptx: str) -> str:
@@ -131,12 +169,11 @@ def digest(ptx: str) -> str:
 
 def compiled(build: Build) -> tuple[str, str]:
     """(line, digest) of a kernel."""
-    first = [form for form in FORMS if form.name == build.form]
+    first: list[Any] = [form for form in FORMS if form.name == build.form]
+    first += [build.dtype] if build.dtype != "-" else []
     gpu = Gpu(1, 0, build.capability)
     kernel = kernel_named(build.kernel)
-    return str(build), digest(
-        kernel.ptx(gpu, build.bounds, *first, build.dtype, **dict(build.options))
-    )
+    return str(build), digest(kernel.ptx(gpu, build.bounds, *first, **dict(build.options)))
 
 
 def versions() -> dict[str, str]:

@@ -1,3 +1,8 @@
+from .batches import linear as linear
+from .batches import workspace_nbytes as workspace_nbytes
+from .batches import write_weights as write_weights
+from .dense.multiply import DENSE_BATCH as DENSE_BATCH
+from .dense.panel import dense_panel as dense_panel
 from .forms import FORMS as FORMS
 from .forms import FP4_25 as FP4_25
 from .forms import FP5_33 as FP5_33
@@ -5,4 +10,12 @@ from .gemv.block_scales import plan_block_scales as plan_block_scales
 from .kernel import Kernel as Kernel
 from .kernel import KernelProblem as KernelProblem
 from .kernel import kernel_named as kernel_named
+from .layouts import Addresses as Addresses
+from .layouts import KernelLayout as KernelLayout
+from .layouts import kernel_layout as kernel_layout
+from .loading import prepare as prepare
 from .matrix import Matrix as Matrix
+from .normalize.launch import normalization as normalization
+from .pack.launch import to_canonical as to_canonical
+from .pack.launch import to_kernel_order as to_kernel_order
+from .product import ready_product as ready_product

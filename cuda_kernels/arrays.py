@@ -1,11 +1,15 @@
 """Arrays of other libraries on the GPU, by address: torch, CuPy, Numba, and what speaks DLPack."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from amssim.errors import InputError
+from cuda_kernels.driver import on_device
 
 _TYPESTR = {"<f2": "float16", "<f4": "float32"}
 
@@ -18,6 +22,12 @@ class Adopted(NamedTuple):
     shape: tuple[int, ...]
     library: str
     device: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements."""
+        size = 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
+        return prod(self.shape) * size
 
 
 def adopt(name: str, array: Any) -> Adopted:
@@ -49,18 +59,20 @@ def address_of(array: Any) -> int:
     return int(array.device_ctypes_pointer.value or 0)
 
 
-def to_device(array: np.ndarray) -> Any:
-    """A copy of an array on the current GPU, as a Numba device array."""
+def to_device(array: np.ndarray, device: int) -> Any:
+    """A copy of an array on a GPU, as a Numba device array."""
     from numba import cuda
 
-    return cuda.to_device(np.ascontiguousarray(array))
+    with on_device(device):
+        return cuda.to_device(np.ascontiguousarray(array))
 
 
-def room(shape: int | tuple[int, ...], dtype: Any) -> Any:
-    """An uninitialised Numba device array on the current GPU."""
+def room(shape: int | tuple[int, ...], dtype: Any, device: int) -> Any:
+    """An uninitialised Numba device array on a GPU."""
     from numba import cuda
 
-    return cuda.device_array(shape, dtype)
+    with on_device(device):
+        return cuda.device_array(shape, dtype)
 
 
 def _adopt_numba(name: str, array: Any) -> Adopted:
@@ -105,23 +117,51 @@ def _through_dlpack(name: str, array: Any) -> Any:
         ) from None
 
 
-def empty(library: str, shape: tuple[int, ...], dtype: str) -> Any:
-    """Make an uninitialised array of ``library`` on the current GPU."""
+def empty(library: str, shape: int | tuple[int, ...], dtype: str, device: int) -> Any:
+    """Make an uninitialised array of ``library`` on a GPU."""
     if library == "torch":
         import torch
 
-        return torch.empty(shape, dtype=getattr(torch, dtype), device="cuda")
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=f"cuda:{device}")
     if dtype == "bfloat16":
         raise InputError("a bfloat16 result needs PyTorch: CuPy and Numba have no such type")
     if library == "cupy":
         import cupy
 
-        return cupy.empty(shape, dtype)
-    return room(shape, dtype)
+        with cupy.cuda.Device(device):
+            return cupy.empty(shape, dtype)
+    return room(shape, dtype, device)
+
+
+def place_of(array: Any) -> int:
+    """Address of an array that `empty` made."""
+    return int(array.data_ptr()) if hasattr(array, "data_ptr") else adopt("array", array).address
+
+
+@contextmanager
+def current(library: str, stream: Any, device: int) -> Iterator[None]:
+    """Have ``library`` allocate and compute on a GPU and a stream, None for its current one."""
+    with ExitStack() as stack:
+        if library == "torch":
+            import torch
+
+            stack.enter_context(torch.cuda.device(device))
+            if stream is not None:
+                handle = stream_of(library, stream, device)
+                there = torch.cuda.ExternalStream(handle, device=device)
+                stack.enter_context(torch.cuda.stream(there))
+        elif library == "cupy":
+            import cupy
+
+            stack.enter_context(cupy.cuda.Device(device))
+            if stream is not None:
+                handle = stream_of(library, stream, device)
+                stack.enter_context(cupy.cuda.ExternalStream(handle, device))
+        yield
 
 
 @cache
-def _torch_stream() -> Any:
+def torch_stream() -> Any:
     """A function that returns the handle of PyTorch's current stream on a device."""
     import torch
 
@@ -132,12 +172,12 @@ def _torch_stream() -> Any:
 def stream_of(library: str, stream: Any, device: int) -> int:
     """Handle of ``stream``, or of the library's current one on ``device`` if it is None."""
     if stream is None and library == "torch":
-        handle: int = _torch_stream()(device)
+        handle: int = torch_stream()(device)
         return handle
     if stream is None and library == "cupy":
         import cupy
 
-        return int(cupy.cuda.get_current_stream().ptr)
+        return int(cupy.cuda.get_current_stream(device).ptr)
     if stream is None:
         return 0
     for attribute in ("cuda_stream", "ptr", "handle"):  # torch, CuPy, Numba

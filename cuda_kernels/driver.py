@@ -6,7 +6,8 @@ than 48 KiB of shared memory.
 
 import ctypes
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache, partial
 
 from amssim.errors import ResourceError
@@ -17,6 +18,8 @@ from cuda_kernels.signature import in_order
 CLUSTER, EARLY = 4, 6  # CUlaunchAttributeID
 MAX_SHARED = 8  # CUfunction_attribute
 NO_CONTEXT = 201  # CUresult: invalid device context
+#: CUresult: what a stream or a thread may not do while a graph is captured, from 900 to 907
+CAPTURE_ERRORS = range(900, 908)
 MULTIPROCESSORS, MAJOR, MINOR, SHARED = 16, 75, 76, 97  # CUdevice_attribute
 
 
@@ -53,6 +56,13 @@ def library() -> ctypes.CDLL:
     return cuda
 
 
+@lru_cache
+def quick_library() -> ctypes.CDLL:
+    """The driver for calls that return at once: Python's lock is kept, which saves 0.2 us."""
+    library()
+    return ctypes.PyDLL("libcuda.so.1")
+
+
 def check_call(code: int, what: str) -> None:
     """Raise `ResourceError` if a driver call failed."""
     if code:
@@ -72,12 +82,82 @@ def current_device() -> int:
     return device.value
 
 
+@lru_cache
+def context_of(device: int) -> int:
+    """The context of a device that all libraries share."""
+    context = ctypes.c_void_p()
+    code = library().cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+    check_call(code, f"open GPU {device}")
+    return context.value or 0
+
+
 def use_device(device: int) -> None:
-    """Make a device current in this thread, by the context that all libraries share."""
-    cuda, context = library(), ctypes.c_void_p()
-    open_gpu = cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
-    check_call(open_gpu, f"open GPU {device}")
-    check_call(cuda.cuCtxSetCurrent(context), f"use GPU {device}")
+    """Make a device current in this thread."""
+    check_call(library().cuCtxSetCurrent(ctypes.c_void_p(context_of(device))), f"use GPU {device}")
+
+
+@contextmanager
+def on_device(device: int) -> Iterator[None]:
+    """Have a device current in this thread, and afterwards again what was."""
+    cuda, before = library(), ctypes.c_void_p()
+    check_call(cuda.cuCtxGetCurrent(ctypes.byref(before)), "ask for the current context")
+    use_device(device)
+    try:
+        yield
+    finally:
+        check_call(cuda.cuCtxSetCurrent(before), "use the GPU that was in use before")
+
+
+# --- CUDA graphs: nothing can be loaded while one is captured -------------------------------------
+
+
+class _Wanted(threading.local):
+    """The stream that launches are being made for, None for none yet."""
+
+    stream: int | None = None
+
+
+_WANTED = _Wanted()
+
+
+@contextmanager
+def made_for(device: int, stream: int | None) -> Iterator[None]:
+    """Make launches for a stream of a device, which is current meanwhile.
+
+    A kernel that must be loaded for them is refused where the stream is being captured.
+    """
+    before, _WANTED.stream = _WANTED.stream, stream
+    try:
+        with on_device(device):
+            yield
+    finally:
+        _WANTED.stream = before
+
+
+def is_capturing(stream: int) -> bool:
+    """Whether a CUDA graph is being captured from a stream."""
+    status = ctypes.c_int()
+    code = library().cuStreamIsCapturing(ctypes.c_void_p(stream), ctypes.byref(status))
+    return code in CAPTURE_ERRORS or bool(status.value)
+
+
+def refuse_to_load_while_capturing() -> None:
+    """Raise `ResourceError` if the stream that a kernel is needed for is being captured."""
+    if _WANTED.stream is not None and is_capturing(_WANTED.stream):
+        raise ResourceError(LOADED_TOO_LATE)
+
+
+#: what a person reads instead of the driver's error 900
+LOADED_TOO_LATE = (
+    "a product needs a kernel that is not loaded, which cannot be done while a CUDA graph is "
+    "captured: call prepare for its shape, batch and dtypes first, or compute it once before"
+)
+
+
+def synchronize(device: int, stream: int) -> None:
+    """Wait until all work of a stream is done."""
+    with on_device(device):
+        check_call(library().cuStreamSynchronize(ctypes.c_void_p(stream)), "wait for a stream")
 
 
 @lru_cache
@@ -95,6 +175,14 @@ def gpu_of(device: int) -> Gpu:
     return Gpu(attribute(MULTIPROCESSORS), attribute(SHARED), capability)
 
 
+@lru_cache
+def gpu_count() -> int:
+    """How many GPUs this process sees."""
+    count = ctypes.c_int()
+    check_call(library().cuDeviceGetCount(ctypes.byref(count)), "count the GPUs")
+    return count.value
+
+
 class Function:
     """A kernel of PTX text, loaded on the current device."""
 
@@ -102,7 +190,10 @@ class Function:
         cuda, self.signature, self.device = library(), signature, current_device()
         self._module, self.handle = ctypes.c_void_p(), ctypes.c_void_p()
         image = ctypes.c_char_p(text.encode())
-        check_call(cuda.cuModuleLoadData(ctypes.byref(self._module), image), "load a kernel")
+        code = cuda.cuModuleLoadData(ctypes.byref(self._module), image)
+        if code in CAPTURE_ERRORS:  # another thread captures
+            raise ResourceError(LOADED_TOO_LATE)
+        check_call(code, "load a kernel")
         name = entry_name(text).encode()
         get = cuda.cuModuleGetFunction(ctypes.byref(self.handle), self._module, name)
         check_call(get, "find a kernel")
@@ -112,11 +203,13 @@ class Function:
 
 
 class DriverLaunch:
-    """One launch configuration with its argument block, to be called many times.
+    """One launch configuration with its argument block, to be called many times, by any thread.
 
-    A call changes the arguments that ``changing`` names, and no others. The block holds these side
+    It is launched with its own device current, whatever is current in the thread. A call changes
+    the arguments that ``together`` and ``changing`` name, and no others. The block holds these side
     by side, so that they are set at once: the driver is given the address of each argument in the
-    order of the kernel's signature.
+    order of the kernel's signature. What belongs ``together``, the arrays of a matrix, comes as one
+    tuple, and is left alone when the same one comes again.
     """
 
     def __init__(
@@ -127,16 +220,21 @@ class DriverLaunch:
         *,
         arguments: Mapping[str, int],
         changing: tuple[str, ...],
+        together: tuple[str, ...] = (),
         shared_bytes: int = 0,
         cluster: int = 1,
         early: bool = False,
     ):
-        values = in_order(function.signature, arguments, unset=changing)
+        first = (*together, *changing)
+        values = in_order(function.signature, arguments, unset=first)
         by_name = dict(zip(function.signature, values, strict=True))
-        order = [*changing, *(name for name in by_name if name not in changing)]
+        order = [*first, *(name for name in by_name if name not in first)]
         # a uint32 is the low half of its slot
         self._values = (ctypes.c_uint64 * len(order))(*(by_name[name] for name in order))
-        self._changing = (ctypes.c_uint64 * len(changing)).from_buffer(self._values)
+        self._together = (ctypes.c_uint64 * len(together)).from_buffer(self._values)
+        slots = ctypes.c_uint64 * len(changing)
+        self._changing = slots.from_buffer(self._values, 8 * len(together))
+        self._last: tuple[int, ...] = ()
         start = ctypes.addressof(self._values)
         places = [start + 8 * order.index(name) for name in by_name]
         self._parameters = (ctypes.c_void_p * len(places))(*places)
@@ -156,15 +254,28 @@ class DriverLaunch:
         #: the driver's launch, with the arguments and the stream that were set last
         self.driver_call = partial(library().cuLaunchKernelEx, *block)
         self._lock = threading.Lock()
+        self._device, self._several = function.device, gpu_count() > 1
+        self._context, self._here = context_of(function.device), ctypes.c_void_p()
+        self._find_here = partial(quick_library().cuCtxGetCurrent, ctypes.byref(self._here))
 
-    def __call__(self, stream: int, *changed: int) -> None:
+    def __call__(self, stream: int, together: tuple[int, ...], *changed: int) -> None:
         """Launch on a stream with the arguments that change, in the order of their names."""
         with self._lock:
+            if together is not self._last:
+                self._together[:] = together  # type: ignore[call-overload]
+                self._last = together
             self._changing[:] = changed  # type: ignore[call-overload] # any sequence will do
             self._config.stream = stream
-            code = self.driver_call()
-            if code == NO_CONTEXT:  # this thread has not used a GPU yet
-                use_device(self._function.device)
+            if self._several and (self._find_here() or self._here.value != self._context):
+                code = self._elsewhere()
+            else:
                 code = self.driver_call()
+                if code == NO_CONTEXT:  # this thread has not used a GPU yet
+                    code = self._elsewhere()
         if code:
             check_call(code, "launch a kernel")
+
+    def _elsewhere(self) -> int:
+        """Launch where another device is current, or none."""
+        with on_device(self._device):
+            return int(self.driver_call())

@@ -14,7 +14,13 @@ from typing import Any, TypeAlias
 
 from amssim.launch.geometry import KERNEL_NAMES, Gpu, LaunchPlan, starts_early
 from cuda_kernels.compile import compile_ptx
-from cuda_kernels.driver import DriverLaunch, Function, gpu_of
+from cuda_kernels.driver import (
+    DriverLaunch,
+    Function,
+    gpu_of,
+    on_device,
+    refuse_to_load_while_capturing,
+)
 from cuda_kernels.forms.form import Form
 from cuda_kernels.ptx_cache import cached
 from cuda_kernels.signature import signature
@@ -22,7 +28,8 @@ from cuda_kernels.signature import signature
 #: Options for the maker of a kernel, and arguments of the kernel, by name.
 Options: TypeAlias = dict[str, Any]
 Arguments: TypeAlias = dict[str, int]
-#: The arguments that change from one launch of a product to the next.
+#: The arguments of one matrix, and of one product with it: launches are shared by all of a shape.
+OF_WEIGHTS = ("weights", "tails", "scales", "bias")
 CHANGING = ("x", "x_scales", "out")
 
 
@@ -105,9 +112,10 @@ class Kernel:
         return _loaded(self, device, bounds, first, tuple(sorted(options.items())))
 
     def launch(
-        self, device: int, plan: LaunchPlan, problem: KernelProblem, dtype: str, **addresses: int
+        self, device: int, plan: LaunchPlan, problem: KernelProblem, dtype: str
     ) -> DriverLaunch:
-        """The launch of a plan, for a result of ``dtype``; to be called with `CHANGING`."""
+        """The launch of a plan, for a result of ``dtype``; to be called with
+        `OF_WEIGHTS` together and `CHANGING`."""
         gpu = gpu_of(device)
         options = self.options_of(plan, problem, gpu)
         bounds = (32 * plan.warps, plan.resident)
@@ -115,8 +123,9 @@ class Kernel:
             self.function(device, bounds, problem.form, dtype, **options),
             (plan.splits, plan.blocks),
             32 * plan.warps,
-            arguments=addresses | problem.sizes | self.arguments_of(plan, problem),
+            arguments=problem.sizes | self.arguments_of(plan, problem),
             changing=CHANGING,
+            together=OF_WEIGHTS,
             shared_bytes=plan.shared_bytes,
             cluster=plan.splits,
             early=starts_early(gpu),
@@ -142,7 +151,9 @@ def _loaded(
     first: tuple[Any, ...],
     options: tuple[tuple[str, Any], ...],
 ) -> Function:
+    refuse_to_load_while_capturing()
     gpu = gpu_of(device)
     text = kernel.ptx(gpu, bounds, *first, **dict(options))
     types = signature(kernel.make(*first, **dict(options)))
-    return Function(text, types, shared_bytes=gpu.shared_bytes)
+    with on_device(device):
+        return Function(text, types, shared_bytes=gpu.shared_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,15 @@ import numpy as np
 from amssim.errors import InputError
 from amssim.scheme import Scheme
 from cuda_kernels import driver
-from cuda_kernels.arrays import Adopted, address_of, adopt, empty, stream_of, to_device
-from cuda_kernels.dense.weights import DenseWeights, multiply_dense
-from cuda_kernels.plain.product import Plain
-from cuda_kernels.product import Products, ReadyProduct
-from cuda_kernels.weights import NONE, FormWeights, form_weights
+from cuda_kernels.arrays import Adopted, adopt, current, empty, stream_of, torch_stream
+from cuda_kernels.batches import multiply_rows
+from cuda_kernels.dense.multiply import DENSE_BATCH, LIBRARIES, multiply_dense
+from cuda_kernels.dense.panel import write_dense
+from cuda_kernels.layouts import NONE, kernel_layout
+from cuda_kernels.product import MOST_BATCH, FormProduct, ReadyProduct, ready_product
+from cuda_kernels.weights import DeviceWeights
 
 DTYPES = ("float16", "bfloat16", "float32")
-#: from this batch on, dense weights and the library's own product are faster (H200, cuBLAS)
-DENSE_BATCH = 257
 
 
 class Matrix:
@@ -30,7 +31,9 @@ class Matrix:
 
     Attributes:
         device: ordinal of the GPU.
-        weights: in that form, or None where only the plain kernels serve them.
+        layout: how the weights lie there; `layout.form` is None where only the plain kernels
+            serve them.
+        weights: their arrays.
     """
 
     def __init__(
@@ -39,61 +42,32 @@ class Matrix:
     ):  # fmt: skip
         self.device = driver.current_device()
         self.scheme, self.shape, self.scale_block = scheme, shape, scale_block
-        self._scales = to_device(scales)
-        self._bias = None if bias is None else to_device(bias)
-        canonical = to_device(words)
-        rows_on_gpu = (self._scales, self._bias)
-        held = (self.device, scheme, shape, canonical, scales, scale_block, rows_on_gpu)
-        self.weights = form_weights(*held)
-        self._products: Products | Plain
-        self._dense: DenseWeights | Plain
-        bias_at = NONE if self._bias is None else address_of(self._bias)
-        where = (canonical, self._scales, scale_block, bias_at)
-        if self.weights is None:
-            self._products = self._dense = Plain(self.device, scheme, shape, *where)
-        elif shape[1] % 8 or scale_block is not None:
-            self._dense = Plain(self.device, scheme, shape, *where)
-        else:
-            self._dense = DenseWeights(self.weights)
-        self._launch_by(self.weights)
-
-    def _launch_by(self, weights: FormWeights | None) -> None:
-        """Have launches of one's own, of these weights."""
-        self.weights = weights
-        if weights is not None:
-            self._products = Products(weights)
-            if isinstance(self._dense, DenseWeights):
-                self._dense = DenseWeights(weights)
+        self.layout = kernel_layout(self.device, scheme, *shape, scale_block)
+        self.weights = DeviceWeights(self.layout, words, scales, bias)
+        self._addresses = self.weights.addresses
         self._known: dict[tuple[Any, ...], ReadyProduct] = {}
 
     def elsewhere(self) -> Matrix:
-        """The same weights at another place on the GPU, which its caches do not know.
-
-        Raises:
-            InputError: no kernel form holds them.
-        """
-        if self.weights is None:
-            raise InputError(f"no kernel form holds {self.scheme.name}")
+        """The same weights at another place on the GPU, which its caches do not know."""
         other = copy.copy(self)
-        other._launch_by(self.weights.elsewhere())
+        other.weights = self.weights.elsewhere()
+        other._addresses = other.weights.addresses
         return other
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the GPU of weights and scales."""
-        in_form = self.weights.nbytes if self.weights else 0
-        rows = [int(array.nbytes) for array in (self._scales, self._bias) if array is not None]
-        return in_form + self._dense.nbytes + sum(rows)
+        """Bytes on the GPU of weights, scales and bias."""
+        return self.weights.nbytes
 
     @property
     def word_bytes(self) -> int:
-        """Bytes of the weights that a product reads, without scales; 0 if no form holds them."""
-        return self.weights.form.nbytes(*self.shape) if self.weights else 0
+        """Bytes of the weights that a product reads, without scales."""
+        tails = self.layout.tails
+        return self.layout.words.nbytes + (tails.nbytes if tails else 0)
 
     def to_host(self) -> tuple[np.ndarray, np.ndarray]:
         """(words, scales) of the canonical layout on the CPU; padding comes back as zeros."""
-        canonical = self._dense.canonical(self.scheme)
-        return canonical.copy_to_host(), self._scales.copy_to_host()
+        return self.weights.to_host()
 
     # --- the product ----------------------------------------------------------------------------
 
@@ -105,20 +79,29 @@ class Matrix:
         batch = self._check_x(source)
         if out is None:
             shape = (self.shape[0],) if len(source.shape) == 1 else (batch, self.shape[0])
-            out = empty(source.library, shape, dtype or source.dtype)
+            out = empty(source.library, shape, dtype or source.dtype, self.device)
         target = adopt("out", out)
         self._check_out(target, source, batch)
-        queue = stream_of(source.library, stream, self.device)
         if batch == 0:
             return out
-        if self.weights and batch >= DENSE_BATCH and source.library in ("torch", "cupy"):
-            whole = self.dequantize(source.dtype, library=source.library)
-            multiply_dense(x, out, whole, self._bias, source.library)
-            return out
-        product = self._products.multiply(source, target, batch, queue)
-        if product is not None and source.library == target.library == "torch":
+        with self._on(source.library, stream):
+            queue = stream_of(source.library, stream, self.device)
+            if batch >= DENSE_BATCH and source.library in LIBRARIES:
+                bias = self._bias_of(source.library)
+                multiply_dense(self.layout, self._addresses, x, out, queue, bias=bias)
+                return out
+            rows = source._replace(shape=(batch, self.shape[1]))
+            multiply_rows(self.layout, self._addresses, rows, target, queue)
+        if source.library == target.library == "torch" and batch <= MOST_BATCH:
+            product = ready_product(self.layout, source.dtype, target.dtype, batch)
             self._known[x.dtype, x.shape, out.dtype, out.shape] = product
         return out
+
+    def _on(self, library: str, stream: Any) -> AbstractContextManager[None]:
+        """Where x's library allocates: PyTorch's tensors know their GPU themselves."""
+        if stream is None and library != "cupy":
+            return nullcontext()
+        return current(library, stream, self.device)
 
     def _again(self, x: Any, out: Any, stream: Any) -> bool:
         """Launch what PyTorch tensors of these types and shapes have launched before.
@@ -135,9 +118,35 @@ class Matrix:
             return False
         if not (here and x.is_contiguous() and out.is_contiguous()):
             return False
-        queue = stream_of("torch", stream, self.device)
-        product(queue, x.data_ptr(), out.data_ptr())
+        source, single = x.data_ptr(), product.single
+        if single is None or source % 16:
+            return self._again_by_product(product, x, out, stream)
+        queue = stream_of("torch", stream, self.device) if stream else torch_stream()(self.device)
+        single(queue, self._addresses, source, NONE, out.data_ptr())
         return True
+
+    def _again_by_product(self, product: ReadyProduct, x: Any, out: Any, stream: Any) -> bool:
+        """The same where it takes a workspace, or several launches."""
+        nbytes = product.workspace_nbytes(x.data_ptr())
+        if nbytes and stream is not None:  # PyTorch must know the stream of the workspace
+            return False
+        workspace = x.new_empty(nbytes // 2) if nbytes else None  # held until it is launched
+        place = NONE if workspace is None else workspace.data_ptr()
+        queue = stream_of("torch", stream, self.device)
+        product(queue, self._addresses, x.data_ptr(), out.data_ptr(), place)
+        return True
+
+    def _bias_of(self, library: str) -> Any:
+        bias = self.weights.bias
+        if bias is None:
+            return None
+        if library == "torch":
+            import torch
+
+            return torch.as_tensor(bias, device=f"cuda:{self.device}")
+        import cupy
+
+        return cupy.asarray(bias)
 
     def _check_x(self, x: Adopted) -> int:
         rows, columns = self.shape
@@ -173,9 +182,10 @@ class Matrix:
         Raises:
             InputError: no kernel form holds the weights.
         """
-        if isinstance(self._products, Plain):
+        product = ready_product(self.layout, dtype, dtype, batch)
+        if not isinstance(product, FormProduct):
             raise InputError(f"no kernel form holds {self.scheme.name}")
-        return self._products.product(dtype, dtype, batch).launch.driver_call
+        return product.parts[0][0].driver_call
 
     # --- dense weights --------------------------------------------------------------------------
 
@@ -192,10 +202,10 @@ class Matrix:
             raise InputError(f"dtype must be one of {', '.join(DTYPES)}, found {dtype!r}")
         rows, columns = self.shape
         if out is None:
-            out = empty(library, (rows, columns), dtype)
+            out = empty(library, (rows, columns), dtype, self.device)
         target = adopt("out", out)
         if target.shape != (rows, columns) or target.dtype != dtype:
             raise InputError(f"out must be {dtype}[{rows}, {columns}]")
         queue = stream_of(target.library, stream, self.device)
-        self._dense.write(target, queue)
+        write_dense(self.layout, self._addresses, dtype, target.address, queue)
         return out

@@ -1,84 +1,125 @@
-"""Products on tensor cores: which launch multiplies a batch, and what its activations need."""
+"""Products of a layout: which launches multiply a batch, and what its activations need.
+
+Nothing here belongs to one matrix: addresses of weights, activations and workspace come with each
+call, so that all matrices of a layout share the launches.
+"""
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import Protocol
 
 from amssim.errors import InputError
 from amssim.launch.choose import plan_launch
 from amssim.launch.geometry import LaunchPlan
-from cuda_kernels.arrays import Adopted
-from cuda_kernels.driver import DriverLaunch, gpu_of
+from cuda_kernels.driver import DriverLaunch, gpu_of, made_for
 from cuda_kernels.gemv.block_scales import plan_block_scales
 from cuda_kernels.kernel import KernelProblem, kernel_of
-from cuda_kernels.normalize.launch import Normalization
-from cuda_kernels.normalize.workspace import workspace_of
-from cuda_kernels.weights import NONE, FormWeights
+from cuda_kernels.layouts import NONE, Addresses, KernelLayout
+from cuda_kernels.normalize.launch import Normalization, normalization, workspace_sizes
+from cuda_kernels.parts.finish import OUT_BYTES
+from cuda_kernels.plain.launch import PlainProduct
+
+#: rows of x that are multiplied together: more are several products
+MOST_BATCH = 2**15
 
 
-class ReadyProduct:
-    """A product of one batch and two dtypes, to be launched again and again.
+class ReadyProduct(Protocol):
+    """out[batch, rows] = x[batch, columns] W^T + bias, for all matrices of a layout."""
+
+    @property
+    def single(self) -> DriverLaunch | None:
+        """Its one launch, if that is all of it for an x that begins at a multiple of 16."""
+
+    def workspace_nbytes(self, x: int) -> int:
+        """Bytes of the caller's memory that a product of x at this address takes; most often 0."""
+
+    def __call__(
+        self, stream: int, weights: Addresses, x: int, out: int, workspace: int = NONE
+    ) -> None:
+        """Launch it; all but ``weights`` are addresses or handles."""
+
+
+class FormProduct:
+    """A product on tensor cores.
 
     Args:
-        launch: what multiplies float16 rows that begin at multiples of 16 bytes.
-        device: ordinal of the GPU.
-        x_dtype, batch, columns: of x; what does not lie so is brought to a workspace first.
+        layout: of the weights.
+        x_dtype, dtype: of x, float16 or bfloat16, and of the result.
+        batch: rows of x, up to `MOST_BATCH`.
     """
 
-    def __init__(self, launch: DriverLaunch, device: int, x_dtype: str, batch: int, columns: int):
-        self.launch = launch
-        self._device, self._x = device, (x_dtype, batch, columns)
-        self._fits = x_dtype == "float16" and columns % 8 == 0
+    def __init__(self, layout: KernelLayout, x_dtype: str, dtype: str, batch: int):
+        self._x = (layout.device, x_dtype, batch, layout.columns)
+        self._fits = x_dtype == "float16" and layout.columns % 8 == 0
+        self._normalization: Normalization | None = None
+        self._nbytes = workspace_sizes(batch, layout.columns)[1]
+        x_bytes, out_bytes = 2 * (-(-layout.columns // 8) * 8), OUT_BYTES[dtype] * layout.rows
+        self.parts: list[tuple[DriverLaunch, int, int, int]] = []
+        for first in range(0, batch, layout.most_batch):
+            problem = layout.problem(min(layout.most_batch, batch - first))
+            plan = plan_problem(problem, layout.device)
+            launch = kernel_of(plan).launch(layout.device, plan, problem, dtype)
+            self.parts.append((launch, first * x_bytes, first * 4, first * out_bytes))
+        self.single = self.parts[0][0] if self._fits and len(self.parts) == 1 else None
+        if not self._fits:
+            self.normalization()
 
-    def __call__(self, stream: int, source: int, target: int) -> None:
-        """Multiply x at the address ``source``; the result goes to ``target``."""
-        if self._fits and not source % 16:
-            self.launch(stream, source, NONE, target)
+    def normalization(self, stream: int | None = None) -> Normalization:
+        """What brings x to rows that `launch` reads, if it is not such rows already."""
+        if self._normalization is None:
+            self._normalization = normalization(*self._x, stream)
+        return self._normalization
+
+    def workspace_nbytes(self, x: int) -> int:
+        """Bytes of the caller's memory, at a multiple of 256, for x at this address."""
+        return 0 if self._fits and not x % 16 else self._nbytes
+
+    def __call__(
+        self, stream: int, weights: Addresses, x: int, out: int, workspace: int = NONE
+    ) -> None:
+        """Multiply x; what the kernels cannot read as it is goes to the workspace first."""
+        if self._fits and not x % 16:
+            self.launch(stream, weights, x, NONE, out)
             return
-        workspace = workspace_of(self._device, stream)
-        with workspace.lock:
-            rows = workspace.room(self._normalization.nbytes)
-            scales = self._normalization(stream, source, rows)
-            self.launch(stream, rows, scales, target)
+        if not workspace or workspace % 16:
+            raise InputError("this product needs a workspace that begins at a multiple of 16 bytes")
+        normalize = self._normalization or self.normalization(stream)
+        scales = normalize(stream, x, workspace)
+        self.launch(stream, weights, workspace, scales, out)
 
-    @cached_property
-    def _normalization(self) -> Normalization:
-        return Normalization(self._device, *self._x)
+    def launch(self, stream: int, weights: Addresses, x: int, x_scales: int, out: int) -> None:
+        """Multiply float16 rows of whole 16 bytes, with a scale of each or 0 for none."""
+        for launch, to_x, to_scale, to_out in self.parts:
+            scales = x_scales and x_scales + to_scale
+            launch(stream, weights, x + to_x, scales, out + to_out)
 
 
-class Products:
-    """All products of one matrix, one for each batch and dtypes, made when first needed."""
+_READY: dict[tuple[KernelLayout, str, str, int], ReadyProduct] = {}
 
-    def __init__(self, weights: FormWeights):
-        self._weights = weights
-        self._ready: dict[tuple[str, str, int], ReadyProduct] = {}
 
-    def multiply(self, x: Adopted, out: Adopted, batch: int, stream: int) -> ReadyProduct | None:
-        """out[batch, rows] = x[batch, columns] W^T + bias, by as many launches as it takes.
+def ready_product(
+    layout: KernelLayout, x_dtype: str, dtype: str, batch: int, stream: int | None = None
+) -> ReadyProduct:
+    """The product of x_dtype[batch, columns] with a result of ``dtype``, made when first asked for.
 
-        Returns:
-            The product, if it was one launch: it can be repeated with other addresses.
-        """
-        weights, size = self._weights, 4 if out.dtype == "float32" else 2
-        for first in range(0, batch, weights.most_batch):
-            product = self.product(x.dtype, out.dtype, min(weights.most_batch, batch - first))
-            source = x.address + 2 * first * weights.columns
-            product(stream, source, out.address + size * first * weights.rows)
-        return product if batch <= weights.most_batch else None
+    Args:
+        layout: of the weights.
+        x_dtype: float16 or bfloat16.
+        dtype: float16, bfloat16 or float32.
+        batch: rows of x, 1 to `MOST_BATCH`.
+        stream: handle of the stream that it is to be launched on, if that may be being captured.
 
-    def product(self, x_dtype: str, dtype: str, batch: int) -> ReadyProduct:
-        """The product of x_dtype[batch, columns] with a result of ``dtype``."""
-        key = (x_dtype, dtype, batch)
-        if key not in self._ready:
-            self._ready[key] = self._made(x_dtype, dtype, batch)
-        return self._ready[key]
-
-    def _made(self, x_dtype: str, dtype: str, batch: int) -> ReadyProduct:
-        weights = self._weights
-        problem = weights.problem(batch)
-        plan = plan_problem(problem, weights.device)
-        launch = kernel_of(plan).launch(weights.device, plan, problem, dtype, **weights.addresses)
-        return ReadyProduct(launch, weights.device, x_dtype, batch, weights.columns)
+    Raises:
+        ResourceError: it needs a kernel that is not loaded, and the stream is being captured.
+        InputError: no kernel fits the GPU.
+    """
+    key = (layout, x_dtype, dtype, batch)
+    product = _READY.get(key)
+    if product is None:
+        make = PlainProduct if layout.form is None else FormProduct
+        with made_for(layout.device, stream):
+            product = _READY.setdefault(key, make(layout, x_dtype, dtype, batch))
+    return product
 
 
 def plan_problem(problem: KernelProblem, device: int) -> LaunchPlan:

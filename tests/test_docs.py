@@ -125,7 +125,7 @@ def python_blocks() -> list:
 @pytest.mark.parametrize("code", python_blocks())
 def test_python_in_documents_runs(code, tmp_path, monkeypatch):
     """And where a comment beside a variable shows it, that is how it looks."""
-    if "to_gpu()" in code:
+    if "to_gpu()" in code or "cuda_kernels" in code:
         pytest.skip("needs a GPU")
     if "amssim.torch" in code:
         pytest.skip("tests/torch_models runs it")

@@ -29,17 +29,20 @@ TWICE = {
     "code_of": FORM,
     "decode_unit": FORM,
     "dequantize": SPECIFICATION,
+    "device_rest_of": FORM,
     "fragment": FORM,
     "gemv": "the specification, its fast path on a CPU, and the same product on a GPU",
     "join_codes": FORM,
     "options_of": KERNEL,
     "pack": SPECIFICATION,
-    "pack_words": FORM,
+    "prepare": "what a product needs ahead: operands of a CPU, loaded kernels of a GPU",
     "quantize": SPECIFICATION,
+    "rest_of": FORM,
     "run": f"{VERB}; and the emulator runs a kernel",
     "schemes": "the presets, and the Hypothesis strategy that draws them and all others",
     "slots_of": FORM,
     "unpack": SPECIFICATION,
+    "word_of": FORM,
 }
 
 

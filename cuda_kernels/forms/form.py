@@ -45,16 +45,15 @@ class HostWords:
 
 @dataclass(frozen=True)
 class DeviceWords:
-    """A form's words on the GPU, by plain numba.cuda.
+    """A form's words on the GPU, a device function for each direction.
 
     Args:
-        pack: kernel (canonical words, *tables, words, shape, canonical layout, widening shift).
-        tables: the tables that it reads, made on the CPU.
-        code: device function (words, tails, row, column) -> the code of one weight.
+        word: (canonical matrix, row, column) -> a word of the weights from there on, and its
+            shared bits where decoders take them, if they lie apart.
+        code: ((addresses of words and tails, units), row, column) -> the code of one weight.
     """
 
-    pack: Any
-    tables: Callable[[], tuple[np.ndarray, ...]]
+    word: Any
     code: Any
 
 

@@ -10,9 +10,10 @@ from numba import cuda
 
 from amssim.minifloat import Minifloat
 from cuda_kernels.forms.bits import place_bits
-from cuda_kernels.forms.canonical import code_of_half, device_place_bits, u32, wide_code_at
+from cuda_kernels.forms.canonical import code_of_half, device_place_bits, wide_code_at
 from cuda_kernels.forms.form import DeviceWords, Form, HostWords
 from cuda_kernels.forms.fragments import in_fragment_order, slot_names
+from cuda_kernels.ptx import load_word_if, u32, u64
 from cuda_kernels.ptx.inline import Vector, ptx
 
 MASK = 0x8F008F00
@@ -87,51 +88,50 @@ def join_codes(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 # --- on the GPU -----------------------------------------------------------------------------------
 
-device_own_slot, device_rest_of = (cuda.jit(device=True)(f) for f in (own_slot, rest_of))
-
-
-@cuda.jit
-def pack_words(canonical, words, shape, numbers, widening):
-    """words[tile, unit, lane, 2 row half + part]."""
-    i = u32(cuda.blockIdx.x) * u32(cuda.blockDim.x) + u32(cuda.threadIdx.x)
-    tile, units = u32(cuda.blockIdx.y), u32(words.shape[1])
-    if i >= units * u32(128):
-        return
-    v, lane, unit = i & u32(3), (i >> u32(2)) & u32(31), i >> u32(7)
-    row = tile * u32(16) + (lane >> u32(2)) + u32(8) * (v >> u32(1))
-    column = unit * u32(48) + (lane & u32(3)) * u32(12) + (v & u32(1)) * u32(6)
-    word, own = u32(0), u32(0)
-    for half in range(2):
-        start = column + u32(3 * half)
-        a = wide_code_at(canonical, row, start, shape, numbers, widening)
-        b = wide_code_at(canonical, row, start + u32(1), shape, numbers, widening) >> u32(1)
-        c = wide_code_at(canonical, row, start + u32(2), shape, numbers, widening) >> u32(1)
-        word |= device_place_bits(a >> u32(1), TOP_PLACES, 16 * half)
-        word |= device_place_bits(b, TOP_PLACES, 16 * half - 8)
-        own |= device_place_bits((c << u32(1)) | (a & u32(1)), OWN_PLACES, 16 * half)
-    words[tile, unit, lane, v] = word | u32(device_rest_of(own ^ u32(device_own_slot(word))))
+_inlined = cuda.jit(device=True, inline="always")
+device_own_slot, device_rest_of = _inlined(own_slot), _inlined(rest_of)
 
 
 @cuda.jit(device=True, inline="always")
-def code_of(words, tails, row, column):
-    """Code of one weight: what `pack_words` took."""
-    unit = column // u32(48)
-    place = column - unit * u32(48)
-    t = place // u32(12)
-    place = place - t * u32(12)
-    part = place // u32(6)
-    place = place - part * u32(6)
-    half = place // u32(3)
-    slot = place - half * u32(3)
-    lane = ((row & u32(7)) << u32(2)) | t
-    word = u32(words[row >> u32(4), unit, lane, ((row >> u32(2)) & u32(2)) | part])
-    own = u32(device_own_slot(word))
-    mask, bits = u32(MASK), own
-    if slot == 0:
-        bits = (word & mask) | (own & ~mask)
-    elif slot == 1:
-        bits = (u32(word << u32(8)) & mask) | (own & ~mask)
-    return code_of_half((bits >> (u32(16) * half)) & u32(0xFFFF), 6)
+def word_of(matrix, row, column):
+    """The word of 6 weights; no shared bits lie apart."""
+    word, own = u32(0), u32(0)
+    for half in range(2):
+        start = u32(column + u32(3 * half))
+        a = wide_code_at(matrix, row, start)
+        b = u32(wide_code_at(matrix, row, u32(start + u32(1))) >> u32(1))
+        c = u32(wide_code_at(matrix, row, u32(start + u32(2))) >> u32(1))
+        word = u32(word | device_place_bits(u32(a >> u32(1)), TOP_PLACES, 16 * half))
+        word = u32(word | device_place_bits(b, TOP_PLACES, 16 * half - 8))
+        third = u32(u32(c << u32(1)) | u32(a & u32(1)))
+        own = u32(own | device_place_bits(third, OWN_PLACES, 16 * half))
+    rest = u32(device_rest_of(u32(own ^ u32(device_own_slot(word)))))
+    return u32(word | rest), u32(0)
+
+
+@cuda.jit(device=True, inline="always")
+def code_of(stored, row, column):
+    """Code of one weight: what `word_of` took."""
+    words, _, units = stored
+    unit = u32(column // u32(48))
+    place = u32(column - unit * u32(48))
+    t = u32(place // u32(12))
+    place = u32(place - t * u32(12))
+    part = u32(place // u32(6))
+    place = u32(place - part * u32(6))
+    half = u32(place // u32(3))
+    slot = u32(place - half * u32(3))
+    lane = u32(u32(u32(row & u32(7)) << u32(2)) | t)
+    v = u32(u32(u32(row >> u32(2)) & u32(2)) | part)
+    tile_unit = u64(u64(row >> u32(4)) * u64(units) + u64(unit))
+    at = u64(u64(tile_unit * u64(32) + u64(lane)) * u64(4) + u64(v))
+    word = u32(load_word_if(u64(words + at * u64(4)), u32(1)))
+    own, mask = u32(device_own_slot(word)), u32(MASK)
+    kept = u32(u32(word * u32(slot == u32(0))) | u32(u32(word << u32(8)) * u32(slot == u32(1))))
+    taken = u32(u32(kept & mask) | u32(own & u32(~mask)))
+    alone = u32(slot == u32(2))
+    bits = u32(u32(own * alone) | u32(taken * u32(u32(1) - alone)))
+    return code_of_half(u32(u32(bits >> u32(u32(16) * half)) & u32(0xFFFF)), 6)
 
 
 FP5_33 = Form(
@@ -141,5 +141,5 @@ FP5_33 = Form(
     has_tails=False,
     decode=decode_unit,
     host=HostWords(join_codes, slots_of, row_half_first=True),
-    device=DeviceWords(pack_words, lambda: (), code_of),
+    device=DeviceWords(word_of, code_of),
 )

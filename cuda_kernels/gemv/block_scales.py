@@ -7,10 +7,8 @@ tile, so that they lie at a fixed fraction of the offset of the weights and are 
 
 from functools import lru_cache
 
-import numpy as np
-
 from amssim.launch.gemv import try_gemv
-from amssim.launch.geometry import CLUSTERS, NO_PLAN, TILE_ROWS, Gpu, LaunchPlan
+from amssim.launch.geometry import CLUSTERS, NO_PLAN, Gpu, LaunchPlan
 from amssim.launch.shapes import SINGLE
 from cuda_kernels.forms.form import Form
 
@@ -32,21 +30,6 @@ def scale_units(form: Form | None, scale_block: int | None) -> int:
         return 0
     units = scale_block // form.unit_weights
     return next(n for n in (4, 2, 1) if units % n == 0)
-
-
-def in_kernel_order(scales: np.ndarray, form: Form, columns: int, scale_block: int) -> np.ndarray:
-    """float32[rows, blocks] -> float32: a 1 per row, then [row tiles, stored, 8, 2].
-
-    The ones stand where other matrices have the scales of rows; the pairs are rows g and g + 8.
-    """
-    rows, blocks = scales.shape
-    tiles = form.tiles(rows)
-    together = scale_units(form, scale_block)
-    first = np.arange(0, form.units(columns), together) * form.unit_weights  # column of each
-    padded = np.ones((tiles * TILE_ROWS, first.size), np.float32)
-    padded[:rows] = scales[:, np.minimum(first // scale_block, blocks - 1)]
-    tiled = padded.reshape(tiles, 2, 8, first.size).transpose(0, 3, 2, 1)
-    return np.concatenate([np.ones(tiles * TILE_ROWS, np.float32), tiled.ravel()])
 
 
 def plan_block_scales(gpu: Gpu, group: int, rows: int, columns: int, batch: int) -> LaunchPlan:

@@ -1,1 +1,1 @@
-"""Plain kernels without tensor cores: every scheme, every shape."""
+"""Products without tensor cores, for schemes that no form holds."""

@@ -16,9 +16,11 @@ from cuda_kernels.ptx.copies import (
 from cuda_kernels.ptx.dense import (
     as_f32,
     copy_out,
+    f32_of_half,
     load_half_if,
     scatter_of,
     store_half_if,
+    store_word_if,
 )
 from cuda_kernels.ptx.inline import f32, u32, u64
 from cuda_kernels.ptx.memory import (
@@ -58,6 +60,7 @@ __all__ = [
     "core_matrix_bytes",
     "end_group",
     "f32",
+    "f32_of_half",
     "finish_copies",
     "keep",
     "leave_cluster",
@@ -85,6 +88,7 @@ __all__ = [
     "store_piece_of",
     "store_shared",
     "store_shared_f32",
+    "store_word_if",
     "u32",
     "u64",
     "wait_for_all_but",

@@ -110,3 +110,19 @@ def load_half_if(address: u64, wanted: u32) -> u16:
 def store_half_if(address: u64, bits: u16, wanted: u32):
     """16 bits to global memory where ``wanted``."""
     WARP.memory.store(address, (bits,), np.uint16, lanes(wanted, np.uint32) != 0)
+
+
+@ptx(
+    "{ .reg .pred p; setp.ne.u32 p, $wanted, 0; @p st.global.u32 [$address], $bits; }",
+    ordered=True,
+)
+def store_word_if(address: u64, bits: u32, wanted: u32):
+    """32 bits to global memory where ``wanted``."""
+    WARP.memory.store(address, (bits,), np.uint32, lanes(wanted, np.uint32) != 0)
+
+
+@ptx("cvt.f32.f16 $out, $bits;")
+def f32_of_half(bits: u16) -> f32:
+    """The value of float16 bits."""
+    halves = np.asarray(lanes(bits, np.uint16)).view(np.float16)
+    return lanes(halves.astype(np.float32), np.float32)

@@ -2,20 +2,15 @@
 
 import pytest
 from fake_gpu import FakeGpu
-
-from cuda_kernels import driver, kernel
-from cuda_kernels.normalize.workspace import workspace_of
+from loaded import forget
 
 
 @pytest.fixture
 def without_caches():
     """Nothing that one test has loaded is seen by another."""
-    cached = (driver.gpu_of, kernel._loaded, workspace_of)
-    for function in cached:
-        function.cache_clear()
+    forget()
     yield
-    for function in cached:
-        function.cache_clear()
+    forget()
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@ block, by their addresses. `Matrix` and `amssim.gpu` run on it as they are.
 """
 
 import ctypes
+from contextlib import nullcontext
 from itertools import count
 from typing import NamedTuple
 
 import numpy as np
+from gpu_cases import in_kernel_order
 
 from amssim import reference
 from amssim.launch.geometry import Gpu
-from cuda_kernels import driver, kernel, weights
+from cuda_kernels import batches, driver, kernel, matrix, weights
 from cuda_kernels.emulator.lanes import GLOBAL_BASE, GlobalMemory
 from cuda_kernels.emulator.run import DeviceMemory, emulate
 from cuda_kernels.forms import host, widen_codes
@@ -20,6 +22,7 @@ from cuda_kernels.signature import signature
 
 #: With room for small blocks only, so that plans need few warps.
 GPU = Gpu(sms=4, shared_bytes=120_000, capability=90)
+NO_CONTEXT, CAPTURING = 201, 1  # CUresult, CUstreamCaptureStatus
 
 
 class Launched(NamedTuple):
@@ -32,6 +35,7 @@ class Launched(NamedTuple):
     cluster: int
     early: bool
     arguments: dict[str, int]
+    device: int
 
 
 class FakeArray:
@@ -60,6 +64,7 @@ class Tensor:
     """As much of a torch.Tensor as a launch looks at."""
 
     is_cuda, device = True, "cuda:0"
+    new_empty = None  # of the GPU that was installed last
 
     def __init__(self, shape, address, dtype="torch.float16", gpu=0, contiguous=True):
         self.shape, self.dtype = shape, dtype
@@ -77,12 +82,16 @@ class FakeGpu:
     Attributes:
         launches: what was launched, in order.
         current: this thread's context, None in one that has not used a GPU yet.
+        capturing: streams that are being captured.
+        count: GPUs of the machine.
+        loaded: kernels that were loaded, by device and name.
         device: the emulator's memory.
     """
 
     def __init__(self, gpu: Gpu = GPU, *, emulate: bool = False, nbytes: int = 1 << 22):
         self.gpu, self.device, self.launches = gpu, DeviceMemory(nbytes), []
         self.current: int | None = 100
+        self.capturing, self.loaded, self.count = set(), [], 1
         self._emulate, self._nbytes = emulate, nbytes
         self._made, self._kernels, self._handles = {}, {}, count(1)
 
@@ -93,13 +102,16 @@ class FakeGpu:
         for cached in (driver.gpu_of, kernel._loaded):
             cached.cache_clear()
         monkeypatch.setattr(driver, "library", lambda: self)
+        monkeypatch.setattr(driver, "quick_library", lambda: self)
         monkeypatch.setattr(
             kernel.Kernel, "ptx", lambda *given, **options: self._ptx(*given, **options)
         )
-        monkeypatch.setattr(weights.device_words, "pack_on_gpu", self._pack)
+        monkeypatch.setattr(weights, "to_kernel_order", self._repack)
+        monkeypatch.setattr(batches, "empty", self._workspace)
+        monkeypatch.setattr(matrix, "current", lambda *where: nullcontext())
+        monkeypatch.setattr(Tensor, "new_empty", lambda _, count: self._workspace("", 2 * count))
         monkeypatch.setattr(cuda, "to_device", self.put)
         monkeypatch.setattr(cuda, "device_array", self.empty)
-        monkeypatch.setattr(cuda, "synchronize", lambda: None)
 
     def put(self, array) -> FakeArray:
         return FakeArray(self, array)
@@ -121,10 +133,23 @@ class FakeGpu:
     def values(self, tensor, dtype=np.float16) -> np.ndarray:
         return self.device.get(tensor.data_ptr(), tensor.shape, dtype)
 
-    def _pack(self, canonical, scheme, form, shape):
-        codes = reference.unpack(canonical.copy_to_host(), scheme, shape[1])
-        words, tails = host.pack_form(widen_codes(codes, scheme, form), form)
-        return self.put(words), self.put(tails)
+    def _workspace(self, library, nbytes, *_):
+        return self.tensor(np.zeros(nbytes, np.uint8))
+
+    def _repack(self, layout, canonical, scales, *, words, tails, ordered_scales, stream):
+        """What the kernels do, on the CPU: they are tested for themselves."""
+        codes = reference.unpack(canonical.copy_to_host(), layout.scheme, layout.columns)
+        form = layout.form
+        packed, apart = host.pack_form(widen_codes(codes, layout.scheme, form), form)
+        words.copy_to_device(self.put(packed))
+        if form.has_tails:
+            tails.copy_to_device(self.put(apart))
+        if layout.scale_units:
+            given = (scales.copy_to_host(), form, layout.columns, layout.scale_block)
+            padded = np.ones(layout.scales.shape, np.float32).ravel()
+            ordered = in_kernel_order(*given)
+            padded[: ordered.size] = ordered
+            ordered_scales.copy_to_device(self.put(padded))
 
     def _ptx(self, which, gpu, bounds, *first, **options) -> str:
         made = which.make(*first, **options)
@@ -147,7 +172,20 @@ class FakeGpu:
         return 0
 
     def cuCtxGetDevice(self, device) -> int:
+        if self.current is None:
+            return NO_CONTEXT
         device._obj.value = self.current - 100
+        return 0
+
+    def cuStreamIsCapturing(self, stream, status) -> int:
+        status._obj.value = CAPTURING * ((stream.value or 0) in self.capturing)
+        return 0
+
+    def cuDeviceGetCount(self, count) -> int:
+        count._obj.value = self.count
+        return 0
+
+    def cuStreamSynchronize(self, stream) -> int:
         return 0
 
     def cuDeviceGetAttribute(self, value, number, device) -> int:
@@ -161,7 +199,8 @@ class FakeGpu:
         return 0
 
     def cuModuleLoadData(self, module, image) -> int:
-        module._obj.value = int(image.value.decode().rpartition("// ")[2])
+        module._obj.value = number = int(image.value.decode().rpartition("// ")[2])
+        self.loaded.append((self.current - 100, self._made[number].__name__))
         return 0
 
     def cuModuleGetFunction(self, function, module, name) -> int:
@@ -173,7 +212,7 @@ class FakeGpu:
 
     def cuLaunchKernelEx(self, config, function, parameters, extra) -> int:
         if self.current is None:
-            return driver.NO_CONTEXT
+            return NO_CONTEXT
         config, made = config._obj, self._made[function.value]
         attributes = {a.id: tuple(a.value) for a in config.attributes[: config.count]}
         places = parameters[: len(signature(made))]
@@ -191,6 +230,7 @@ class FakeGpu:
                 cluster=attributes.get(driver.CLUSTER, (1,))[0],
                 early=driver.EARLY in attributes,
                 arguments=dict(zip(signature(made), values, strict=True)),
+                device=self.current - 100,
             )
         )
         if self._emulate:

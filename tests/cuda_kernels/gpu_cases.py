@@ -2,13 +2,29 @@
 
 import numpy as np
 
-from amssim.launch.geometry import Gpu
+from amssim.launch.geometry import TILE_ROWS, Gpu
 from cuda_kernels.emulator.run import DeviceMemory, emulate
 from cuda_kernels.forms import host as words
+from cuda_kernels.gemv.block_scales import scale_units
 from cuda_kernels.kernel import KernelProblem, kernel_of
 from cuda_kernels.signature import in_order, signature
 
 SMALL_GPU = Gpu(sms=4, shared_bytes=120_000, capability=90)
+
+
+def in_kernel_order(scales, form, columns, scale_block):
+    """float32[rows, blocks] -> float32: a 1 per row, then [row tiles, stored, 8, 2].
+
+    The ones stand where other matrices have the scales of rows; the pairs are rows g and g + 8.
+    """
+    rows, blocks = scales.shape
+    tiles = form.tiles(rows)
+    together = scale_units(form, scale_block)
+    first = np.arange(0, form.units(columns), together) * form.unit_weights  # column of each
+    padded = np.ones((tiles * TILE_ROWS, first.size), np.float32)
+    padded[:rows] = scales[:, np.minimum(first // scale_block, blocks - 1)]
+    tiled = padded.reshape(tiles, 2, 8, first.size).transpose(0, 3, 2, 1)
+    return np.concatenate([np.ones(tiles * TILE_ROWS, np.float32), tiled.ravel()])
 
 
 def emulated(device, plan, problem, addresses, dtype="float32", **changed):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gpu_cases import SMALL_GPU, emulated, random_codes
+from gpu_cases import SMALL_GPU, emulated, in_kernel_order, random_codes
 
 from amssim.launch.gemv import try_gemv
 from amssim.launch.shapes import SINGLE
@@ -35,7 +35,7 @@ def product_error(form, block, rows, columns, batch, plan):
     addresses = {
         "weights": packed,
         "tails": tails,
-        "scales": device.put(block_scales.in_kernel_order(scales, form, columns, block)),
+        "scales": device.put(in_kernel_order(scales, form, columns, block)),
         "bias": device.put(bias),
         "x": device.put(padded),
         "x_scales": 0,

@@ -116,8 +116,8 @@ def test_what_changes_may_stand_anywhere_in_the_signature(names, several):
         fixed = {name: value for name, value in values.items() if name not in changing}
         launch = DriverLaunch(Function(text, signature(copy)), (1, 1), 32, arguments=fixed,
                         changing=changing)  # fmt: skip
-        launch(9, *(values[name] for name in changing))
-        launch(8, *(0 for _ in changing))
+        launch(9, (), *(values[name] for name in changing))
+        launch(8, (), *(0 for _ in changing))
     first, second = gpu.launches
     assert first.arguments == values
     assert second.arguments == values | dict.fromkeys(changing, 0)
@@ -126,8 +126,8 @@ def test_what_changes_may_stand_anywhere_in_the_signature(names, several):
 
 def test_a_launch_says_how_it_starts(noting_gpu, function):
     fixed = dict.fromkeys(signature(copy), 1)
-    DriverLaunch(function, (4, 7), 96, arguments=fixed, changing=(), cluster=4, early=True)(0)
-    DriverLaunch(function, (1, 7), 32, arguments=fixed, changing=())(0)
+    DriverLaunch(function, (4, 7), 96, arguments=fixed, changing=(), cluster=4, early=True)(0, ())
+    DriverLaunch(function, (1, 7), 32, arguments=fixed, changing=())(0, ())
     first, second = noting_gpu.launches
     assert (first.grid, first.threads, first.cluster, first.early) == ((4, 7), 96, 4, True)
     assert (second.grid, second.threads, second.cluster, second.early) == ((1, 7), 32, 1, False)
@@ -141,8 +141,9 @@ def test_a_thread_that_has_not_used_a_gpu_uses_that_of_the_kernel(noting_gpu, de
     function = Function(text, signature(copy))
     launch = DriverLaunch(function, (1, 1), 32, arguments=fixed, changing=("rows",))
     noting_gpu.current = None  # a new thread
-    launch(0, 7)
-    assert noting_gpu.current == 100 + device
+    launch(0, (), 7)
+    assert noting_gpu.current is None, "and leaves the thread as it was"
+    assert [launched.device for launched in noting_gpu.launches] == [device]
     assert [launched.arguments["rows"] for launched in noting_gpu.launches] == [7]
 
 
@@ -164,7 +165,7 @@ def test_a_launch_that_fails_is_a_sentence(noting_gpu, function, monkeypatch):
     )
     message = r"CUDA could not launch a kernel: unspecified launch failure \(error 719\)"
     with pytest.raises(ResourceError, match=message):
-        launch(0)
+        launch(0, ())
 
 
 def test_a_kernel_is_loaded_once_for_equal_options(noting_gpu):

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 import amssim
 from cuda_kernels import kernel as kernel_module
 from cuda_kernels import product as product_module
-from cuda_kernels.forms import FORMS, FP4_25, FP5_33, form_named, form_of
+from cuda_kernels.forms import FORMS, FP4_25, FP5_33, form_named, form_of, fp425
 from cuda_kernels.forms.bits import place_bits, ror, take_bits
-from cuda_kernels.forms.fp425 import TOP_PLACES, tables
 from cuda_kernels.forms.fp533 import own_slot, rest_of
 from cuda_kernels.kernel import Kernel
 from cuda_kernels.matrix import Matrix
@@ -48,12 +47,18 @@ def test_the_packer_of_fp533_solves_for_the_bits_that_are_left_over(own):
     assert int(own_slot(free)) == own & 0x8F808F80
 
 
-def test_the_tables_of_fp425_are_permutations():
-    placed, low, high = tables()
-    assert np.unique(placed).size == placed.size == 256
-    assert np.unique(low).size == 256
-    assert all(np.unique(row).size == 256 for row in high)
-    assert len(TOP_PLACES) == 4
+def test_the_packer_of_fp425_finds_what_the_products_need():
+    """For all values of the last two slots, whatever the low half carries into the high one."""
+    third, fourth = np.arange(256, dtype=np.uint32) & 15, np.arange(256, dtype=np.uint32) >> 4
+    rest = fp425.rest_of(third, fourth)
+    assert np.unique(rest).size == 256
+    assert not (rest & ~np.uint32(fp425.REST & 0xFFFF)).any()
+    words = (rest << np.uint32(16)) | rest[:, None]
+    for factor, wanted in zip(fp425.FACTORS, (third, fourth), strict=True):
+        places = tuple(p + 16 for p in fp425.TOP_PLACES)
+        assert (take_bits(words * np.uint32(factor), places) == wanted).all()
+    for factor, wanted in zip(fp425.FACTORS, (third, fourth), strict=True):
+        assert (take_bits(rest * np.uint32(factor), fp425.TOP_PLACES) == wanted).all()
 
 
 @each_form
@@ -121,4 +126,4 @@ def test_another_kernel_needs_its_file_and_its_plan_alone(noting_gpu, monkeypatc
     assert launch.arguments["extra"] == 9
     assert launch.arguments["k_columns"] == 256
     assert launch.arguments["row_tiles"] == 4
-    assert launch.arguments["weights"] == matrix.weights.addresses["weights"]
+    assert launch.arguments["weights"] == matrix.weights.addresses.words

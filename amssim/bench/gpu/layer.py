@@ -36,7 +36,7 @@ class Layer:
         packed = random_packed(scheme, rows, columns)
         self.scheme, self.shape = packed.scheme, packed.shape
         first = Matrix(packed.scheme, packed.shape, packed.words, packed.scales)
-        if first.weights is None:
+        if first.layout.form is None:
             raise UnsupportedError(f"{packed.scheme.name} has no kernel form to be timed in")
         self.nbytes = first.word_bytes
         others = [first.elsewhere() for _ in range(copies_of(self.nbytes) - 1)]

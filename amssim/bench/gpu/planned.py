@@ -54,10 +54,9 @@ def load_kernel(product: Product, plan: LaunchPlan) -> str:
     from cuda_kernels import driver
     from cuda_kernels.kernel import kernel_of
 
-    nowhere = dict.fromkeys(("weights", "tails", "scales", "bias"), 0)
     try:
         device = driver.current_device()
-        kernel_of(plan).launch(device, plan, _problem(product), DTYPE, **nowhere)
+        kernel_of(plan).launch(device, plan, _problem(product), DTYPE)
     except Exception as error:  # of compilers and drivers: one kernel must not stop the others
         return f"{type(error).__name__}: {error}"
     return ""
@@ -106,11 +105,12 @@ class PlannedLayer:
         torch = torch_or_error()
         packed = random_packed(scheme(spec), rows, columns)
         matrix = Matrix(packed.scheme, packed.shape, packed.words, packed.scales)
-        weights = matrix.weights
-        if weights is None:
+        self._layout = matrix.layout
+        if self._layout.form is None:
             raise UnsupportedError(f"{spec} has no kernel form to be timed in")
         self.nbytes = matrix.word_bytes
         copies = copies_for_cold(self.nbytes, cold_bytes=GPU_COLD_BYTES, most=MOST_COPIES)
+        weights = matrix.weights
         self._copies = [weights, *(weights.elsewhere() for _ in range(copies - 1))]
         self._addresses = [copy.addresses for copy in self._copies]
         half = {"device": "cuda", "dtype": torch.float16}
@@ -143,18 +143,17 @@ class PlannedLayer:
         from cuda_kernels.kernel import kernel_of
 
         kernel, x, target = kernel_of(plan), self._x.data_ptr(), self._out.data_ptr()
-        first = self._copies[0]
-        device, problem = first.device, first.problem(batch)
-        launches = [kernel.launch(device, plan, problem, DTYPE, **at) for at in self._addresses]
+        device, problem = self._layout.device, self._layout.problem(batch)
+        launch, addresses = kernel.launch(device, plan, problem, DTYPE), self._addresses
         self._out.fill_(float("nan"))
         torch_or_error().cuda.synchronize()
-        launches[0](int(self._stream), x, 0, target)
+        launch(int(self._stream), addresses[0], x, 0, target)
         torch_or_error().cuda.synchronize()
         out, expected = self._out[:batch], self._expected[:batch]
         checked_error(out, expected, accepted=FLOAT16_ERROR, what=plan_name(plan))
-        count = len(launches)
+        count = len(addresses)
         return Replay(
-            lambda i, stream: launches[i % count](stream, x, 0, target),
+            lambda i, stream: launch(stream, addresses[i % count], x, 0, target),
             max(count, _FEWEST_PRODUCTS),
             self._stream,
             self._clock,

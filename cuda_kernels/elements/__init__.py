@@ -1,0 +1,1 @@
+"""Dense weights one by one, from words of any kind."""

@@ -1,1 +1,0 @@
-"""float32 results of plain kernels -> outputs of any dtype."""

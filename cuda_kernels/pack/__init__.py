@@ -1,0 +1,1 @@
+"""Canonical words -> the words of a kernel form, and scales with them."""

@@ -1,0 +1,1 @@
+"""Scales per block of columns <-> the order in which kernels read them."""

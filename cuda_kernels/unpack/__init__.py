@@ -1,0 +1,1 @@
+"""The words of a kernel form -> canonical words, and scales with them."""
