@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from amssim.checkpoint.safetensors.files import parse_json, read_whole
+from amssim.checkpoint.safetensors.files import read_whole
+from amssim.checkpoint.safetensors.strict_json import parse_json
 from amssim.errors import FormatError, InputError, UnsupportedError
 from amssim.lm.config_values import flag, positive_number, positive_whole
 from amssim.lm.rotary import Rotary

@@ -16,7 +16,6 @@ from amssim.checkpoint.jobs.resume import resume
 from amssim.checkpoint.jobs.sealing import seal_set
 from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.seal import SEAL_NAME
-from amssim.checkpoint.safetensors.files import file_stamp
 from amssim.checkpoint.safetensors.staging import Staging
 from amssim.checkpoint.safetensors.target import Target, checkpoint_target
 from amssim.progress import Progress
@@ -92,5 +91,4 @@ def finish(assembly: Assembly, staging: Staging) -> None:
 
 def _bytes_beside(job: Job) -> int:
     copied, _ = job.source.other_files()
-    sizes = [file_stamp(job.source.path / name).size for name in copied]
-    return sum(sizes) + sum(map(len, job.documents.values()))
+    return sum(map(job.source.size_of, copied)) + sum(map(len, job.documents.values()))

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from amssim.checkpoint.safetensors.descriptor import OpenFile, Stamp
+from amssim.checkpoint.safetensors.descriptor import OpenFile
 from amssim.checkpoint.safetensors.strict_json import MAX_JSON_BYTES
-from amssim.checkpoint.safetensors.strict_json import canonical_json as canonical_json
-from amssim.checkpoint.safetensors.strict_json import parse_json as parse_json
 from amssim.errors import FormatError, UnsafePathError
 
 SUFFIX = ".safetensors"
 
 # No separator, drive letter or control character, no leading dot (hidden) or dash (an option).
 _PLAIN_NAME = re.compile(r"[^-./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*")
-
-
-def file_stamp(path: Path) -> Stamp:
-    """Return the stamp of a regular file; errors as `OpenFile`."""
-    with OpenFile(path) as file:
-        return file.stamp
 
 
 def read_whole(path: Path, limit: int = MAX_JSON_BYTES, *, follow_links: bool = True) -> bytes:
@@ -32,12 +23,6 @@ def read_whole(path: Path, limit: int = MAX_JSON_BYTES, *, follow_links: bool = 
                 f"{path} is too large: {file.stamp.size} bytes, at most {limit} expected"
             )
         return file.read(0, file.stamp.size)
-
-
-def read_chunks(path: Path, start: int, stop: int) -> Iterator[bytes]:
-    """Yield bytes ``start`` to ``stop`` of a file in pieces; errors as `OpenFile`."""
-    with OpenFile(path) as file:
-        yield from file.chunks(start, stop)
 
 
 def check_shard_name(name: object, where: str) -> str:

@@ -13,8 +13,8 @@ import threading
 import zlib
 from typing import Any
 
-from amssim.checkpoint.safetensors.files import canonical_json
 from amssim.checkpoint.safetensors.folder import Folder, write_all
+from amssim.checkpoint.safetensors.strict_json import canonical_json
 from amssim.errors import OutputError
 
 

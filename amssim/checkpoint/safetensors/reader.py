@@ -175,16 +175,16 @@ def first_row(info: TensorInfo, rows: RowRange) -> int:
     return first * count + rows.start
 
 
-def row_ranges(shape: tuple[int, ...], elements: int = ELEMENTS_AT_ONCE) -> Iterator[RowRange]:
+def row_ranges(shape: tuple[int, ...], elements: int | None = None) -> Iterator[RowRange]:
     """Yield ranges that cover a 2-D or 3-D tensor in row order.
 
-    Each has at most so many elements, or one row.
+    Each has at most so many elements, by default `ELEMENTS_AT_ONCE`, or one row.
 
     >>> [tuple(rows) for rows in row_ranges((2, 3000, 8192))][:3]
     [((0,), 0, 2048), ((0,), 2048, 3000), ((1,), 0, 2048)]
     """
     *matrices, rows, columns = shape
-    step = max(1, elements // columns)
+    step = max(1, (elements or ELEMENTS_AT_ONCE) // columns)
     for outer in [(matrix,) for matrix in range(matrices[0])] if matrices else [()]:
         for start in range(0, rows, step):
             yield RowRange(outer, start, min(start + step, rows))

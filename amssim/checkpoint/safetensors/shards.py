@@ -105,6 +105,11 @@ class Checkpoint:
         """Open a file of the directory by name; errors as `OpenFile`."""
         return OpenFile(self.path / name, follow_links=self.follow_links)
 
+    def size_of(self, name: str) -> int:
+        """Size in bytes of a file of the directory; errors as `OpenFile`."""
+        with self.open(name) as file:
+            return file.stamp.size
+
 
 def read_checkpoint(path: str | Path, *, follow_links: bool = True) -> Checkpoint:
     """Read and check every header of a ``.safetensors`` file or a directory of shards.
