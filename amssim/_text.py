@@ -18,6 +18,19 @@ def shown(text: str) -> str:
     )
 
 
+def is_unicode(text: str) -> bool:
+    """Whether ``text`` can be written as UTF-8; names of files may hold bytes that cannot.
+
+    >>> is_unicode("größe"), is_unicode("\\udcff")
+    (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def brief(sentence: str) -> str:
     """Return ``sentence`` with words of hundreds of characters cut in the middle.
 

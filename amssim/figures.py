@@ -5,6 +5,7 @@ Matplotlib is loaded when the first figure is drawn.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -95,7 +96,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def file_bytes(drawn: Figure, kind: str) -> bytes:
     """Return a figure as a file of ``kind``: svg, png or pdf. The same SVG has the same bytes."""
     content = BytesIO()
-    with style():
+    with style(), warnings.catch_warnings():
+        # labels may be names out of files, in any script
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         drawn.savefig(content, format=kind, metadata=NO_METADATA if kind == "svg" else None)
     return content.getvalue()
 

@@ -151,7 +151,13 @@ def test_perplexity_is_shown_for_the_model_as_stored_and_each_format():
 
 
 def test_names_of_layers_are_neither_mathematics_nor_control_characters():
-    names = ["a.0.\x1b[2Jb.weight", "a.1.$x_{$.weight", "a.2." + "<b>" * 999, "1" * 4096]
+    names = [
+        "a.0.\x1b[2Jb.weight",
+        "a.1.$x_{$.weight",
+        "a.2." + "<b>" * 999,
+        "a.3.重み",
+        "1" * 4096,
+    ]
     layers = [LinearLayer(name, np.eye(4, 32, dtype=np.float32)) for name in names]
     page = Page("t")
     contents.add_formats(page, layers, [recipe("fp4.25")])

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from amssim.errors import ResourceError
+
 
 class Buffers:
     """Named buffers of one thread, each as large as the largest array asked for so far.
@@ -31,7 +33,7 @@ class Buffers:
         if held is None or held.nbytes < nbytes:
             held = None
             self._held.pop(use, None)  # given back before more is taken
-            held = self._held[use] = np.empty(nbytes, np.uint8)
+            held = self._held[use] = _empty(nbytes)
         array: np.ndarray = held[:nbytes].view(dtype).reshape(shape)
         return array
 
@@ -39,3 +41,12 @@ class Buffers:
     def nbytes(self) -> int:
         """Bytes that are held."""
         return sum(held.nbytes for held in self._held.values())
+
+
+def _empty(nbytes: int) -> np.ndarray:
+    try:
+        return np.empty(nbytes, np.uint8)
+    except MemoryError:
+        raise ResourceError(
+            f"not enough memory: {nbytes} bytes are needed at once: free some, or use fewer threads"
+        ) from None

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from amssim._text import is_unicode
 from amssim._threads import thread_count
 from amssim.checkpoint.jobs.assembly import Assembly, Staged
 from amssim.checkpoint.jobs.beside import beside
@@ -18,6 +19,7 @@ from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.seal import SEAL_NAME
 from amssim.checkpoint.safetensors.staging import Staging
 from amssim.checkpoint.safetensors.target import Target, checkpoint_target
+from amssim.errors import InputError
 from amssim.progress import Progress
 
 #: Does the tasks of an assembly and finishes its files, on so many threads.
@@ -63,6 +65,12 @@ def target_of(job: Job, dst: str | Path, *, overwrite: bool) -> Target:
     copied, _ = job.source.other_files()
     names = [shard.source.path.name for shard in job.shards] + copied + list(job.documents)
     names += [SEAL_NAME] if job.is_sealed else []
+    for name in names:
+        if job.is_sealed and not is_unicode(name):
+            raise InputError(
+                f"{job.source.path / name} has a name that is not UTF-8, which no seal can hold: "
+                "rename it"
+            )
     return checkpoint_target(job.source, dst, sorted(set(names)), overwrite=overwrite)
 
 

@@ -139,7 +139,8 @@ class Folder:
         """Return the content of a regular file, of its first ``limit`` bytes at most."""
         descriptor = self.open_file(name, os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor has no path
-            return file.read(limit)
+            # never asked for more than there is: a buffer of that size would be made first
+            return file.read(min(limit, os.fstat(descriptor).st_size))
 
     def rename(self, name: str, to: Folder, new: str) -> None:
         """Move what is called ``name`` to ``new`` in another folder, replacing a file there."""

@@ -42,3 +42,5 @@ def output_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise as_sentence(error, path) from None
+    except UnicodeEncodeError:
+        raise OutputError(f"{str(path)!r} is not a name that the system takes") from None
