@@ -215,7 +215,8 @@ def _check_output(run: Run, job: JobFile, folder: Folder) -> None:
 def _differs(run: Run, job: JobFile, path: Path) -> OutputError:
     old = {"files": ", ".join(job.files), "run": job.run}
     new = {"files": ", ".join(run.target.names), "run": run.id}
-    changed = differences(job.record, run.record) or differences(old, new)
+    record, now = ({**each, "run": ""} for each in (job.record, run.record))  # told by the rest
+    changed = differences(record, now) or differences(old, new)
     return OutputError(
         f"{path} holds finished work of another run for {run.target.path}: {changed}: give the "
         "same command to continue it, or --restart to discard it"

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -171,3 +172,40 @@ def test_40_a_killed_writer_leaves_no_final_name_and_the_next_one_clears_up(tmp_
     assert len(list(tmp_path.iterdir())) == 1 and not (tmp_path / "out").exists()
     staged(tmp_path / "out", {"b": b"1"})
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_40_a_signal_while_a_folder_is_opened(tmp_path, monkeypatch, finished):
+    target = target_of(tmp_path / "new" / "out", ["a"])
+    if finished:
+        with Staging.open(target, RUN) as staging:
+            staging.append({"task": "a"})
+    monkeypatch.setattr(Target, "check", lambda self: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        Staging.open(target, RUN)
+    kept = "1 finished task is kept" if finished else "no unfinished file is left"
+    assert stopped.value.__notes__[0].startswith(kept)
+    assert [p.name for p in tmp_path.iterdir()] == (["new"] if finished else [])
+    monkeypatch.undo()
+    with Staging.open(target, RUN) as staging:
+        assert staging.resumed == finished
+
+
+def test_threads_record_their_tasks(tmp_path):
+    with Staging.open(target_of(tmp_path / "out", ["a"]), RUN) as staging:
+        threads = [threading.Thread(target=staging.append, args=({"task": n},)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(line["task"] for line in staging.read_progress()) == list(range(20))
+        staging.discard()
+
+
+def test_the_sentence_for_many_tasks(tmp_path):
+    with Staging.open(target_of(tmp_path / "out", ["a"]), RUN) as staging:
+        assert staging.left == "no unfinished file is left"
+        staging.append({"task": 1})
+        staging.append({"task": 2})
+        staging.keep()
+        assert staging.left.startswith("2 finished tasks are kept in ")
