@@ -74,7 +74,7 @@ def test_a_verifier_written_from_the_page_alone_agrees(tmp_path):
     independent_verifier.verify(folder)
     for path in sorted(folder.iterdir()):
         raw = path.read_bytes()
-        for position in range(len(raw)):
+        for position in range(0, len(raw), 5):
             flipped = bytearray(raw)
             flipped[position] ^= 1 << (position % 8)
             path.write_bytes(flipped)

@@ -1,0 +1,202 @@
+"""Packed tensors that other tools saved, without manifests: read by config.json, then sealed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from amssim import (
+    FormatError,
+    MismatchError,
+    UnsupportedError,
+)
+from amssim.checkpoint import (
+    FloatCheckpoint,
+    dequantize_checkpoint,
+    inspect_checkpoint,
+    open_checkpoint,
+    quantize_checkpoint,
+    seal_checkpoint,
+    verify_checkpoint,
+)
+from checkpoint.builders import contents, make_model, split
+from checkpoint.sealed_sets import CONFIG, INDEX, ONE, SEAL, TWO
+
+SCHEMES = ["q_proj=fp6-e3m2", "lm_head=fp5.33"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A model and what quantising makes of it."""
+    model = make_model(tmp_path_factory.mktemp("made") / "model")
+    quantize_checkpoint(model, model.parent / "out", "fp4.25", rules=SCHEMES, scale_block=32)
+    return model, model.parent / "out"
+
+
+@pytest.fixture
+def out(made, tmp_path):
+    return shutil.copytree(made[1], tmp_path / "out")
+
+
+def as_others_save(folder, *, squeeze=True, metadata=None, rows_of_experts=True):
+    """What other tools make of the files: triples without manifests, some dimensions changed."""
+    (folder / SEAL).unlink(missing_ok=True)
+    for name in (ONE, TWO):
+        tensors = load_file(folder / name)
+        for stored, array in list(tensors.items()):
+            if stored.endswith("_scale") and squeeze and array.shape[1] == 1:
+                tensors[stored] = array[:, 0]
+            if rows_of_experts and "experts" in stored and not stored.endswith("_shape"):
+                tensors[stored] = array.reshape(3, 24, *array.shape[1:])
+        save_file(tensors, folder / name, metadata or {"format": "pt"})
+    return folder
+
+
+def same_weights(one, two):
+    one, two = FloatCheckpoint(one), FloatCheckpoint(two)
+    assert list(one) == list(two)
+    for name in one:
+        assert np.array_equal(one[name], two[name]), name
+
+
+@pytest.mark.parametrize("squeeze", [True, False])
+@pytest.mark.parametrize("rows_of_experts", [True, False])
+def test_files_of_other_tools(made, out, tmp_path, squeeze, rows_of_experts):
+    as_others_save(out, squeeze=squeeze, rows_of_experts=rows_of_experts)
+    (remark,) = inspect_checkpoint(out).remarks
+    assert remark.startswith("no file has amssim metadata: packed tensors are read by config.json")
+    same_weights(out, made[1])
+    dequantize_checkpoint(out, tmp_path / "one", "float32")
+    dequantize_checkpoint(made[1], tmp_path / "two", "float32")
+    same_weights(tmp_path / "one", tmp_path / "two")
+    with pytest.raises(UnsupportedError, match="is unsealed and has no checksums: nothing to ver"):
+        verify_checkpoint(out)
+    data = [split(out / name)[1] for name in (ONE, TWO)]
+    config = (out / CONFIG).read_bytes()
+    done = seal_checkpoint(out)
+    assert done.rewritten == (SEAL, ONE, TWO) and (out / CONFIG).read_bytes() == config
+    assert data == [split(out / name)[1] for name in (ONE, TWO)]
+    found = verify_checkpoint(out)
+    assert (found.packed, found.coverage.by_checksums) == (4, (ONE, TWO))
+    same_weights(out, made[1])
+    with pytest.raises(UnsupportedError, match="saved without its search and scale rules"):
+        verify_checkpoint(out, made[0])
+
+
+def test_metadata_of_other_tools_are_named_when_they_go(out):
+    as_others_save(out, metadata={"format": "pt", "total": "7", "by": "me"})
+    done = seal_checkpoint(out)
+    assert done.remarks == tuple(
+        f"{name}: metadata of other tools are not kept: by, total" for name in (ONE, TWO)
+    )
+    verify_checkpoint(out)
+
+
+def test_a_config_that_says_less_than_the_tensors(made, out):
+    """A saver may leave out a tensor that is kept, or name one that is gone."""
+    as_others_save(out)
+    config = json.loads((out / CONFIG).read_text())
+    exceptions = config["quantization_config"]["exceptions"]
+    del exceptions["model.embed_tokens.weight"]
+    exceptions["gone.weight"] = None
+    (out / CONFIG).write_text(json.dumps(config))
+    same_weights(out, made[1])
+    assert seal_checkpoint(out).rewritten == (SEAL, CONFIG, ONE, TWO)
+    assert contents(out)[CONFIG] == contents(made[1])[CONFIG]
+    verify_checkpoint(out)
+
+
+def stated(change):
+    def edit(folder):
+        config = json.loads((folder / CONFIG).read_text())
+        change(config["quantization_config"])
+        (folder / CONFIG).write_text(json.dumps(config))
+
+    return edit
+
+
+def move_scales(folder):
+    one, two = load_file(folder / ONE), load_file(folder / TWO)
+    name = "model.layers.0.mlp.up_proj.weight_scale"
+    two[name] = one.pop(name)
+    save_file(one, folder / ONE)
+    save_file(two, folder / TWO)
+    index = json.loads((folder / INDEX).read_text())
+    index["weight_map"][name] = TWO
+    (folder / INDEX).write_text(json.dumps(index))
+
+
+def reshape(part, shape):
+    def change(folder):
+        tensors = load_file(folder / ONE)
+        name = f"model.layers.0.mlp.up_proj.weight_{part}"
+        tensors[name] = tensors[name].reshape(shape)
+        save_file(tensors, folder / ONE)
+
+    return change
+
+
+UP = "model.layers.0.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "sentence"),
+    [
+        (
+            stated(lambda q: q.pop("default")),
+            FormatError,
+            "lacks default, and the files have no am",
+        ),
+        (stated(lambda q: q.update(k=4)), FormatError, "has the unknown key 'k'"),
+        (stated(lambda q: q.update(format="x")), UnsupportedError, "names the format 'x' of versi"),
+        (stated(lambda q: q.update(version=1)), UnsupportedError, "of version 1: this version re"),
+        (stated(lambda q: q.update(exceptions=[])), FormatError, "exceptions must be objects"),
+        (stated(lambda q: q.update(default=[])), FormatError, "default must be null or have sche"),
+        (
+            stated(lambda q: q["default"].update(scheme="fp9")),
+            UnsupportedError,
+            "default: the scheme 'fp9' is none that this version knows",
+        ),
+        (
+            stated(lambda q: q["default"].update(scale_block=True)),
+            FormatError,
+            "default: scale_block must be null or positive, found True",
+        ),
+        (
+            stated(lambda q: q["schemes"]["fp4.25-e2m2"].update(k=4.0)),
+            MismatchError,
+            "schemes says of fp4.25-e2m2, k: 4.0, expected 4",
+        ),
+        (
+            stated(lambda q: q["exceptions"].update({UP: None})),
+            MismatchError,
+            f"says that '{UP}' is not packed, it is",
+        ),
+        (
+            stated(lambda q: q["exceptions"].update(x={"scheme": "fp6-e2m3", "scale_block": None})),
+            MismatchError,
+            "schemes says of fp6-e2m3: null, expected {",
+        ),
+        (
+            stated(
+                lambda q: q["exceptions"].update(x={"scheme": "fp4.25-e2m2", "scale_block": None})
+            ),
+            MismatchError,
+            "says that 'x' is fp4.25-e2m2, but no such packed tensor is stored",
+        ),
+        (move_scales, UnsupportedError, f"packed tensor '{UP}' has its '{UP}_scale' in {TWO}: sav"),
+        (reshape("packed", (-1,)), FormatError, "takes U16[70, 17]"),
+        (reshape("scale", (1, 70)), FormatError, "takes F32[70, 1]"),
+    ],
+)
+def test_what_other_tools_saved_and_is_refused(out, change, kind, sentence):
+    as_others_save(out)
+    change(out)
+    before = contents(out)
+    for read in (open_checkpoint, seal_checkpoint):
+        with pytest.raises(kind) as refused:
+            read(out)
+        assert sentence in str(refused.value) and "\n" not in str(refused.value)
+    assert contents(out) == before
