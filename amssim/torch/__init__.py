@@ -9,10 +9,11 @@ from importlib.util import find_spec
 if not find_spec("torch"):
     raise ImportError("amssim.torch needs PyTorch: pip install 'amssim[torch]'")
 
+from amssim.torch.ahead import prepare
 from amssim.torch.linear import AmsLinear
 from amssim.torch.replace import quantize_
 
-__all__ = ["AmsLinear", "quantize_"]
+__all__ = ["AmsLinear", "prepare", "quantize_"]
 
 if find_spec("transformers"):
     from amssim.torch.config import AmsConfig

@@ -1,3 +1,4 @@
+from .ahead import prepare as prepare
 from .config import AmsConfig as AmsConfig
 from .generation import Generation as Generation
 from .generation import Sampling as Sampling

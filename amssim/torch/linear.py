@@ -14,8 +14,12 @@ from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
 from amssim.tensor.packed import PackedTensor
 from amssim.torch import operator, storage  # noqa: F401  the first registers torch.ops.amssim
+from amssim.torch.storage import Arranged, PackedForm
 
 _WORDS, _SCALES, _SHAPE = ("weight" + part for part in (WORDS, SCALES, SHAPE))
+# What `arrange_` makes of the state for its device: what differs from the stored form there, and
+# the bias as GPU kernels add it.
+_DERIVED = ("words", "tails", "scales", "float_bias")
 _DTYPES = {_WORDS: torch.uint16, _SCALES: torch.float32, _SHAPE: torch.int64}
 
 
@@ -40,8 +44,11 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
     weight_packed: torch.Tensor | None
     weight_scale: torch.Tensor
     weight_shape: torch.Tensor
-    arranged: torch.Tensor | None
     bias: torch.Tensor | None
+    words: torch.Tensor | None
+    tails: torch.Tensor | None
+    scales: torch.Tensor | None
+    float_bias: torch.Tensor | None
 
     def __init__(
         self,
@@ -65,7 +72,8 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
         self._put(_SCALES, scales)
         shape = torch.tensor([out_features, in_features], dtype=torch.int64, device=device)
         self.register_buffer(_SHAPE, shape)
-        self.register_buffer("arranged", None, persistent=False)
+        for name in _DERIVED:
+            self.register_buffer(name, None, persistent=False)
         like = torch.empty(0, dtype=dtype, device=device)
         self.register_buffer("_like", like, persistent=False)
         if bias:
@@ -95,7 +103,7 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
     def put_stored_(self, packed: PackedTensor) -> None:
         """Take the weights of ``packed`` in their stored order; `arrange_` makes them ready."""
         device = self.weight_scale.device
-        self.arranged = None
+        self._forget_derived()
         self._put(_WORDS, torch.from_numpy(packed.words.copy()).to(device))
         self._put(_SCALES, torch.from_numpy(packed.scales.copy()).to(device))
 
@@ -108,33 +116,32 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
         return self._like
 
     @property
-    def words(self) -> torch.Tensor:
-        """The half-words in the order that the device's kernel reads."""
-        if self.arranged is not None:
-            return self.arranged
-        if self.weight_packed is None:
-            raise InputError("this layer holds no weights")
-        return self.weight_packed
+    def form(self) -> PackedForm:
+        """What products are told of the weights."""
+        return PackedForm(self.scheme, self.in_features, self.scale_block or 0)
+
+    @property
+    def weights(self) -> Arranged:
+        """The weights as products on their device read them.
+
+        Raises:
+            InputError: nothing was loaded yet.
+        """
+        words = self.weight_packed if self.words is None else self.words
+        if words is None:
+            raise InputError("this layer holds no weights: load them, then call arrange_()")
+        scales = self.weight_scale if self.scales is None else self.scales
+        return Arranged(words, self.tails, scales)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply x[..., in_features]; the result has its dtype."""
-        return torch.ops.amssim.linear(
-            x,
-            self.words,
-            None,
-            self.weight_scale,
-            self.bias,
-            self.scheme,
-            self.in_features,
-            self.scale_block or 0,
-            0,
-        )
+        bias = self.bias if self.float_bias is None else self.float_bias
+        return torch.ops.amssim.linear(x, *self.weights, bias, *self.form, 0)
 
     def packed(self) -> PackedTensor:
         """Return the weights as a `PackedTensor` of its own memory."""
-        words = self._stored_words().detach().cpu().numpy().copy()
-        scales = self.weight_scale.detach().cpu().numpy().copy()
         shape = (self.out_features, self.in_features)
+        words, scales = (part.detach().cpu().numpy().copy() for part in self._stored())
         return PackedTensor(self.scheme, shape, words, scales, self.scale_block)
 
     def arrange_(self) -> AmsLinear:
@@ -143,8 +150,12 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
         words = self.weight_packed
         if words is None or words.is_meta:
             return self
-        if storage.is_arranged(self.scheme, self.scale_block or 0, words.device):
-            self.arranged, self.weight_packed = storage.arrange(words), None
+        if storage.is_arranged(self.form, words.device, self.out_features):
+            made = storage.arrange(storage.Stored(words, self.weight_scale), self.form)
+            self.words, self.tails, self.weight_packed = made.words, made.tails, None
+            self.scales = None if made.scales is self.weight_scale else made.scales
+        if self.bias is not None and words.is_cuda:
+            self.float_bias = self.bias.detach().float()
         return self
 
     def extra_repr(self) -> str:
@@ -156,16 +167,20 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
     def _put(self, name: str, value: torch.Tensor) -> None:
         self.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
-    def _stored_words(self) -> torch.Tensor:
-        if self.arranged is not None:
-            return storage.stored(self.arranged, self.scheme, self.in_features)
-        return self.words
+    def _stored(self) -> storage.Stored:
+        if self.words is None:
+            return storage.Stored(self.weights.words, self.weight_scale)
+        return storage.back_to_stored(self.weights, self.form)
 
     def _store_(self) -> None:
-        """Bring the words back to the stored order."""
-        if self.arranged is not None:
-            self._put(_WORDS, self._stored_words())
-            self.arranged = None
+        """Bring the words back to the stored order, and let go what was derived from it."""
+        if self.words is not None:
+            self._put(_WORDS, self._stored().words)
+        self._forget_derived()
+
+    def _forget_derived(self) -> None:
+        for name in _DERIVED:
+            setattr(self, name, None)
 
     def _apply(self, fn: Any, recurse: bool = True) -> AmsLinear:
         """As for any module, but scales stay float32, and words follow the device's order."""
@@ -178,8 +193,8 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self.arranged is not None:
-            destination[prefix + _WORDS] = self._stored_words()
+        if self.words is not None:
+            destination[prefix + _WORDS] = self._stored().words
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         for name, dtype in _DTYPES.items():  # torch would convert other dtypes by value
@@ -202,10 +217,10 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
         Words are int16 in them: pickle writes uint16 tensors, and PyTorch cannot read them back.
         """
         state = self.__dict__.copy()
-        words = self._stored_words().detach().view(torch.int16)
+        words = self._stored().words.detach().view(torch.int16)
         kept = nn.Parameter(words, requires_grad=False)
         state["_parameters"] = self._parameters | {_WORDS: kept}
-        state["_buffers"] = self._buffers | {"arranged": None}
+        state["_buffers"] = self._buffers | dict.fromkeys(_DERIVED)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

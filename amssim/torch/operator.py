@@ -14,9 +14,17 @@ import torch
 from amssim.cpu.avx2 import float_product
 from amssim.cpu.operands import Activations
 from amssim.cpu.plain import plain_product
+from amssim.errors import InputError
 from amssim.scheme import scheme as find_scheme
 from amssim.tensor.packed import PackedTensor
-from amssim.torch.storage import cpu_form, is_arranged, stored
+from amssim.torch.storage import (
+    Arranged,
+    PackedForm,
+    back_to_stored,
+    cpu_form,
+    gpu_layout,
+    is_arranged,
+)
 
 LIBRARY = torch.library.Library("amssim", "DEF")
 _WEIGHTS = "Tensor words, Tensor? tails, Tensor scales"
@@ -42,8 +50,8 @@ def _linear_cpu(
     block: int,
     skip: int,
 ) -> torch.Tensor:
-    batch = _padded(x, columns, skip).numpy()
-    rows = words.shape[0]
+    batch = _padded(x, columns, skip).to(torch.float32).numpy()
+    rows = scales.shape[0]
     threads = min(torch.get_num_threads(), 1 + rows * batch.size // _PRODUCTS_PER_THREAD)
     form, numbers = cpu_form(scheme, block), scales.detach().numpy()
     if form:
@@ -59,6 +67,33 @@ def _linear_cpu(
     return out.to(x.dtype).view(*x.shape[:-1], rows)
 
 
+def _linear_cuda(
+    x: torch.Tensor,
+    words: torch.Tensor,
+    tails: torch.Tensor | None,
+    scales: torch.Tensor,
+    bias: torch.Tensor | None,
+    scheme: str,
+    columns: int,
+    block: int,
+    skip: int,
+) -> torch.Tensor:
+    from cuda_kernels import Addresses, linear
+
+    if x.dtype not in (torch.float16, torch.bfloat16):
+        raise InputError(
+            f"products on a GPU take float16 or bfloat16, found {x.dtype}: load or convert the "
+            "model with one of these"
+        )
+    rows = scales.shape[0]
+    layout = gpu_layout(x.device.index, PackedForm(scheme, columns, block), rows)
+    batch, adds = _padded(x, columns, skip), None if bias is None else bias.detach().float()
+    out = x.new_empty((batch.shape[0], rows))
+    weights = Addresses(words.data_ptr(), _place(tails), scales.data_ptr(), _place(adds))
+    linear(layout, weights, batch, out, bias=adds)
+    return out.view(*x.shape[:-1], rows)
+
+
 def _linear_meta(
     x: torch.Tensor,
     words: torch.Tensor,
@@ -70,10 +105,10 @@ def _linear_meta(
     block: int,
     skip: int,
 ) -> torch.Tensor:
-    return x.new_empty((*x.shape[:-1], words.shape[0]))
+    return x.new_empty((*x.shape[:-1], scales.shape[0]))
 
 
-def _dequantize_cpu(
+def _dequantize(
     words: torch.Tensor,
     tails: torch.Tensor | None,
     scales: torch.Tensor,
@@ -81,28 +116,32 @@ def _dequantize_cpu(
     columns: int,
     block: int,
 ) -> torch.Tensor:
-    if is_arranged(scheme, block, words.device):
-        words = stored(words, scheme, columns)
-    shape = (words.shape[0], columns)
-    packed = PackedTensor(
-        scheme, shape, words.numpy(), scales.detach().numpy(), scale_block=block or None
-    )
-    return torch.from_numpy(packed.dequantize())
+    form, device = PackedForm(scheme, columns, block), words.device
+    rows = scales.shape[0]
+    if is_arranged(form, device, rows):
+        words, scales = back_to_stored(Arranged(words, tails, scales), form)
+    canonical, factors = (part.detach().cpu().numpy() for part in (words, scales))
+    packed = PackedTensor(scheme, (rows, columns), canonical, factors, block or None)
+    return torch.from_numpy(packed.dequantize()).to(device)
 
 
 def _dequantize_meta(
     words: torch.Tensor, tails: Any, scales: torch.Tensor, scheme: str, columns: int, block: int
 ) -> torch.Tensor:
-    return scales.new_empty((words.shape[0], columns))
+    return scales.new_empty((scales.shape[0], columns))
 
 
 def _padded(x: torch.Tensor, columns: int, skip: int) -> torch.Tensor:
-    """x as float32[batch, columns], with ``skip`` zeros in front and as many behind as it takes."""
-    batch = x.detach().reshape(-1, x.shape[-1]).to(torch.float32)
+    """x as [batch, columns], with ``skip`` zeros in front and as many behind as it takes."""
+    batch = x.detach().reshape(-1, x.shape[-1])
     if batch.shape[1] != columns:
         behind = columns - skip - batch.shape[1]
         batch = torch.nn.functional.pad(batch, (skip, behind))
     return batch.contiguous()
+
+
+def _place(tensor: torch.Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def _keep_weights(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -123,8 +162,10 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
 
 
 LIBRARY.impl("linear", _linear_cpu, "CPU")
+LIBRARY.impl("linear", _linear_cuda, "CUDA")
 LIBRARY.impl("linear", _linear_meta, "Meta")
-LIBRARY.impl("dequantize", _dequantize_cpu, "CPU")
+LIBRARY.impl("dequantize", _dequantize, "CPU")
+LIBRARY.impl("dequantize", _dequantize, "CUDA")
 LIBRARY.impl("dequantize", _dequantize_meta, "Meta")
 torch.library.register_autograd(
     "amssim::linear", _backward, setup_context=_keep_weights, lib=LIBRARY

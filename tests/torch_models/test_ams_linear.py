@@ -127,9 +127,8 @@ def test_another_shape_of_as_many_words_is_refused():
 @EACH_FORM
 def test_the_operator_keeps_the_rules_of_torch(scheme, columns, block):
     layer = AmsLinear.of(packed_of(scheme, columns, block), torch.ones(24))
-    form = (layer.scheme, columns, block or 0, 0)
     x = torch.randn(3, columns)
-    arguments = (x, layer.words, None, layer.weight_scale, layer.bias, *form)
+    arguments = (x, *layer.weights, layer.bias, *layer.form, 0)
     torch.library.opcheck(torch.ops.amssim.linear.default, arguments)
 
 
@@ -138,8 +137,7 @@ def test_columns_that_x_lacks_count_as_zeros(skip):
     packed = packed_of("fp5.33", 96, None)
     layer, x = AmsLinear.of(packed), torch.randn(3, 90)
     whole = torch.nn.functional.pad(x, (skip, 6 - skip))
-    form = (layer.scheme, 96, 0, skip)
-    y = torch.ops.amssim.linear(x, layer.words, None, layer.weight_scale, None, *form)
+    y = torch.ops.amssim.linear(x, *layer.weights, None, *layer.form, skip)
     assert torch.equal(y, layer(whole))
 
 
