@@ -1,3 +1,4 @@
+from .jobs.finish import finish_checkpoint as finish_checkpoint
 from .jobs.inspection import Inspection as Inspection
 from .jobs.inspection import inspect_checkpoint as inspect_checkpoint
 from .jobs.inspection import linear_sizes as linear_sizes

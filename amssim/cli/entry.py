@@ -29,6 +29,7 @@ VERBS = {
     "demo": "quantise real weights, verify them, show error, size and speed",
     "quantize": "quantise a checkpoint",
     "dequantize": "make a quantised checkpoint plain again",
+    "finish": "publish a checkpoint that was made in parts",
     "inspect": "show what is in a checkpoint, or a scheme's layout",
     "verify": "check a quantised checkpoint",
     "seal": "bind the files of a checkpoint into one set",

@@ -19,6 +19,18 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     )
     add_links(parser)
     add_work(parser)
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="N processes do the work, with --threads threads each (needs Dask)",
+    )
+    who.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="workers of this Dask scheduler do the work: tcp://HOST:8786",
+    )
 
 
 def job_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -28,5 +40,6 @@ def job_options(args: argparse.Namespace) -> dict[str, Any]:
         "overwrite": args.overwrite,
         "restart": args.restart,
         "threads": args.threads,
+        "workers": args.workers if args.scheduler is None else args.scheduler,
         "tell": say,
     }

@@ -15,11 +15,12 @@ SCHEMA = "amssim.plan/1"
 
 
 def report(job: Job, args: argparse.Namespace) -> None:
-    """Print ``job`` of a verb with SRC, DST, --json and perhaps --dry-run."""
+    """Print ``job`` of a verb with DST, --json and perhaps --dry-run and --part."""
+    part = getattr(args, "part", None)
     dry = getattr(args, "dry_run", False)
     figures = job.as_dict()
     if args.json:
-        print_json(SCHEMA, {"target": args.dst, "written": not dry} | figures)
+        print_json(SCHEMA, {"target": args.dst, "written": not (dry or part)} | figures)
         return
     from amssim.cli.checkpoint_tables import coverage_line, summary_table, tensor_table
 
@@ -29,15 +30,17 @@ def report(job: Job, args: argparse.Namespace) -> None:
     out.print(summary_table(job.summary))
     if job.summary.packed.tensors:
         out.print(coverage_line(job.summary))
-    out.print(_written(job, args.dst, dry))
+    out.print(_written(job, args.dst, dry, part))
     for remark in figures["remarks"]:
         out.print(f"note: {remark}")
     if figures["files_left_out"]:
         out.print(f"note: not copied: {', '.join(figures['files_left_out'])}")
 
 
-def _written(job: Job, target: str, dry: bool) -> str:
+def _written(job: Job, target: str, dry: bool, part: str | None) -> str:
     written = size(job.output_bytes)
+    if part and not dry:
+        return f"part {part} is done: when all are, amssim finish {target}"
     if not dry:
         return f"wrote {written} to {target}"
     memory = size(job.peak_bytes)

@@ -19,6 +19,7 @@ examples:
   amssim quantize model/ model-fp4.25/ --scheme fp4.25
   amssim quantize model/ out/ --dry-run
   amssim quantize in/ out/ --rule down_proj=fp6-e2m3 --rule 'layers\\.0\\.=keep'
+  amssim quantize model/ out/ --scheduler tcp://10.0.0.1:8786
 """
 
 
@@ -57,6 +58,11 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, read headers only")
     add_job(parser)
+    parser.add_argument(
+        "--part",
+        metavar="I/N",
+        help='do the I-th of N parts; "amssim finish DST" publishes when all are done',
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -79,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from amssim.checkpoint import quantize_checkpoint
 
-    options |= job_options(args)
+    options |= job_options(args) | {"part": args.part}
     with progress_bar(args.progress, "quantising") as progress:
         job = quantize_checkpoint(args.src, args.dst, args.scheme, progress=progress, **options)
     report(job, args)

@@ -68,6 +68,9 @@ CASES = [
     ("eval llama --tokens tokens.npy --output no/new.json", 4, "there is no directory no"),
     ("report none --output page.html", 3, "none"),
     ("report llama --weights 0 --output page.html", 3, "--weights must be at least 1, found 0"),
+    ("finish out", 4, "nothing is unfinished for out: begin with amssim quantize SRC out"),
+    ("quantize model out --part 3/2", 2, "part must read I/N, such as 1/8 to 8/8, found '3/2'"),
+    ("quantize model out --workers 0", 2, "workers must be a positive whole number"),
     ("report llama --output mine.json", 4, "mine.json exists already: name a new file"),
 ]
 

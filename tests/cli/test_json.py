@@ -27,6 +27,8 @@ CASES = {
     "inspect out": ("inspection/1", ["tensors", "coverage", "written_by"]),
     "inspect --layout fp5.33": ("inspection/1", ["layout"]),
     "dequantize out plain": ("plan/1", JOB),
+    "quantize model parts --part 1/1": ("plan/1", JOB),
+    "finish parts": ("plan/1", JOB),
     "predict": ("predict/1", SPEEDUP),
     "predict --model qwen3-8b": ("predict/1", DECODE),
     "predict --budget": ("predict/1", BUDGET),

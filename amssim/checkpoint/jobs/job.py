@@ -162,7 +162,10 @@ class Job:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """Everything that the bytes of the result depend on, for JSON; ``run`` is its digest."""
+        """Everything that the bytes of the result depend on, for JSON; ``run`` is its digest.
+
+        ``path`` is where the source was found, and counts for nothing.
+        """
         stamps = {name: f"{h.stamp.size}, {h.stamp.mtime_ns}" for name, h in self._headers()}
         value = {
             "version": __version__,
@@ -170,7 +173,8 @@ class Job:
             "sizes_and_times": stamps,
             "options": self.options,
         }
-        return value | {"run": sha256(canonical_json(value).encode()).hexdigest()[:32]}
+        run = sha256(canonical_json(value).encode()).hexdigest()[:32]
+        return value | {"run": run, "path": str(self.source.path.absolute())}
 
     @property
     def run(self) -> str:

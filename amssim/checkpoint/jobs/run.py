@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from amssim.checkpoint.jobs.execute import execute
 from amssim.checkpoint.jobs.job import Job
 from amssim.checkpoint.jobs.plan import DEFAULT_SCHEME, plan_dequantize, plan_quantize
+from amssim.checkpoint.jobs.ways import way_to_do
 from amssim.progress import Progress
 from amssim.scheme import Scheme
 
@@ -26,6 +27,8 @@ def quantize_checkpoint(
     overwrite: bool = False,
     restart: bool = False,
     threads: int | None = None,
+    workers: int | str | None = None,
+    part: str | None = None,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Job:
@@ -49,29 +52,24 @@ def quantize_checkpoint(
         overwrite: replace files of the same names in ``dst``.
         restart: discard what an unfinished run has left, of whatever job.
         threads: how many work, each at a task; None is one for every CPU of the process.
+        workers: as many processes, with ``threads`` each, do the work; or those of a Dask
+            scheduler, given by its address. Needs ``amssim[distributed]``.
+        part: ``I/N`` does the I-th of N parts and publishes nothing; see `finish_checkpoint`.
         progress: called with weights done, all weights and a tensor's name.
         tell: called with a sentence on what an unfinished run of this job has left.
 
     Raises:
         SchemeError: an unknown scheme, rule or option.
         InputError: NaN or Inf in a weight, a rule without effect, nothing to quantise.
-        FormatError: a damaged source.
-        UnsupportedError: a source that is quantised already, or pickled.
-        OutputError, ResourceError: an output that exists or cannot be written.
+        FormatError, UnsupportedError: a source that is damaged, quantised already, or pickled.
+        OutputError, ResourceError: an output that exists or cannot be written; no workers.
         MismatchError: the source changed while it was read.
     """
-    job = plan_quantize(
-        src,
-        scheme,
-        search=search,
-        scale=scale,
-        scale_block=scale_block,
-        rules=rules,
-        on_nan=on_nan,
-        follow_links=follow_links,
-        threads=threads,
-    )
-    return execute(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)
+    done = way_to_do(threads, workers, part)
+    options: dict[str, Any] = {"search": search, "scale": scale, "scale_block": scale_block}
+    options |= {"rules": rules, "on_nan": on_nan, "follow_links": follow_links}
+    job = plan_quantize(src, scheme, **options, threads=threads)
+    return done(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)
 
 
 def dequantize_checkpoint(
@@ -84,6 +82,7 @@ def dequantize_checkpoint(
     overwrite: bool = False,
     restart: bool = False,
     threads: int | None = None,
+    workers: int | str | None = None,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Job:
@@ -94,11 +93,13 @@ def dequantize_checkpoint(
         dtype: of the restored weights: ``bfloat16``, ``float16`` or ``float32``. Tensors that
             were kept are copied as they are.
         verify: compare the checksums that ``src`` states of what is read.
-        follow_links, overwrite, restart, threads, progress, tell: as for `quantize_checkpoint`.
+        follow_links, overwrite, restart, threads, workers, progress, tell: as for
+            `quantize_checkpoint`.
 
     Raises:
         AmsError: as `quantize_checkpoint`; also `InputError` for weights that exceed ``dtype``, and
             `MismatchError` for a checksum that differs.
     """
+    done = way_to_do(threads, workers)
     job = plan_dequantize(src, dtype, verify=verify, follow_links=follow_links, threads=threads)
-    return execute(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)
+    return done(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)

@@ -26,6 +26,7 @@ from amssim.checkpoint.safetensors.journal import NEW_JOURNAL
 from amssim.checkpoint.safetensors.progress_lines import read_lines
 from amssim.checkpoint.safetensors.publish import REPLACED, settle_directory
 from amssim.checkpoint.safetensors.target import Target
+from amssim.checkpoint.safetensors.token import TOKEN
 from amssim.errors import OutputError
 
 _PROGRESS = "progress"
@@ -99,6 +100,7 @@ def clear_content(folder: Folder) -> None:
     """Remove all but job and lock."""
     job = JobFile.read(folder)
     names = [n for n in folder.names() if n.startswith(_PROGRESS) and n.endswith(".jsonl")]
+    names += [n for n in folder.names() if n.startswith(TOKEN)]
     for name in (*names, NEW_JOB, NEW_JOURNAL):
         folder.remove(name)
     for name in (FILES, REPLACED):
