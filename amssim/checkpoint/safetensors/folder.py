@@ -16,6 +16,8 @@ from typing import NamedTuple
 from amssim.errors import InputError, OutputError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: What some network disks say to synchronising a directory.
+_CANNOT = (errno.EINVAL, errno.ENOTSUP)
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -148,7 +150,10 @@ class Folder:
 
     def link(self, name: str, to: Folder, new: str) -> None:
         """Give a file a second name; `FileExistsError` if that is taken."""
-        os.link(name, new, src_dir_fd=self.fd, dst_dir_fd=to.fd, follow_symlinks=False)
+        try:
+            os.link(name, new, src_dir_fd=self.fd, dst_dir_fd=to.fd, follow_symlinks=False)
+        except NotImplementedError as error:  # a system that would follow a link
+            raise OSError(errno.ENOTSUP, str(error)) from None
 
     def remove(self, name: str) -> None:
         """Remove a file; harmless where nothing is."""
@@ -161,8 +166,12 @@ class Folder:
             os.rmdir(name, dir_fd=self.fd)
 
     def sync(self) -> None:
-        """Bring the names in it to the disk."""
-        os.fsync(self.fd)
+        """Bring the names in it to the disk, where the disk can do that."""
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
 
 
 def _check_regular(status: os.stat_result, path: Path, *, writes: bool) -> None:

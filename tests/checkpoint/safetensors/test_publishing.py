@@ -4,12 +4,14 @@ import errno
 import json
 import os
 import signal
+import stat
 import threading
 from hashlib import sha256
 
 import pytest
 
 from amssim import MismatchError, OutputError, ResourceError
+from amssim.checkpoint.safetensors.folder import Folder
 from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.shards import read_checkpoint
 from amssim.checkpoint.safetensors.staging import Staging
@@ -307,3 +309,39 @@ def test_files_that_are_not_replaced_are_not_touched(out):
         after.st_mtime_ns,
         after.st_ctime_ns,
     )
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_disk_that_cannot_synchronise_directories(out, monkeypatch, number):
+    real = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    publish(in_place(out))
+    assert contents(out) == NEW | {"notes.txt": b"mine"}
+
+
+def test_a_result_that_the_disk_does_not_confirm(tmp_path, monkeypatch):
+    real = os.rename
+
+    def rename(*arguments, **options):
+        real(*arguments, **options)
+        monkeypatch.setattr(Folder, "sync", fails)
+
+    def fails(self):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    target = Target(tmp_path / "out", ("a",), False)
+    with (
+        pytest.raises(OutputError, match="out is complete, but it cannot be written to the disk"),
+        Staging.open(target, RUN) as staging,
+    ):
+        staging.write("a", [b"1"])
+        monkeypatch.setattr(os, "rename", rename)
+        staging.publish()
+    assert staging.published and contents(target.path) == {"a": b"1"}
+    assert list(tmp_path.iterdir()) == [target.path]
