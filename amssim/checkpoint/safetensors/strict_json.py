@@ -101,10 +101,9 @@ def check_value(value: object, where: str, levels: int) -> None:
     elif isinstance(value, list | dict):
         if not levels:
             raise FormatError(f"{where} is nested too deeply")
-        for member in value:
-            check_value(member, where, levels - 1)
-        for member in value.values() if isinstance(value, dict) else ():
-            check_value(member, where, levels - 1)
+        for member in (*value, *value.values()) if isinstance(value, dict) else value:
+            if not (isinstance(member, str) and member.isascii()):  # as nearly all are
+                check_value(member, where, levels - 1)
 
 
 def check_text(text: str, where: str) -> None:
