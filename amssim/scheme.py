@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from numbers import Integral, Rational
 
 from amssim.errors import SchemeError
@@ -124,6 +125,7 @@ def scheme(spec: str | Scheme | Number | None = None, *, bits: Number | None = N
     return _by_name(spec) if isinstance(spec, str) else _by_bits(spec)
 
 
+@lru_cache(maxsize=256)  # every tensor of a file names its scheme
 def _by_name(name: str) -> Scheme:
     parts = _NAME.fullmatch(name.strip().lower())
     if parts is None:
