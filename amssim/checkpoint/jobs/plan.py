@@ -18,6 +18,7 @@ from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_qu
 from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.config_keys import with_quantization, without_quantization
 from amssim.checkpoint.packed.manifest import Manifest, SetId
+from amssim.checkpoint.packed.set_check import check_set
 from amssim.checkpoint.packed.stored import FLOAT_DTYPES, LogicalTensor, Packing
 from amssim.checkpoint.safetensors.header import DTYPE_BITS
 from amssim.checkpoint.safetensors.shards import read_checkpoint
@@ -60,6 +61,7 @@ def plan_quantize(
     check_on_nan(on_nan)
     checkpoint = read_checkpoint(src, follow_links=follow_links)
     refuse_quantized(checkpoint)
+    check_set(checkpoint, dict.fromkeys(checkpoint.shards))
     decisions = decide((info for _, info in checkpoint.items()), parsed, options.scheme)
     if on_nan == "keep":
         decisions = keep_not_finite(checkpoint, decisions, threads)

@@ -13,6 +13,7 @@ from amssim.checkpoint import (
     inspect_checkpoint,
     load_packed,
     open_checkpoint,
+    quantize_checkpoint,
     seal_checkpoint,
     verify_checkpoint,
 )
@@ -247,6 +248,10 @@ def test_a_sealed_set_of_plain_floats(tmp_path):
     assert (found.packed, found.coverage.by_checksums) == (0, ())
     with pytest.raises(UnsupportedError, match="holds no tensors that amssim packed"):
         verify_checkpoint(model, model)
+    quantize_checkpoint(model, tmp_path / "out")
+    (model / CONFIG).write_bytes(before[CONFIG] + b" ")
+    with pytest.raises(MismatchError, match=r"config\.json was altered"):
+        quantize_checkpoint(model, tmp_path / "other")
     for name in sorted(before):
         raw = bytearray(before[name])
         raw[-1] ^= 1
