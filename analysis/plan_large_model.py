@@ -35,7 +35,7 @@ DISKS = (2e9, 10e9, 40e9, 200e9)
 # --- how the work is cut: as amssim.checkpoint cuts it ----------------------------------------
 
 TASK_WEIGHTS = 1 << 22
-JOURNAL_LINE = 150  # bytes of progress.jsonl for a task
+JOURNAL_LINE = 100  # bytes of progress.jsonl for a task
 HEADER_BYTES = 100_000  # of a shard with 500 tensors, long names and checksums included
 
 # --- measured on one thread -------------------------------------------------------------------

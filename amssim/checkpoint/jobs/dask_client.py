@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _REACH_SECONDS = 5.0
-_RESULT_SECONDS = 5.0
+_RESULT_SECONDS = 2.0
 _SILENT = logging.CRITICAL + 1
 
 

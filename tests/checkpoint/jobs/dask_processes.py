@@ -36,6 +36,7 @@ class Scheduler:
     def close(self) -> None:
         for process in reversed(self._processes):
             process.terminate()
+        for process in self._processes:
             process.wait(30)
             if process.stderr:
                 process.stderr.close()
