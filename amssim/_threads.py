@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
-from amssim._checks import is_positive_whole
+from amssim._whole import is_positive_whole
 from amssim.errors import InputError
 
 # Threads are only started when all others are busy; past this many, ranges wait for one.

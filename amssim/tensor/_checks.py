@@ -15,10 +15,10 @@ from amssim._checks import (
     has_weight_floats,
     is_filled,
     is_matrix,
-    is_positive_whole,
     kind,
     not_finite,
 )
+from amssim._whole import is_positive_whole
 from amssim.codec.bands import row_bands
 from amssim.errors import InputError
 from amssim.layout import layout

@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 import amssim
-from amssim._checks import as_array, check_scale_block
+from amssim._checks import as_array
 from amssim._units import size
+from amssim._whole import check_scale_block
 from amssim.codec.bands import read_only
 from amssim.errors import InputError
 from amssim.layout import Layout, layout

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from amssim._checks import check_scale_block
 from amssim._threads import over_rows, thread_count
+from amssim._whole import check_scale_block
 from amssim.codec.bands import fillable_bands, float32_bands, read_only
 from amssim.codec.constants import element_numbers, layout_numbers
 from amssim.codec.encoding import Encoder

@@ -13,7 +13,8 @@ from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.job import Step
 from amssim.checkpoint.jobs.pieces import pieces_of, ranges, read_pieces
 from amssim.checkpoint.packed.stored import LogicalTensor, Packing
-from amssim.checkpoint.safetensors.reader import ARRAY_DTYPES, TensorReader
+from amssim.checkpoint.safetensors.array_dtypes import ARRAY_DTYPES
+from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.errors import FormatError, InputError
 from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import dequantize, quantize

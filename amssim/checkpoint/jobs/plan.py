@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from amssim._checks import check_scale_block
 from amssim._threads import thread_count
+from amssim._whole import check_scale_block
 from amssim.checkpoint.jobs.finite import check_on_nan, keep_not_finite
 from amssim.checkpoint.jobs.job import Job, ShardJob, Step
 from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_quantized

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from amssim._checks import check_scale_block
+from amssim._whole import check_scale_block
 from amssim.checkpoint.packed.by_config import BY_CONFIG, manifests_by_config
 from amssim.checkpoint.packed.config_keys import METHOD, check_config, quantization
 from amssim.checkpoint.packed.manifest import Manifest, crc_text
@@ -141,7 +140,7 @@ def _logical_shape(reader: TensorReader, name: str, crc: str | None, where: str)
     if info.dtype != "I64" or info.shape not in ((2,), (3,)):
         raise FormatError(f"{where}: {name!r} is {info.dtype}{list(info.shape)}, not I64[2 or 3]")
     raw = reader.raw(name)
-    shape = tuple(np.frombuffer(raw, "<i8").tolist())
+    shape = struct.unpack(f"<{len(raw) // 8}q", raw)
     if crc is not None and crc_text(zlib.crc32(raw)) != crc:
         raise FormatError(f"{where}: {name!r} is damaged: it reads {list(shape)}")
     if min(shape) < 1 or max(shape) >= MAX_DIMENSION:

@@ -8,15 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from amssim.checkpoint.packed.catalog import read_catalog
+from amssim.checkpoint.packed.decode import read_packed
 from amssim.checkpoint.packed.manifest import Manifest
-from amssim.checkpoint.packed.stored import (
-    SCALES,
-    SHAPE,
-    WORDS,
-    Packing,
-    read_packed,
-    stored_specs,
-)
+from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, Packing, stored_specs
 from amssim.checkpoint.safetensors.header import MAX_NAME_BYTES
 from amssim.checkpoint.safetensors.space import check_space
 from amssim.checkpoint.safetensors.staging import Staging

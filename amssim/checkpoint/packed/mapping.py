@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from amssim.checkpoint.packed.catalog import read_catalog
-from amssim.checkpoint.packed.stored import read_packed, read_plain
+from amssim.checkpoint.packed.decode import read_packed, read_plain
 from amssim.tensor.packed import PackedTensor
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from amssim.errors import MismatchError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class RunningSums:
@@ -26,7 +28,7 @@ class RunningSums:
     def add(self, name: str, part: np.ndarray) -> None:
         """Take the next part of the stored tensor ``name``, in C order."""
         if name in self._expected and part.size:
-            raw = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+            raw = part.ravel().view("u1").data
             self._found[name] = zlib.crc32(raw, self._found.get(name, 0))
 
     def check(self) -> None:

@@ -4,43 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import NamedTuple
-
-import ml_dtypes
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from amssim.checkpoint.safetensors.descriptor import OpenFile, changed, no_memory
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, header_digest
 from amssim.errors import InputError, UnsupportedError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 #: Elements handled at a time: 64 MB as float32, large enough that starting threads costs nothing.
 ELEMENTS_AT_ONCE = 1 << 24
-
-#: Element types of arrays by their name in a header; of others the bytes can be read.
-ARRAY_DTYPES: dict[str, np.dtype] = {
-    name: np.dtype(kind)
-    for name, kind in {
-        "BOOL": np.bool_,
-        "U8": np.uint8,
-        "I8": np.int8,
-        "F8_E4M3": ml_dtypes.float8_e4m3fn,
-        "F8_E5M2": ml_dtypes.float8_e5m2,
-        "F8_E8M0": ml_dtypes.float8_e8m0fnu,
-        "F8_E4M3FNUZ": ml_dtypes.float8_e4m3fnuz,
-        "F8_E5M2FNUZ": ml_dtypes.float8_e5m2fnuz,
-        "U16": np.uint16,
-        "I16": np.int16,
-        "F16": np.float16,
-        "BF16": ml_dtypes.bfloat16,
-        "U32": np.uint32,
-        "I32": np.int32,
-        "F32": np.float32,
-        "U64": np.uint64,
-        "I64": np.int64,
-        "F64": np.float64,
-        "C64": np.complex64,
-    }.items()
-}
 
 
 class RowRange(NamedTuple):
@@ -136,10 +110,12 @@ class TensorReader:
             )
         if out.size:
             start = self.header.data_start + info.start + offset
-            self.file.read_into(out.reshape(-1).view(np.uint8).data, start)
+            self.file.read_into(out.reshape(-1).view("u1").data, start)
         return out
 
     def _empty(self, info: TensorInfo, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        import numpy as np
+
         try:
             return np.empty(shape, dtype)
         except MemoryError:
@@ -151,6 +127,8 @@ class TensorReader:
             ) from None
 
     def _dtype(self, info: TensorInfo) -> np.dtype:
+        from amssim.checkpoint.safetensors.array_dtypes import ARRAY_DTYPES
+
         try:
             return ARRAY_DTYPES[info.dtype]
         except KeyError:

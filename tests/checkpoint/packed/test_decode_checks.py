@@ -12,7 +12,7 @@ from amssim.checkpoint import (
     quantize_checkpoint,
 )
 from amssim.checkpoint.packed.catalog import read_catalog
-from amssim.checkpoint.packed.stored import packed_ranges, read_packed
+from amssim.checkpoint.packed.decode import packed_ranges, read_packed
 from amssim.checkpoint.safetensors import reader as tensor_reader
 from amssim.checkpoint.safetensors.reader import TensorReader
 from checkpoint.builders import split, weights, write_tensors

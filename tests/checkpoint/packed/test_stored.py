@@ -18,11 +18,10 @@ from amssim import (
 )
 from amssim.checkpoint import quantize_checkpoint, save_packed
 from amssim.checkpoint.packed.catalog import read_catalog
+from amssim.checkpoint.packed.decode import packed_ranges, read_packed
 from amssim.checkpoint.packed.stored import (
     LogicalTensor,
     Packing,
-    packed_ranges,
-    read_packed,
     rows_and_columns,
     stored_specs,
 )

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize, safe_open
 
 from amssim import FormatError
+from amssim.checkpoint.safetensors.array_dtypes import ARRAY_DTYPES
 from amssim.checkpoint.safetensors.header import DTYPE_BITS, Header, read_header
-from amssim.checkpoint.safetensors.reader import ARRAY_DTYPES, TensorReader
+from amssim.checkpoint.safetensors.reader import TensorReader
 from checkpoint.builders import entry, raw_file
 from checkpoint.safetensors.header_faults import files
 from fuzz.mutations import change_bytes
