@@ -52,6 +52,7 @@ def test_seal_needs_no_compiler(files):
 
 def test_kernels_from_disk_need_nothing_that_compiles(files):
     """Numba's own way of loading them imports all that it can type and lower, SciPy included."""
+    main(["verify", str(files / "packed")])  # compiled now, if they had not been
     modules = loaded_by(files, "verify", "packed")
     assert "numba" in modules
-    assert not modules & {"numba.np.linalg", "numba.typed", "scipy.linalg", "rich"}
+    assert not modules & {"numba.np.linalg", "numba.np.arraymath", "scipy.linalg", "rich"}
