@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from amssim._whole import is_positive_whole
 from amssim._threads import available_cpus, thread_count
+from amssim._whole import is_positive_whole
 from amssim.checkpoint.jobs.assembly import Assembly
 from amssim.checkpoint.jobs.dask_client import (
     check_address,

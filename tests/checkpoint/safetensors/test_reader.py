@@ -9,8 +9,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from amssim import FormatError, InputError, MismatchError, UnsafePathError
+from amssim.checkpoint.safetensors.array_dtypes import ARRAY_DTYPES
 from amssim.checkpoint.safetensors.header import read_header
-from amssim.checkpoint.safetensors.reader import ARRAY_DTYPES, RowRange, TensorReader
+from amssim.checkpoint.safetensors.reader import RowRange, TensorReader
 from checkpoint.builders import entry, raw_file
 
 ROWS, COLUMNS = 6, 4
