@@ -188,7 +188,7 @@ def test_a_worker_with_another_amssim(cluster, model, expected, tmp_path):
 
 def test_local_workers_give_the_same_bytes_and_leave_nothing(model, expected, tmp_path, capfd):
     environment = dict(os.environ)
-    quantize_checkpoint(model, tmp_path / "out", "fp4.25", workers=2)
+    quantize_checkpoint(model, tmp_path / "out", "fp4.25", workers=2, threads=3)
     assert contents(tmp_path / "out") == expected
     assert dict(os.environ) == environment
     assert capfd.readouterr() == ("", "")
