@@ -9,10 +9,10 @@ import numpy as np
 from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.convert import plain_rows, quantize_as, row_index
 from amssim.checkpoint.jobs.pieces import pieces_of, read_pieces
+from amssim.checkpoint.jobs.readers import Readers
 from amssim.checkpoint.packed.catalog import Catalog
 from amssim.checkpoint.packed.stored import LogicalTensor
 from amssim.checkpoint.safetensors.header import TensorInfo
-from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.checkpoint.safetensors.shards import read_checkpoint
 from amssim.errors import MismatchError
 from amssim.metrics import Metrics
@@ -27,8 +27,8 @@ class SourceCheck:
         MismatchError: another checkpoint.
     """
 
-    def __init__(self, path: str | Path, catalog: Catalog):
-        self._path = path
+    def __init__(self, path: str | Path, catalog: Catalog, readers: Readers):
+        self._path, self._readers = path, readers
         source = read_checkpoint(path, follow_links=catalog.checkpoint.follow_links)
         self._tensors = {info.name: (h, info) for h, info in source.items()}
         expected = {tensor.name: tensor for _, tensor in catalog}
@@ -70,7 +70,7 @@ class SourceCheck:
     ) -> np.ndarray:
         header, info = self._tensors[tensor.name]
         plain = LogicalTensor.plain(info)
-        with TensorReader(header) as reader:
+        with self._readers.reader(header) as reader:
             pieces = pieces_of(plain, start, stop, as_bytes=as_bytes)
             (raw,) = read_pieces(reader, pieces, room, use="source")
             reader.file.check_unchanged()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from amssim._threads import thread_count
 from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.memory import verify_bytes
 from amssim.checkpoint.jobs.pool import Pool, Work
+from amssim.checkpoint.jobs.readers import Readers
 from amssim.checkpoint.jobs.source_check import SourceCheck
 from amssim.checkpoint.jobs.verify_parts import Errors, TensorCheck, VerifyPart
 from amssim.checkpoint.packed.as_written import check_header_as_written
@@ -89,11 +91,13 @@ def verify_checkpoint(
     threads = thread_count(threads)
     catalog = read_catalog(path, follow_links=follow_links)
     _check_verifiable(catalog, source)
-    original = SourceCheck(source, catalog) if source is not None else None
+    readers = Readers()
+    original = SourceCheck(source, catalog, readers) if source is not None else None
     _check_headers(catalog)
     errors = Errors()
-    checks = _tensor_checks(catalog, original, errors)
-    _run(catalog, checks, threads, progress)
+    checks = _tensor_checks(catalog, original, errors, readers)
+    with closing(readers):
+        _run(catalog, checks, threads, progress)
     return Verification(
         Path(path),
         len(checks),
@@ -108,11 +112,11 @@ def verify_checkpoint(
 
 
 def _tensor_checks(
-    catalog: Catalog, source: SourceCheck | None, errors: Errors
+    catalog: Catalog, source: SourceCheck | None, errors: Errors, readers: Readers
 ) -> list[TensorCheck]:
     checks, number = [], 0
     for header, tensor in catalog:
-        checks.append(TensorCheck(header, tensor, source, errors, number))
+        checks.append(TensorCheck(header, tensor, source, errors, readers, number))
         number += len(checks[-1].parts)
     return checks
 

@@ -16,6 +16,7 @@ from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.convert import packed_rows
 from amssim.checkpoint.jobs.pieces import Piece, pieces_of, ranges, read_pieces, weights_of
 from amssim.checkpoint.jobs.pool import Work
+from amssim.checkpoint.jobs.readers import Readers
 from amssim.checkpoint.jobs.shard import combined
 from amssim.checkpoint.jobs.source_check import SourceCheck
 from amssim.checkpoint.packed.as_written import check_as_written
@@ -62,6 +63,7 @@ class TensorCheck:
     tensor: LogicalTensor
     source: SourceCheck | None
     errors: Errors
+    readers: Readers
     number: int
     parts: list[tuple[int, int]] = field(default_factory=list)
     _crcs: dict[int, tuple[list[Piece], tuple[int, ...]]] = field(default_factory=dict)
@@ -123,7 +125,7 @@ class VerifyPart:
         """Do it."""
         check, (start, stop) = self.check, self.check.parts[self.at]
         pieces = pieces_of(check.tensor, start, stop, as_bytes=check.as_bytes)
-        with TensorReader(check.header) as reader:
+        with check.readers.reader(check.header) as reader:
             read = read_pieces(reader, pieces, room)
             crcs = tuple(zlib.crc32(raw.data) for raw in read)
             try:
