@@ -1,6 +1,8 @@
 """Bounds on what jobs hold in memory, above an idle interpreter that has imported the same.
 
 Each thread works on one task at a time in buffers of its own, whatever the size of the checkpoint.
+inspect, plans and seal hold what is known of every tensor, and 4 MB of a file at a time. What opens
+a checkpoint as a mapping (error, eval, report, load) holds each tensor whole while it is used.
 """
 
 from __future__ import annotations
