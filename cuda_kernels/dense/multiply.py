@@ -39,7 +39,7 @@ def multiply_dense(
     Args:
         layout, weights: of the matrix.
         x, out: two-dimensional arrays of PyTorch or CuPy.
-        bias: float32[rows] of the same library, or None.
+        bias: float32[rows] on the same GPU, or None.
         panel: an array of x's type for at least 16 dense rows, or None to make one.
     """
     library = "torch" if hasattr(x, "is_cuda") else "cupy"
@@ -47,6 +47,7 @@ def multiply_dense(
     if panel is None:
         size = panel_rows(layout) * layout.columns
         panel = empty(library, size, dtype, layout.device)
+    bias = None if bias is None else _adopted(library, bias, layout.device)
     flat = panel.reshape(-1)
     several = panel_rows(layout, 2 * flat.shape[0])
     for first in range(0, layout.rows, several):
@@ -55,6 +56,17 @@ def multiply_dense(
         dense = flat[: count * layout.columns].reshape(count, layout.columns)
         part = slice(first, first + count)
         _multiply(x, dense, out[:, part], None if bias is None else bias[part])
+
+
+def _adopted(library: str, array: Any, device: int) -> Any:
+    """The same memory as an array of ``library``."""
+    if library == "torch":
+        import torch
+
+        return torch.as_tensor(array, device=f"cuda:{device}")
+    import cupy
+
+    return cupy.asarray(array)
 
 
 def _multiply(x: Any, dense: Any, out: Any, bias: Any) -> None:

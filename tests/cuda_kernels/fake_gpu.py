@@ -14,7 +14,7 @@ from gpu_cases import in_kernel_order
 
 from amssim import reference
 from amssim.launch.geometry import Gpu
-from cuda_kernels import batches, driver, kernel, matrix, weights
+from cuda_kernels import batches, driver, kernel, weights
 from cuda_kernels.emulator.lanes import GLOBAL_BASE, GlobalMemory
 from cuda_kernels.emulator.run import DeviceMemory, emulate
 from cuda_kernels.forms import host, widen_codes
@@ -108,7 +108,7 @@ class FakeGpu:
         )
         monkeypatch.setattr(weights, "to_kernel_order", self._repack)
         monkeypatch.setattr(batches, "empty", self._workspace)
-        monkeypatch.setattr(matrix, "current", lambda *where: nullcontext())
+        monkeypatch.setattr(batches, "current", lambda *where: nullcontext())
         monkeypatch.setattr(Tensor, "new_empty", lambda _, count: self._workspace("", 2 * count))
         monkeypatch.setattr(cuda, "to_device", self.put)
         monkeypatch.setattr(cuda, "device_array", self.empty)

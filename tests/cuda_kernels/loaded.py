@@ -1,6 +1,6 @@
 """What the package keeps between products, to be forgotten between tests."""
 
-from cuda_kernels import driver, kernel, layouts, product
+from cuda_kernels import batches, driver, kernel, layouts, product
 from cuda_kernels.dense import panel
 from cuda_kernels.normalize import launch as normalize
 from cuda_kernels.pack import launch as pack
@@ -18,3 +18,4 @@ def forget():
     for function in CACHED:
         function.cache_clear()
     product._READY.clear()
+    batches._KNOWN.clear()

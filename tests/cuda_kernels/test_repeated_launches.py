@@ -6,7 +6,7 @@ from fake_gpu import Tensor
 
 import amssim
 from amssim.errors import InputError
-from cuda_kernels import matrix as matrix_module
+from cuda_kernels import batches
 from cuda_kernels.matrix import Matrix
 
 X, OUT = 1 << 20, 1 << 21
@@ -26,7 +26,7 @@ def changing(launch):
 def test_a_repeated_product_launches_the_same(noting_gpu, weights, monkeypatch, batch):
     shapes = ((256,), (64,)) if batch == 1 else ((batch, 256), (batch, 64))
     weights.gemv(Tensor(shapes[0], X), Tensor(shapes[1], OUT), stream=7)
-    monkeypatch.setattr(matrix_module, "adopt", None)  # the second looks at no argument closely
+    monkeypatch.setattr(batches, "adopt", None)  # the second looks at no argument closely
     weights.gemv(Tensor(shapes[0], X + 32), Tensor(shapes[1], OUT + 64), stream=9)
     first, second = noting_gpu.launches
     assert changing(first) == {"x": X, "x_scales": 0, "out": OUT}

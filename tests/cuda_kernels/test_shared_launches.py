@@ -177,7 +177,8 @@ def test_a_large_batch_is_normalised_once(noting_gpu):
 
 def test_a_matrix_takes_a_workspace_for_each_call(noting_gpu, monkeypatch):
     """Two graphs of one stream then do not share it."""
-    monkeypatch.setattr("cuda_kernels.arrays.torch_stream", lambda: lambda device: 8)
+    for module in ("arrays", "batches"):
+        monkeypatch.setattr(f"cuda_kernels.{module}.torch_stream", lambda: lambda device: 8)
     weights = matrix()
     for _ in range(3):
         weights.gemv(Tensor((2, 256), X, "torch.bfloat16"), Tensor((2, 64), OUT))
