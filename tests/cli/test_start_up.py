@@ -44,7 +44,11 @@ def test_inspect_needs_no_arrays(files, path, as_json):
     assert not loaded_by(files, "inspect", path, *as_json) & {"numpy", "numba", "rich", "ml_dtypes"}
 
 
-@pytest.mark.skipif("seal" not in VERBS, reason="no such verb")
+def test_a_plan_needs_no_arrays(files):
+    loaded = loaded_by(files, "quantize", "model", "new", "--dry-run")
+    assert not loaded & {"numpy", "numba", "rich", "ml_dtypes"}
+
+
 def test_seal_needs_no_compiler(files):
     shutil.copytree(files / "model", files / "to-seal")
     assert not loaded_by(files, "seal", "to-seal") & {"numba", "rich", "scipy"}

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from amssim._threads import thread_count
 from amssim.checkpoint.jobs.rules import Decision
 from amssim.checkpoint.safetensors.header import TensorInfo
@@ -48,5 +46,7 @@ def keep_not_finite(
 
 
 def _is_finite(reader: TensorReader, info: TensorInfo) -> bool:
+    import numpy as np
+
     ranges = row_ranges(info.shape, _ELEMENTS)
     return all(np.isfinite(reader.rows(info.name, rows)).all() for rows in ranges)

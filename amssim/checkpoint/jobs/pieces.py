@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.packed.stored import SHAPE, LogicalTensor, rows_and_columns
-from amssim.checkpoint.safetensors.reader import TensorReader
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from amssim.checkpoint.jobs.buffers import Buffers
+    from amssim.checkpoint.safetensors.reader import TensorReader
 
 #: Elements of a task: a hundredth of a second, so that little is done twice after a fault.
 TASK_ELEMENTS = 1 << 22

@@ -12,19 +12,21 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeAlias
 
 from amssim.checkpoint.safetensors.header import DTYPE_BITS, TensorInfo, TensorSpec
 from amssim.checkpoint.safetensors.header_text import METADATA
 from amssim.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _ALIGNMENT = 8
 
 #: Makes the metadata of a file from the CRC-32 of every tensor in it; the length of the texts must
 #: not depend on the sums, because the header's size is needed before they are known.
 MetadataOf = Callable[[Mapping[str, int]], dict[str, str]]
-Data = np.ndarray | bytes | memoryview
+Data: TypeAlias = "np.ndarray | bytes | memoryview"
 
 
 def plain_metadata(crcs: Mapping[str, int]) -> dict[str, str]:
@@ -71,8 +73,8 @@ def file_size(tensors: list[TensorInfo], metadata: MetadataOf = plain_metadata) 
 
 def as_bytes(data: Data) -> memoryview:
     """Return the bytes of an array in C order, not copied where they lie so."""
-    if isinstance(data, np.ndarray):
-        return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+    if not isinstance(data, bytes | bytearray | memoryview):
+        return data.ravel().view("u1").data
     return memoryview(data).cast("B")
 
 
