@@ -79,7 +79,7 @@ def test_47_a_run_of_other_options_does_not_continue_it(world):
 
 
 def test_42_another_writer_is_waited_for(world):
-    process = started(world, "quantize", "model", "out", seconds=1, tasks=1)
+    process = started(world, "quantize", "model", "out", seconds=0.6, tasks=1)
     try:
         result = world.amssim("quantize", "model", "out")
         assert result.code == 4 and "another" in result.err, result
