@@ -18,13 +18,13 @@ from amssim.errors import AmsError, OutputError, SchemeError
 from checkpoint.builders import entry, write_tensors
 from hostile.world import ONE, TWO, check_one_line, state
 
-SLOW = """
-import sys, time
+SLOW = r"""
+import os, sys, time
 import amssim.checkpoint.jobs.convert as convert
 from amssim.cli import main
 quantize = convert.quantize_as
 def slowly(*args, **options):
-    print("a task", flush=True)
+    os.write(1, b"a task\n")  # at once, whatever other threads say
     time.sleep(float(sys.argv[1]))
     return quantize(*args, **options)
 convert.quantize_as = slowly
