@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import lcm
 from typing import Any, NamedTuple
 
+from amssim.errors import InputError
 from amssim.scheme import Scheme
 
 HALF_WORD_BITS = 16
 GROUPS_PER_BLOCK = 16
+#: Activations of 16 bits whose rows are whole numbers of these begin at multiples of 16 bytes.
+_ALIGNED_COLUMNS = 8
 
 
 class BitField(NamedTuple):
@@ -120,3 +124,52 @@ class Layout:
 def layout(scheme: Scheme) -> Layout:
     """Return the canonical layout of ``scheme``."""
     return Layout(scheme)
+
+
+class Cover(NamedTuple):
+    """Whole blocks of a row that hold some of its columns; all ranges count from the row's start.
+
+    Attributes:
+        columns: those that the blocks hold, which may end behind the row.
+        words: the half-words of the blocks; what lies behind the row's own is to be zero.
+        scales: the scale blocks of these columns; those behind the row's own are to be zero.
+        skip: columns of the cover in front of the first one that was asked for.
+        behind: columns of it after the last.
+    """
+
+    columns: range
+    words: range
+    scales: range
+    skip: int
+    behind: int
+
+
+def cover(layout: Layout, start: int, stop: int, *, scale_block: int | None = None) -> Cover:
+    """Return the blocks of a packed row that hold its columns ``start`` to ``stop``.
+
+    The product of these blocks with x[start:stop] between ``skip`` and ``behind`` zeros is what
+    the columns add to the row's product, so rows can be cut between any columns. Covers begin and
+    end at multiples of 8 columns, and begin with a scale block.
+
+    Args:
+        layout: of the row's scheme.
+        start, stop: columns, of which there is at least one.
+        scale_block: columns per scale, None for whole rows.
+
+    Raises:
+        InputError: no columns, or a scale block below 1.
+
+    >>> from amssim.scheme import scheme
+    >>> cover(Layout(scheme("fp5.33")), 2048, 4096)
+    Cover(columns=range(2040, 4104), words=range(680, 1368), scales=range(0, 1), skip=8, behind=8)
+    """
+    if not 0 <= start < stop or (scale_block is not None and scale_block < 1):
+        raise InputError(
+            f"no columns to cover: start {start}, stop {stop}, scale_block {scale_block}"
+        )
+    unit = lcm(layout.block_weights, _ALIGNED_COLUMNS)
+    first_unit = lcm(unit, scale_block or 1)
+    first, last = start // first_unit * first_unit, -(-stop // unit) * unit
+    words = (column // layout.block_weights * layout.block_words for column in (first, last))
+    scales = range(first // scale_block, -(-last // scale_block)) if scale_block else range(1)
+    return Cover(range(first, last), range(*words), scales, start - first, last - stop)
