@@ -7,6 +7,7 @@ alike; with another tree of amssim, each run of this one is followed by one of t
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -38,14 +39,15 @@ def benchmark_checkpoint(
     workers: int | None = None,
     progress: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
-    """Measure on a synthetic checkpoint; return {"machine", "checkpoint", "options", "results"}.
+    """Measure on a synthetic checkpoint; return a record.
 
-    A result is a dict of item, checkpoint ("model" or "tiny", with which a verb does little but
-    start), tree, cache, runs, least_s, median_s, cpu_s and peak_bytes. What handles all bytes of
-    the model also has ``gbytes_per_s`` and, in times of ``cp``, ``of_copy``; verbs have the memory
-    above that of the same verb on the tiny checkpoint, and the bound on it that they state; with
-    another tree, ``of_other`` is this tree's time in times of the other's. All by least times. Of
-    what a killed run had begun, ``kept`` is the share of the tasks that was not done again.
+    It has machine, load_before (how many processes ran), checkpoint, options and results. A result
+    is a dict of item, checkpoint ("model" or "tiny", with which a verb does little but start),
+    tree, cache, runs, least_s, median_s, cpu_s and peak_bytes. What handles all bytes of the model
+    also has ``gbytes_per_s`` and, in times of ``cp``, ``of_copy``; verbs have the memory above that
+    of the same verb on the tiny checkpoint, and the bound on it that they state; with another tree,
+    ``of_other`` is this tree's time in times of the other's. All by least times. Of what a killed
+    run had begun, ``kept`` is the share of the tasks that was not done again.
 
     Args:
         directory: in which a temporary folder is made, and removed.
@@ -63,7 +65,7 @@ def benchmark_checkpoint(
         ResourceError: not enough space, or a process that failed.
         InputError: more shards than layers, or no package in ``against``.
     """
-    model = model or SyntheticModel()
+    model, load = model or SyntheticModel(), os.getloadavg()[0]
     trees = [Tree.own()] + ([Tree.other(against)] if against else [])
     check_space(directory, _SPACE * model.nbytes)
     with tempfile.TemporaryDirectory(prefix="amssim-bench-", dir=directory) as folder:
@@ -80,6 +82,7 @@ def benchmark_checkpoint(
         _measure(items, runs, progress)
     return {
         "machine": describe_machine(),
+        "load_before": load,
         "checkpoint": {"bytes": nbytes, "weights": model.weight_count, "shards": shards},
         "options": list(options),
         "results": results(items, nbytes),
