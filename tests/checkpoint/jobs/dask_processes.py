@@ -35,8 +35,7 @@ class Scheduler:
 
     def close(self) -> None:
         for process in reversed(self._processes):
-            process.terminate()
-        for process in self._processes:
+            process.kill()  # a worker process ends with the one that started it
             process.wait(30)
             if process.stderr:
                 process.stderr.close()
