@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -80,7 +81,7 @@ class TaskGroup:
 
 @dataclass(frozen=True)
 class ReadGroup:
-    """Parts of a finished file that are read back elsewhere."""
+    """Parts of one finished file that are read back elsewhere."""
 
     parts: Sequence[ReadPart]
 
@@ -107,6 +108,14 @@ class ReadGroup:
 
     def check(self, answer: Sequence[int]) -> None:
         """Nothing can be missing."""
+
+
+def read_groups(parts: Iterable[ReadPart]) -> Iterator[ReadGroup]:
+    """Yield the parts in groups, each of one file; they come file by file."""
+    for _, own in groupby(parts, key=lambda part: id(part.back)):
+        members = list(own)
+        for start in range(0, len(members), MOST_TASKS):
+            yield ReadGroup(members[start : start + MOST_TASKS])
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,7 @@ class Dispatch:
                 self._watch(self._disk.submit(work.run, self._room), _DiskWork(work.number))
             else:
                 left.extend(work.run(self._room))
-        self.send([ReadGroup(parts[i : i + MOST_TASKS]) for i in range(0, len(parts), MOST_TASKS)])
+        self.send(list(read_groups(parts)))
 
     def collect(self, end: Callable[[], None], patience: float) -> None:
         """Record everything that comes back until nothing is under way.

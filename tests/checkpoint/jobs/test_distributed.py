@@ -154,6 +154,14 @@ def test_an_interrupted_run_continues_in_one_process(cluster, model, expected, t
     assert job.resumed.tasks >= 3 and contents(tmp_path / "out") == expected
 
 
+def test_only_finishing_is_left(cluster, model, expected, tmp_path):
+    """All tasks are done, no file is finished: each is read back as itself."""
+    for part in ("1/2", "2/2"):
+        quantize_checkpoint(model, tmp_path / "out", "fp4.25", part=part)
+    job = quantize_checkpoint(model, tmp_path / "out", "fp4.25", workers=cluster.address)
+    assert job.resumed.tasks == job.resumed.of_tasks and contents(tmp_path / "out") == expected
+
+
 def test_four_workers_of_which_one_is_killed(cluster, model, expected, tmp_path):
     cluster.add_workers(2)
     cluster.wait_for(4)
