@@ -5,6 +5,7 @@ Importing this file registers it. The only part of amssim that imports transform
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from transformers.quantizers.auto import (
 )
 
 from amssim.checkpoint.packed.catalog import read_catalog
-from amssim.checkpoint.packed.config_keys import METHOD
+from amssim.checkpoint.packed.config_keys import METHOD, NAME_OF_WEIGHTS, is_guarded
 from amssim.errors import FormatError, UnsupportedError
 from amssim.scheme import scheme as find_scheme
 from amssim.tensor.packed import PackedTensor
@@ -47,14 +48,14 @@ class AmsHfQuantizer(HfQuantizer):  # type: ignore[misc]
                 "device_map='cuda', or a scheme with fewer bits"
             )
 
+    # The first that sees the config, by its names in transformers up to 5.23 and from then on.
     def update_tp_plan(self, config: Any) -> Any:
-        """Refuse tensor parallelism, whose slices would cut groups of weights."""
-        if getattr(config, "distributed_config", None) is not None:
-            raise UnsupportedError(
-                "packed layers are not split over devices by transformers: load the model without "
-                "tp_plan or distributed_config"
-            )
-        return config
+        """Refuse slices, and return a config that names no file of weights but the usual ones."""
+        return _admitted(config)
+
+    def update_attn_implementation(self, config: Any) -> Any:
+        """The same."""
+        return _admitted(config)
 
     def _process_model_before_weight_loading(
         self, model: Any, checkpoint_files: Any = None, **kwargs: Any
@@ -116,6 +117,24 @@ class AmsHfQuantizer(HfQuantizer):  # type: ignore[misc]
     def is_compileable(self) -> bool:
         """`generate` compiles decoding as for float models."""
         return True
+
+
+def _admitted(config: Any) -> Any:
+    """Return a config without what keeps out loaders that know nothing of amssim.
+
+    Raises:
+        UnsupportedError: tensor parallelism, whose slices would cut groups of weights.
+    """
+    if getattr(config, "distributed_config", None) is not None:
+        raise UnsupportedError(
+            "packed layers are not split over devices by transformers: load the model without "
+            "tp_plan or distributed_config"
+        )
+    if not is_guarded(vars(config)):
+        return config
+    config = copy(config)
+    delattr(config, NAME_OF_WEIGHTS)
+    return config
 
 
 class AmsQuantize(ConversionOps):  # type: ignore[misc]

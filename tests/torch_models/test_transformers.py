@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+import transformers.quantizers.auto as quantizers  # noqa: E402
+
 import amssim  # noqa: E402
+from amssim.checkpoint import inspect_checkpoint, seal_checkpoint, verify_checkpoint  # noqa: E402
 from amssim.torch import AmsConfig, AmsLinear, quantize_  # noqa: E402
 from torch_models.tiny import llama, prompt, saved  # noqa: E402
 
@@ -53,6 +57,40 @@ def test_logits_and_tokens_are_those_of_the_dequantised_model(packed):
     ids = prompt(3)
     torch.testing.assert_close(model(ids).logits, reference(ids).logits, atol=1e-4, rtol=1e-4)
     assert torch.equal(generated(model), generated(reference))
+
+
+@pytest.fixture
+def without_amssim(monkeypatch):
+    """What a process that did not import amssim.torch has."""
+    monkeypatch.delitem(quantizers.AUTO_QUANTIZATION_CONFIG_MAPPING, "ams")
+    monkeypatch.delitem(quantizers.AUTO_QUANTIZER_MAPPING, "ams")
+
+
+@pytest.mark.parametrize("loader", [Causal, transformers.AutoModel, transformers.LlamaForCausalLM])
+def test_without_the_import_nothing_is_loaded(copy, without_amssim, loader):
+    with pytest.raises(ValueError, match=r"packed by amssim: .* import amssim\.torch first"):
+        loader.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("hook", ["update_tp_plan", "update_attn_implementation"])
+def test_slices_are_refused_by_whatever_name_transformers_asks(hook):
+    config = transformers.LlamaConfig()
+    quantizer = quantizers.AUTO_QUANTIZER_MAPPING["ams"](AmsConfig())
+    assert getattr(quantizer, hook)(config) is config
+    config.distributed_config = object()
+    with pytest.raises(amssim.UnsupportedError, match="without tp_plan or distributed_config"):
+        getattr(quantizer, hook)(config)
+
+
+def test_a_config_that_is_given_loads_the_same(copy):
+    config = transformers.AutoConfig.from_pretrained(copy)
+    models = [Causal.from_pretrained(copy, config=config) for _ in range(2)]
+    assert torch.equal(generated(models[0]), generated(models[1]))
+
+
+def test_the_plain_model_needs_no_import(copy, tmp_path, without_amssim):
+    amssim.dequantize_checkpoint(copy, tmp_path / "plain")
+    Causal.from_pretrained(tmp_path / "plain")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -103,6 +141,29 @@ def test_saved_again_it_loads_as_it_was(packed, tmp_path):
     state = again.state_dict()
     assert all(torch.equal(state[name], value) for name, value in expected.items())
     assert torch.equal(generated(again), generated(model))
+
+
+def same(one, two):
+    return one.tobytes() == two.tobytes() if isinstance(one, np.ndarray) else one == two
+
+
+@pytest.mark.parametrize("kilobytes", [0.1, 0.7, 2, 3.5, 5, 8, 13, 21, 34, 55])
+def test_wherever_a_save_cuts_the_files_are_read_and_sealed(copy, tmp_path, kilobytes):
+    model, original = Causal.from_pretrained(copy), amssim.open_checkpoint(copy)
+    tmp_path = tmp_path / "saved"
+    model.save_pretrained(tmp_path, max_shard_size=int(1000 * kilobytes))
+    expected = model.state_dict()
+    saved_again = amssim.open_checkpoint(tmp_path)
+    for name, tensor in original.items():
+        assert same(saved_again[name], tensor), name
+    for seal in (False, True):
+        if seal:
+            assert "config.json" in seal_checkpoint(tmp_path).rewritten
+            assert not inspect_checkpoint(tmp_path).remarks
+            verify_checkpoint(tmp_path)
+        state = Causal.from_pretrained(tmp_path).state_dict()
+        assert state.keys() == expected.keys()
+        assert all(torch.equal(state[name], value) for name, value in expected.items())
 
 
 def test_what_was_quantised_while_loading_is_saved_with_all_that_reading_takes(source, tmp_path):

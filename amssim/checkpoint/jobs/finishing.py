@@ -51,7 +51,7 @@ class _ReadBack:
 
     def finish(self) -> list[Work]:
         self.reader.check_unchanged()
-        self.reader.file.close()
+        self.reader.close()
         self.shard.check_content(([p], (self.crcs[i],)) for i, p in enumerate(self.parts))
         return [Sync(self.shard, self.number)]
 

@@ -15,10 +15,10 @@ from amssim.checkpoint.packed.seal import SEAL_NAME, Seal, SealedFile
 from amssim.checkpoint.packed.set_check import read_seal
 from amssim.checkpoint.packed.sums import check_sum
 from amssim.checkpoint.safetensors.checksum import crc32_of
-from amssim.checkpoint.safetensors.header import Header
+from amssim.checkpoint.safetensors.header import Header, TensorInfo, TensorSpec
 from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint, encode_config
-from amssim.checkpoint.safetensors.writer import header_bytes
+from amssim.checkpoint.safetensors.writer import file_size, header_bytes, place
 from amssim.errors import FormatError
 from amssim.progress import Progress, Steps
 
@@ -50,7 +50,7 @@ def new_set(catalog: Catalog, progress: Progress | None) -> NewSet:
         else:
             files[name] = sealed_file(header.path)._replace(header=header.digest)
         done.finished(name, header.stamp.size)
-    texts = _new_config(catalog, manifests)
+    texts = _new_config(catalog, manifests) | _new_index(checkpoint)
     for name in _other_names(checkpoint):
         text = texts.get(name)
         files[name] = sealed_file(checkpoint.path / name) if text is None else _of_text(text)
@@ -88,18 +88,29 @@ def _sums(catalog: Catalog, shard: str) -> dict[str, str]:
     sums = {}
     with TensorReader(header) as reader:
         for name in header.tensors:
-            crc = crc32_of(reader.file, *header.data_range(name))
+            crc = crc32_of(*reader.place(name))
             check_sum(header.path, name, crc, known.get(name, crc))
             sums[name] = crc_text(crc)
         reader.check_unchanged()
     return sums
 
 
+def laid_out(header: Header) -> list[TensorInfo]:
+    """Return the tensors of a shard in the order of its data: as it is, unless some came or went.
+
+    Parts of packed tensors are gathered where another tool has put them into several files.
+    """
+    tensors = list(header.tensors.values())
+    nbytes = sum(info.nbytes for info in tensors)
+    if not header.elsewhere and nbytes == header.stamp.size - header.data_start:
+        return tensors
+    return place([TensorSpec(info.name, info.dtype, info.shape) for info in tensors], tensors)
+
+
 def _of_shard(manifest: Manifest, header: Header) -> SealedFile:
-    tensors = header.tensors.values()
+    tensors = laid_out(header)
     placeholder = replace(manifest, set_id=Seal({}).set_id)
-    start = len(header_bytes(tensors, placeholder.metadata(tensors)))
-    nbytes = start + header.stamp.size - header.data_start
+    nbytes = file_size(tensors, lambda _: placeholder.metadata(tensors))
     return SealedFile(nbytes, content=manifest.content_digest(tensors))
 
 
@@ -115,6 +126,15 @@ def _new_config(catalog: Catalog, manifests: Mapping[str, Manifest]) -> dict[str
     (version,) = {manifest.version for manifest in manifests.values()}
     new = with_quantization(old, [tensor for _, tensor in catalog], version)
     return {} if new in (None, old) else {CONFIG_NAME: encode_config(new)}
+
+
+def _new_index(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Return the index where parts of packed tensors come to other files."""
+    shards = checkpoint.shards
+    if checkpoint.index is None or not any(header.elsewhere for header in shards.values()):
+        return {}
+    shard_of = {name: shard for shard, header in shards.items() for name in header.tensors}
+    return {INDEX_NAME: replace(checkpoint.index, shard_of=shard_of).encode()}
 
 
 def _other_names(checkpoint: Checkpoint) -> list[str]:
@@ -145,7 +165,7 @@ def _new_headers(
     """Return the headers that are not as they must be."""
     headers = {}
     for name, manifest in manifests.items():
-        tensors = checkpoint.shards[name].tensors.values()
+        tensors = laid_out(checkpoint.shards[name])
         sealed = replace(manifest, set_id=seal.set_id)
         header = header_bytes(tensors, sealed.metadata(tensors))
         if hashlib.sha256(header).hexdigest() != checkpoint.shards[name].digest:

@@ -90,6 +90,7 @@ def read_pieces(
     found = []
     for number, (name, start, stop) in enumerate(pieces):
         raw = room.array(f"{use} {number}", stop - start)
-        reader.file.read_into(raw.data, reader.header.data_range(name)[0] + start)
+        file, first, _ = reader.place(name)
+        file.read_into(raw.data, first + start)
         found.append(raw)
     return found

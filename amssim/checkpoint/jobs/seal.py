@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amssim.checkpoint.jobs.new_set import NewSet, new_set
+from amssim.checkpoint.jobs.new_set import NewSet, laid_out, new_set
 from amssim.checkpoint.packed.catalog import Catalog, read_catalog
 from amssim.checkpoint.packed.manifest_checks import read_manifest
 from amssim.checkpoint.packed.seal import Seal
@@ -52,8 +52,10 @@ def seal_checkpoint(path: str | Path, *, progress: Progress | None = None) -> Se
 
     Checksums that are there are compared first, all of them. Shards of amssim's get a manifest that
     names the set; those that another tool saved, and config.json tells of, get one with checksums.
-    The bytes of tensors stay as they are, and so do all files of a checkpoint that amssim did not
-    pack. New files replace the old ones all together. What is sealed as it is stays untouched.
+    Where such a tool put the parts of a packed tensor into several files, they come to that of its
+    words, and the index says so. The bytes of tensors stay as they are, and so do all files of a
+    checkpoint that amssim did not pack. New files replace the old ones all together. What is
+    sealed as it is stays untouched.
 
     Args:
         path: a directory of safetensors files, sealed or not.
@@ -106,10 +108,11 @@ def _replace(catalog: Catalog, made: NewSet) -> None:
 
 
 def _with_header(header: Header, new: bytes) -> Iterator[bytes]:
-    """Yield a shard with another header."""
+    """Yield a shard with another header, and all its tensors, some perhaps of other files."""
     yield new
     with TensorReader(header) as reader:
-        yield from reader.file.chunks(header.data_start, header.stamp.size)
+        for info in laid_out(header):
+            yield from reader.chunks(info.name)
         reader.check_unchanged()
 
 
@@ -122,5 +125,4 @@ def _check_staged(path: Path, seal: Seal) -> None:
         raise MismatchError(f"{path} is not what was written: is the disk sound?")
     with TensorReader(header) as reader:
         for name, crc in manifest.checksums.items():
-            found = crc32_of(reader.file, *header.data_range(name))
-            check_sum(path, name, found, int(crc, 16))
+            check_sum(path, name, crc32_of(*reader.place(name)), int(crc, 16))

@@ -113,7 +113,7 @@ class Shard:
         if file:
             file.close()
         if reader:
-            reader.file.close()
+            reader.close()
 
     def _check_source(self) -> None:
         self.reader.check_unchanged()

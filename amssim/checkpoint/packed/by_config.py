@@ -6,7 +6,7 @@ dimensions: scales of whole rows come as [rows], experts as [experts, rows, ...]
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -19,7 +19,7 @@ from amssim.checkpoint.packed.config_keys import (
 )
 from amssim.checkpoint.packed.manifest import Manifest
 from amssim.checkpoint.packed.stored import SCALES, SHAPE, WORDS, Packing
-from amssim.checkpoint.safetensors.header import Header
+from amssim.checkpoint.safetensors.header import Header, TensorInfo
 from amssim.checkpoint.safetensors.shards import Checkpoint
 from amssim.errors import FormatError, MismatchError, UnsupportedError
 
@@ -34,23 +34,21 @@ _FORM = {"scheme", "scale_block"}
 def manifests_by_config(checkpoint: Checkpoint) -> tuple[Checkpoint, dict[str, Manifest]]:
     """Return a manifest for every shard, without checksums, and the checkpoint as they see it.
 
-    In it the stored parts of packed tensors have two dimensions, as amssim writes them.
+    In it the stored parts of packed tensors have two dimensions, as amssim writes them, and are in
+    the shard of the words, even where other files hold them: savers cut where a file is full.
 
     Raises:
         FormatError: a config.json that does not say enough, or contradicts itself.
         MismatchError: tensors that are not as it says.
-        UnsupportedError: a packed tensor whose parts lie in several files.
+        UnsupportedError: another format than this version reads.
     """
     where = f"{checkpoint.path}: quantization_config in config.json"
     stated = _checked(quantization(checkpoint.config) or {}, where)
     packings = _Packings(stated, where)
-    file_of = {name: file for file, h in checkpoint.shards.items() for name in h.tensors}
     shards, manifests = {}, {}
     found: set[str] = set()
-    for file, header in checkpoint.shards.items():
-        names = sorted(n.removesuffix(WORDS) for n in header.tensors if n.endswith(WORDS))
-        packed = {name: packings.of(name) for name in names}
-        _check_together(packed, header, file_of)
+    for file, header in _gathered(checkpoint.shards).items():
+        packed = {name: packings.of(name) for name in _packed_names(header)}
         shards[file] = _in_two_dimensions(header, packed)
         parts = {name + part for name in packed for part in (WORDS, SCALES, SHAPE)}
         kept = dict.fromkeys(sorted(header.tensors.keys() - parts), "kept")
@@ -122,14 +120,29 @@ def _checked(stated: dict[str, Any], where: str) -> dict[str, Any]:
     return stated
 
 
-def _check_together(packed: dict[str, Packing], header: Header, file_of: dict[str, str]) -> None:
-    for name in packed:
-        for part in (name + SCALES, name + SHAPE):
-            if part in file_of and part not in header.tensors:
-                raise UnsupportedError(
-                    f"{header.path}: packed tensor {name!r} has its {part!r} in {file_of[part]}: "
-                    "save the model in larger files, or in one"
-                )
+def _packed_names(header: Header) -> list[str]:
+    return sorted(name.removesuffix(WORDS) for name in header.tensors if name.endswith(WORDS))
+
+
+def _gathered(shards: Mapping[str, Header]) -> dict[str, Header]:
+    """Give scales and shape of each packed tensor to the shard that holds its words."""
+    file_of = {name: file for file, header in shards.items() for name in header.tensors}
+    target = dict(file_of)
+    for name, file in file_of.items():
+        if name.endswith(WORDS):
+            parts = (name.removesuffix(WORDS) + part for part in (SCALES, SHAPE))
+            target |= {part: file for part in parts if part in file_of}
+    tensors: dict[str, dict[str, TensorInfo]] = {file: {} for file in shards}
+    elsewhere: dict[str, dict[str, Header]] = {file: {} for file in shards}
+    for name, file in target.items():
+        home = shards[file_of[name]]
+        tensors[file][name] = home.tensors[name]
+        if home is not shards[file]:
+            elsewhere[file][name] = home
+    return {
+        file: replace(header, tensors=tensors[file], elsewhere=elsewhere[file])
+        for file, header in shards.items()
+    }
 
 
 def _in_two_dimensions(header: Header, names: Iterable[str]) -> Header:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,11 @@ METHOD = "ams"
 PACKED_FORMAT = "ams-packed"
 
 _CONFIG_KEY = "quantization_config"
+# transformers reads the name of the file with the weights here, and refuses one that is no
+# safetensors file with a sentence that shows it. Without our quantizer, which takes the key away,
+# it would go on with random weights in every packed layer.
+NAME_OF_WEIGHTS = "transformers_weights"
+GUARD = "packed by amssim: pip install -U 'amssim[transformers]' and import amssim.torch first"
 # Where loaders look for it, in their order.
 _CONFIG_PLACES = ((_CONFIG_KEY,), ("text_config", _CONFIG_KEY), ("compression_config",))
 # Written from the second format on.
@@ -48,14 +53,21 @@ def with_quantization(
     """Return config.json of a checkpoint that ``version`` (this one) quantised; None stays None."""
     if config is None:
         return None
-    return config | {_CONFIG_KEY: _describe(tensors, version or __version__)}
+    described = {_CONFIG_KEY: _describe(tensors, version or __version__)}
+    return {NAME_OF_WEIGHTS: GUARD} | config | described
 
 
 def without_quantization(config: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return config.json of a checkpoint that is plain again."""
     if config is None:
         return None
-    return {key: value for key, value in config.items() if key != _CONFIG_KEY}
+    ours = {_CONFIG_KEY, *([NAME_OF_WEIGHTS] if is_guarded(config) else [])}
+    return {key: value for key, value in config.items() if key not in ours}
+
+
+def is_guarded(config: Mapping[str, Any]) -> bool:
+    """Whether config.json stops loaders that would go on without the packed weights."""
+    return config.get(NAME_OF_WEIGHTS) == GUARD
 
 
 def check_config(

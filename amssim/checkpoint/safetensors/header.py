@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -76,6 +77,8 @@ class Header:
     """A checked header: tensors by name in the order of their data, and the metadata.
 
     ``digest`` is the SHA-256, in hexadecimal, of the ``data_start`` bytes before the data.
+    ``elsewhere`` are those of its tensors that were gathered from other files, with the header of
+    the file that holds them; there are none as a header is read.
     """
 
     path: Path
@@ -86,11 +89,12 @@ class Header:
     unknown_fields: tuple[str, ...]
     digest: str
     follow_links: bool = True
+    elsewhere: Mapping[str, Header] = field(default_factory=dict)
 
     def data_range(self, name: str) -> tuple[int, int]:
-        """First and last byte (exclusive) of a tensor in the file."""
-        info = self.tensors[name]
-        return self.data_start + info.start, self.data_start + info.stop
+        """First and last byte (exclusive) of a tensor in the file that holds it."""
+        info, data_start = self.tensors[name], self.elsewhere.get(name, self).data_start
+        return data_start + info.start, data_start + info.stop
 
     def check_unchanged(self) -> None:
         """Raise `MismatchError` if the file changed since its header was read."""

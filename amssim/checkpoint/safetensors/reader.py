@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from amssim.checkpoint.safetensors.descriptor import OpenFile, changed, no_memory
@@ -33,24 +34,33 @@ class RowRange(NamedTuple):
 class TensorReader:
     """Reads one file's tensors, from any number of threads, through one descriptor.
 
+    Those that its header has gathered from other files are read from there, through one each.
+
     Raises:
         MismatchError: another file, or another header, than ``header`` was read from.
     """
 
     def __init__(self, header: Header):
         self.header = header
-        self.file = OpenFile(header.path, follow_links=header.follow_links)
+        self._files: dict[Path, OpenFile] = {}
         try:
-            header.check_same(self.file)
+            for each in (header, *header.elsewhere.values()):
+                self._open(each)
         except BaseException:
-            self.file.close()
+            self.close()
             raise
+        self.file = self._files[header.path]
 
     def __enter__(self) -> TensorReader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.file.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close every file."""
+        for file in self._files.values():
+            file.close()
 
     def whole(self, name: str) -> np.ndarray:
         """Return a tensor; `UnsupportedError` for a dtype that no array has."""
@@ -74,19 +84,34 @@ class TensorReader:
 
     def raw(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """Return bytes ``start`` to ``stop`` of a tensor of any dtype, by default all."""
-        return self.file.read(*self._place(name, start, stop))
+        file, first, last = self._place(name, start, stop)
+        return file.read(first, last)
 
     def chunks(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Yield the same in pieces of at most `CHUNK_BYTES`."""
-        return self.file.chunks(*self._place(name, start, stop))
+        file, first, last = self._place(name, start, stop)
+        return file.chunks(first, last)
+
+    def place(self, name: str) -> tuple[OpenFile, int, int]:
+        """Return the file that holds a tensor, its first byte there and its last (exclusive)."""
+        home = self.header.elsewhere.get(name, self.header)
+        return self._files[home.path], *self.header.data_range(name)
 
     def check_unchanged(self) -> None:
-        """Raise `MismatchError` if the file or its header changed since the reader was opened."""
-        self.file.check_unchanged()
-        if header_digest(self.file, self.header.data_start) != self.header.digest:
-            raise changed(self.header.path)
+        """Raise `MismatchError` if a file or its header changed since the reader was opened."""
+        for header in (self.header, *self.header.elsewhere.values()):
+            file = self._files[header.path]
+            file.check_unchanged()
+            if header_digest(file, header.data_start) != header.digest:
+                raise changed(header.path)
 
-    def _place(self, name: str, start: int, stop: int | None) -> tuple[int, int]:
+    def _open(self, header: Header) -> None:
+        if header.path not in self._files:
+            file = OpenFile(header.path, follow_links=header.follow_links)
+            self._files[header.path] = file
+            header.check_same(file)
+
+    def _place(self, name: str, start: int, stop: int | None) -> tuple[OpenFile, int, int]:
         info = self.header.tensors[name]
         stop = info.nbytes if stop is None else stop
         if not 0 <= start <= stop <= info.nbytes:
@@ -94,8 +119,8 @@ class TensorReader:
                 f"{self.header.path}: tensor {name!r} has {info.nbytes} bytes, asked for {start} "
                 f"to {stop}"
             )
-        first = self.header.data_start + info.start
-        return first + start, first + stop
+        file, first, _ = self.place(name)
+        return file, first + start, first + stop
 
     def _array(
         self, info: TensorInfo, shape: tuple[int, ...], offset: int, out: np.ndarray | None = None
@@ -109,8 +134,8 @@ class TensorReader:
                 f"found {out.dtype}{list(out.shape)}"
             )
         if out.size:
-            start = self.header.data_start + info.start + offset
-            self.file.read_into(out.reshape(-1).view("u1").data, start)
+            file, first, _ = self.place(info.name)
+            file.read_into(out.reshape(-1).view("u1").data, first + offset)
         return out
 
     def _empty(self, info: TensorInfo, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

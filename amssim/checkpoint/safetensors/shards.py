@@ -186,28 +186,40 @@ def _directory(path: Path, follow_links: bool) -> Checkpoint:
         if name not in present:
             raise FormatError(f"{path / INDEX_NAME} names {name}, which is missing")
     shards = {name: read_header(path / name, follow_links=follow_links) for name in names}
-    remarks = _unknown_fields(shards.values())
+    remarks = _check_index(index, shards, path / INDEX_NAME) if index else []
+    shards |= _empty_shards(path, present, names, follow_links)
+    remarks += _unknown_fields(shards.values())
     if index:
-        remarks += _check_index(index, shards, path / INDEX_NAME)
-        remarks += [f"{path / INDEX_NAME} names only {some}" for some in gaps(names)]
-    remarks += _check_surplus(path, set(present) - set(names), names)
+        remarks += [f"{path / INDEX_NAME} names only {some}" for some in gaps(shards)]
+    remarks += [
+        f"{name} is not part of the checkpoint: {INDEX_NAME} does not name it"
+        for name in present
+        if name not in shards
+    ]
     config = None
     if CONFIG_NAME in listed:
         config = _read_config(path / CONFIG_NAME, follow_links)
     return Checkpoint(path, shards, index, config, tuple(remarks), follow_links)
 
 
-def _check_surplus(path: Path, surplus: set[str], names: list[str]) -> list[str]:
-    """Refuse what an index ought to name, and return remarks on the rest."""
+def _empty_shards(
+    path: Path, present: list[str], names: list[str], follow_links: bool
+) -> dict[str, Header]:
+    """Return the shards by their names that no index names because they hold no tensors.
+
+    Such are left where tensors were brought together.
+
+    Raises:
+        FormatError: a shard that holds some and is not named.
+    """
     stems = {shard.stem for shard in map(numbered, names) if shard}
-    for name in sorted(surplus):
-        shard = numbered(name)
-        if shard and shard.stem in stems:
+    surplus = ((name, numbered(name)) for name in present if name not in names)
+    empty = {}
+    for name in (name for name, shard in surplus if shard and shard.stem in stems):
+        empty[name] = read_header(path / name, follow_links=follow_links)
+        if empty[name].tensors:
             raise FormatError(f"{path / name} is a shard that {INDEX_NAME} does not name")
-    return [
-        f"{name} is not part of the checkpoint: {INDEX_NAME} does not name it"
-        for name in sorted(surplus)
-    ]
+    return empty
 
 
 def _check_index(index: Index, shards: dict[str, Header], path: Path) -> list[str]:

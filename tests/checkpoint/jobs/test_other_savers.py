@@ -108,6 +108,71 @@ def test_a_config_that_says_less_than_the_tensors(made, out):
     verify_checkpoint(out)
 
 
+def cut_apart(folder, files):
+    """Put each stored tensor into the next of so many files, as a saver that knows no parts."""
+    tensors = {n: t for name in (ONE, TWO) for n, t in load_file(folder / name).items()}
+    names = [f"model-{i + 1:05d}-of-{files:05d}.safetensors" for i in range(files)]
+    index = {n: names[i % files] for i, n in enumerate(sorted(tensors))}
+    for name in (ONE, TWO):
+        (folder / name).unlink()
+    for name in names:
+        members = {n: t for n, t in tensors.items() if index[n] == name}
+        save_file(members, folder / name, {"format": "pt"})
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": index}))
+
+
+@pytest.mark.parametrize("files", [2, 5, 17])  # of 17, four hold nothing but parts
+def test_parts_of_a_tensor_in_several_files(made, out, tmp_path, files):
+    as_others_save(out)
+    cut_apart(out, files)
+    same_weights(out, made[1])
+    dequantize_checkpoint(out, tmp_path / "one", "float32")
+    dequantize_checkpoint(made[1], tmp_path / "two", "float32")
+    same_weights(tmp_path / "one", tmp_path / "two")
+    done = seal_checkpoint(out)
+    assert INDEX in done.rewritten and not done.uncovered
+    assert seal_checkpoint(out).rewritten == ()
+    assert not inspect_checkpoint(out).remarks and verify_checkpoint(out).packed == 4
+    same_weights(out, made[1])
+    index = json.loads((out / INDEX).read_text())["weight_map"]
+    for name in (n.removesuffix("_packed") for n in index if n.endswith("_packed")):
+        assert len({index[name + part] for part in ("_packed", "_scale", "_shape")}) == 1
+    dequantize_checkpoint(out, tmp_path / "three", "float32")
+    same_weights(tmp_path / "one", tmp_path / "three")
+
+
+def test_a_file_that_changes_while_parts_are_read_from_it(out):
+    as_others_save(out)
+    cut_apart(out, 2)
+    opened = open_checkpoint(out)
+    for path in out.glob("*.safetensors"):
+        path.write_bytes(path.read_bytes())
+    with pytest.raises(MismatchError, match="changed"):
+        opened[UP]
+
+
+def test_a_name_of_weights_that_the_source_has_stays(made, tmp_path):
+    model = shutil.copytree(made[0], tmp_path / "model")
+    config = json.loads((model / CONFIG).read_text()) | {"transformers_weights": "x.safetensors"}
+    (model / CONFIG).write_text(json.dumps(config))
+    quantize_checkpoint(model, tmp_path / "out")
+    dequantize_checkpoint(tmp_path / "out", tmp_path / "plain")
+    for name in ("out", "plain"):
+        stored = json.loads((tmp_path / name / CONFIG).read_text())
+        assert stored["transformers_weights"] == "x.safetensors"
+    dequantize_checkpoint(made[1], tmp_path / "other")
+    assert "transformers_weights" not in json.loads((tmp_path / "other" / CONFIG).read_text())
+
+
+def test_files_without_that_key_are_read_and_sealed(out):
+    config = json.loads((out / CONFIG).read_text())
+    del config["transformers_weights"]
+    (out / CONFIG).write_text(json.dumps(config))
+    (out / SEAL).unlink()
+    assert CONFIG not in seal_checkpoint(out).rewritten  # nothing is added to what has manifests
+    assert verify_checkpoint(out).packed == 4
+
+
 def stated(change):
     def edit(folder):
         config = json.loads((folder / CONFIG).read_text())
@@ -115,17 +180,6 @@ def stated(change):
         (folder / CONFIG).write_text(json.dumps(config))
 
     return edit
-
-
-def move_scales(folder):
-    one, two = load_file(folder / ONE), load_file(folder / TWO)
-    name = "model.layers.0.mlp.up_proj.weight_scale"
-    two[name] = one.pop(name)
-    save_file(one, folder / ONE)
-    save_file(two, folder / TWO)
-    index = json.loads((folder / INDEX).read_text())
-    index["weight_map"][name] = TWO
-    (folder / INDEX).write_text(json.dumps(index))
 
 
 def reshape(part, shape):
@@ -186,7 +240,6 @@ UP = "model.layers.0.mlp.up_proj.weight"
             MismatchError,
             "says that 'x' is fp4.25-e2m2, but no such packed tensor is stored",
         ),
-        (move_scales, UnsupportedError, f"packed tensor '{UP}' has its '{UP}_scale' in {TWO}: sav"),
         (reshape("packed", (-1,)), FormatError, "takes U16[70, 17]"),
         (reshape("scale", (1, 70)), FormatError, "takes F32[70, 1]"),
     ],

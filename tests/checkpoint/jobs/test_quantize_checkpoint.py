@@ -93,6 +93,7 @@ def test_the_layout_of_the_output(model, tmp_path):
     sizes = [a.nbytes for shard in set(stored.values()) for a in load_file(out / shard).values()]
     assert index["metadata"]["total_size"] == sum(sizes)
     config = json.loads((out / "config.json").read_text())
+    assert "import amssim.torch" in config.pop("transformers_weights")
     assert config.pop("quantization_config") == {
         "quant_method": "ams",
         "format": "ams-packed",
