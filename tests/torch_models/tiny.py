@@ -1,9 +1,9 @@
 """Small models with odd widths: 56 and 100 columns are no whole groups of three."""
 
-from pathlib import Path
+import pytest
 
-import torch
-import transformers
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
 CONFIG = {
     "vocab_size": 96,
@@ -20,7 +20,7 @@ CONFIG = {
 }
 
 
-def llama(seed: int = 0, **changes: object) -> transformers.PreTrainedModel:
+def llama(seed=0, **changes):
     """A Llama with random weights, and random biases where it has some."""
     torch.manual_seed(seed)
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**(CONFIG | changes)))
@@ -31,13 +31,13 @@ def llama(seed: int = 0, **changes: object) -> transformers.PreTrainedModel:
     return model.eval()
 
 
-def saved(model: transformers.PreTrainedModel, path: Path) -> Path:
+def saved(model, path):
     """Save in bfloat16, as published models are."""
     model.to(torch.bfloat16).save_pretrained(path)
     return path
 
 
-def prompt(batch: int = 1, seed: int = 0) -> torch.Tensor:
+def prompt(batch=1, seed=0):
     """Random token ids int64[batch, 7]."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, CONFIG["vocab_size"], (batch, 7), generator=generator)
