@@ -74,11 +74,7 @@ def benchmark_checkpoint(
         nbytes = write_model(bench.model, model, shards=shards)
         write_model(bench.tiny, TINY, shards=1)
         bench.prepare()
-        caches = (WARM, COLD) if cold and drop(bench.model) else (WARM,)
-        items = [item for cache in caches for item in bench.work(cache)]
-        items += bench.continued() if continued else ()
-        items += bench.by_workers(workers) if workers else ()
-        items += bench.starts()
+        items = _items(bench, cold, continued, workers)
         _measure(items, runs, progress)
     return {
         "machine": describe_machine(),
@@ -87,6 +83,15 @@ def benchmark_checkpoint(
         "options": list(options),
         "results": results(items, nbytes),
     }
+
+
+def _items(bench: Workplace, cold: bool, continued: bool, workers: int | None) -> list[Item]:
+    caches = (WARM, COLD) if cold and drop(bench.model) else (WARM,)
+    items = [item for cache in caches for item in bench.work(cache)]
+    items += bench.continued() if continued else ()
+    items += bench.by_workers(workers) if workers else ()
+    items += bench.starts()
+    return items
 
 
 def _measure(items: list[Item], runs: int, progress: Callable[[str], None]) -> None:
