@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from amssim._tensors import array_of, is_tensor
 from amssim.errors import InputError
 
 #: Names of the dtypes of weights and of right-hand sides.
@@ -49,13 +50,13 @@ def has_weight_floats(array: np.ndarray) -> bool:
 
 
 def as_array(values: Any, name: str) -> np.ndarray:
-    """Return ``values`` as an array, not copied if they are one.
+    """Return ``values`` as an array, not copied if they are one, or a tensor of PyTorch.
 
     Raises:
-        InputError: nested sequences of uneven lengths and the like.
+        InputError: nested sequences of uneven lengths and the like; see also `array_of`.
     """
     try:
-        return np.asarray(values)
+        return array_of(values, name) if is_tensor(values) else np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} cannot be read as an array: {error}") from None
 

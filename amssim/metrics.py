@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from amssim._checks import as_array
 from amssim._jit import jit
 from amssim._threads import over_rows, thread_count
 from amssim.errors import InputError
@@ -44,17 +45,17 @@ class Metrics:
     _known_p99: float | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(
-        cls, weights: np.ndarray, restored: np.ndarray, *, threads: int | None = None
-    ) -> Metrics:
+    def of(cls, weights: Any, restored: Any, *, threads: int | None = None) -> Metrics:
         """Measure ``restored`` against ``weights``: two matrices of one shape, any float dtype.
+
+        They are arrays or tensors of PyTorch.
 
         float64 input is rounded to float32 first, and each |w - r| is for ``max_error``.
 
         Raises:
             InputError: shapes that differ, or matrices that are not 2-D and filled.
         """
-        weights, restored = np.asarray(weights), np.asarray(restored)
+        weights, restored = as_array(weights, "weights"), as_array(restored, "restored")
         if weights.shape != restored.shape or weights.ndim != 2 or not weights.size:
             raise InputError(
                 "metrics compare two matrices of one shape, "

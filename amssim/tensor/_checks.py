@@ -18,6 +18,7 @@ from amssim._checks import (
     kind,
     not_finite,
 )
+from amssim._tensors import is_tensor, is_tensor_dtype
 from amssim._whole import is_positive_whole
 from amssim.codec.bands import row_bands
 from amssim.errors import InputError
@@ -38,9 +39,11 @@ def check_weight_matrix(weights: Any, name: str) -> np.ndarray:
 
 
 def check_weight_dtype(dtype: Any) -> np.dtype[Any]:
-    """Return ``dtype``, a type or a name, if it is one of `FLOATS`."""
+    """Return ``dtype``, a type of NumPy's or PyTorch's or a name, if it is one of `FLOATS`."""
     import ml_dtypes
 
+    if is_tensor_dtype(dtype):
+        dtype = str(dtype).removeprefix("torch.")
     try:
         chosen: np.dtype[Any] | None = np.dtype(
             ml_dtypes.bfloat16 if isinstance(dtype, str) and dtype == "bfloat16" else dtype
@@ -141,6 +144,8 @@ def check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndar
     """Return ``out`` if a result can be written there; a new array if it is None."""
     if out is None:
         return np.empty(shape, dtype)
+    if is_tensor(out):
+        out = as_array(out, "out")
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
         found = kind(out) if isinstance(out, np.ndarray) else type(out).__name__
         raise InputError(f"out must be {dtype.name}{list(shape)}, found {found}")
@@ -157,10 +162,7 @@ def check_batch(x: Any, columns: int, *, axis: int = -1) -> np.ndarray:
     Raises:
         InputError: another dtype than float16, bfloat16, float32 or float64, or another shape.
     """
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise InputError(f"x is not an array: {error}") from None
+    array = as_array(x, "x")
     if not has_weight_floats(array):
         floats = ", ".join(FLOATS)
         raise InputError(f"x must be {floats}, found {array.dtype.name}: convert it first")

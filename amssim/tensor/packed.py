@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from operator import index
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
 
 import amssim
 from amssim._checks import as_array
+from amssim._tensors import as_given
 from amssim._units import size
 from amssim._whole import check_scale_block
 from amssim.codec.bands import read_only
@@ -114,16 +115,20 @@ class PackedTensor:
         """Return the shared bit of every group, uint8[rows, groups]."""
         return self.codes()[:, :: self.scheme.k] & 1
 
-    def dequantize(self, dtype: np.dtype[Any] | type | str = np.float32) -> np.ndarray:
+    @overload
+    def dequantize(self, dtype: np.dtype[Any] | type | str = ...) -> np.ndarray: ...
+    @overload
+    def dequantize(self, dtype: Any) -> Any: ...
+    def dequantize(self, dtype: Any = np.float32) -> Any:
         """Return the weights, dtype[rows, columns].
 
         Each is value * scale, rounded to float32 and then to ``dtype``, which is float16,
-        bfloat16, float32 or float64, as a type or a name.
+        bfloat16, float32 or float64, as a type or a name. A type of PyTorch gives a tensor.
         """
         return amssim.dequantize(self, dtype)
 
-    def __matmul__(self, x: Any) -> np.ndarray:
-        """Return the float32 product W x.
+    def __matmul__(self, x: Any) -> Any:
+        """Return the float32 product W x, a tensor where x is one.
 
         x[columns] gives [rows], x[columns, batch] gives [rows, batch]. A batch whose rows are the
         vectors, as layers have it, is multiplied as ``x @ packed.T`` or by `amssim.gemv`, which
@@ -131,7 +136,7 @@ class PackedTensor:
         """
         batch = check_batch(x, self.shape[1], axis=0)
         products = amssim.gemv(self, batch)
-        return products.reshape(-1) if np.ndim(x) == 1 else products.T
+        return as_given(products.reshape(-1) if np.ndim(x) == 1 else products.T, x)
 
     def __rmatmul__(self, x: Any) -> NoReturn:
         """Refuse x @ packed."""
@@ -211,7 +216,7 @@ class TransposedTensor:
         rows, columns = self.T.shape
         return columns, rows
 
-    def __rmatmul__(self, x: Any) -> np.ndarray:
+    def __rmatmul__(self, x: Any) -> Any:
         """Return the float32 products with x[columns] or x[batch, columns]; see `amssim.gemv`."""
         return amssim.gemv(self.T, x)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from amssim._checks import find_wrong
+from amssim._tensors import as_given
 from amssim._threads import thread_count
 from amssim.cpu.avx2 import float_product, integer_product, vector_form
 from amssim.cpu.operands import ACTIVATIONS, Activations, VectorForm, quantize_activations
@@ -19,22 +20,30 @@ from amssim.tensor.packed import PackedTensor
 _PRODUCTS_PER_THREAD = 1 << 20
 
 
+@overload
+def gemv(
+    packed: PackedTensor, x: np.ndarray, *, activations: str = ..., threads: int | None = ...
+) -> np.ndarray: ...
+@overload
+def gemv(
+    packed: PackedTensor, x: Any, *, activations: str = ..., threads: int | None = ...
+) -> Any: ...
 def gemv(
     packed: PackedTensor, x: Any, *, activations: str = "float32", threads: int | None = None
-) -> np.ndarray:
+) -> Any:
     """Multiply x by a packed matrix, reading the packed weights: out[b] = W x[b].
 
     Args:
         packed: the weights W[rows, columns].
         x: [columns] or [batch, columns] in float16, bfloat16, float32 or float64, of any strides;
-            it is converted to float32 first.
+            it is converted to float32 first. An array, or a tensor of PyTorch on the CPU.
         activations: ``float32``, or ``int16`` or ``int8`` to quantise every row of x, q =
             round(x / s) with s = max|x| / 32512 or max|x| / 127, and add up whole numbers.
         threads: how many may run, None for every CPU of this process; small products take fewer.
 
     Returns:
-        float32[rows] or float32[batch, rows]. A row of a batch has the bits that it has alone, and
-        so it is for every number of threads.
+        float32[rows] or float32[batch, rows], a tensor where x is one. A row of a batch has the
+        bits that it has alone, and so it is for every number of threads.
 
         With integer activations the sum over a row of W is exact, and the result is
         float32(sum v q) * s * scale for values v, rounded after each step from left to right;
@@ -64,7 +73,7 @@ def gemv(
     threads = thread_count(threads)
     batch = check_batch(x, packed.shape[1])
     out = _product(packed, batch, activations, threads)
-    return out.reshape(-1) if np.ndim(x) == 1 else out
+    return as_given(out.reshape(-1) if np.ndim(x) == 1 else out, x)
 
 
 def prepare(packed: PackedTensor, *, activations: str = "float32") -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, overload
+
 import numpy as np
 
+from amssim._tensors import is_tensor_dtype, tensor_of
 from amssim._threads import over_rows, thread_count
 from amssim._whole import check_scale_block
 from amssim.codec.bands import fillable_bands, float32_bands, read_only
@@ -25,7 +28,7 @@ _WEIGHTS_PER_THREAD = 1 << 15
 
 
 def quantize(
-    weights: np.ndarray,
+    weights: Any,
     scheme: str | Scheme = "fp5.33-e2m3",
     *,
     search: str = "adaptive",
@@ -41,7 +44,8 @@ def quantize(
 
     Args:
         weights: float16, bfloat16, float32 or float64 [rows, columns], of any strides, finite.
-            float64 is first rounded to float32. Not copied as a whole.
+            float64 is first rounded to float32. Not copied as a whole. An array, or a tensor of
+            PyTorch on the CPU.
         scheme: the number format, or its name.
         search: how shared bits are chosen, one of `amssim.rules.SEARCH_RULES`.
         scale: how scales are chosen, one of `amssim.rules.SCALE_RULES`.
@@ -85,13 +89,25 @@ def quantize(
     return PackedTensor(scheme, (rows, columns), words, scales, scale_block)
 
 
+@overload
 def dequantize(
     packed: PackedTensor,
-    dtype: np.dtype | type | str = np.float32,
+    dtype: np.dtype | type | str = ...,
     *,
-    out: np.ndarray | None = None,
+    out: np.ndarray | None = ...,
+    threads: int | None = ...,
+) -> np.ndarray: ...
+@overload
+def dequantize(
+    packed: PackedTensor, dtype: Any, *, out: Any = ..., threads: int | None = ...
+) -> Any: ...
+def dequantize(
+    packed: PackedTensor,
+    dtype: Any = np.float32,
+    *,
+    out: Any = None,
     threads: int | None = None,
-) -> np.ndarray:
+) -> Any:
     """Return the weights of ``packed``, dtype[rows, columns].
 
     Each is value * scale rounded to float32, and that rounded to ``dtype``: in float16 a weight
@@ -99,8 +115,9 @@ def dequantize(
 
     Args:
         packed: the tensor.
-        dtype: float16, bfloat16, float32 or float64, as a type or a name.
-        out: array of that dtype and shape, of any strides, to write to and return.
+        dtype: float16, bfloat16, float32 or float64, as a type or a name; a type of PyTorch gives
+            a tensor.
+        out: array or tensor of that dtype and shape, of any strides, to write to and return.
         threads: None uses every CPU of the process.
 
     Raises:
@@ -112,8 +129,8 @@ def dequantize(
     """
     if not isinstance(packed, PackedTensor):
         raise InputError(f"dequantize takes a PackedTensor, found {type(packed).__name__}")
-    dtype = checks.check_weight_dtype(dtype)
-    weights = checks.check_out(out, packed.shape, dtype)
+    chosen = checks.check_weight_dtype(dtype)
+    weights = checks.check_out(out, packed.shape, chosen)
     rows, columns = packed.shape
     words, scales = packed.words, packed.scales
     block = packed.scale_block or columns
@@ -125,7 +142,9 @@ def dequantize(
             dequantize_rows(words[first:last], scales[first:last], block, *numbers, chunk, band)
 
     over_rows(work, rows, _threads_for(weights.size, threads))
-    return weights
+    if out is not None:
+        return out
+    return tensor_of(weights) if is_tensor_dtype(dtype) else weights
 
 
 def pack(

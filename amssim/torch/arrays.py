@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ml_dtypes
 import numpy as np
 import torch
 
-from amssim.errors import InputError
+from amssim._tensors import array_of
 
 
 def as_numpy(tensor: torch.Tensor, name: str) -> np.ndarray:
@@ -18,9 +17,4 @@ def as_numpy(tensor: torch.Tensor, name: str) -> np.ndarray:
     >>> as_numpy(torch.ones(2, dtype=torch.bfloat16), "weight").dtype
     dtype(bfloat16)
     """
-    if tensor.is_meta:
-        raise InputError(f"{name} has no values: it is on the meta device")
-    tensor = tensor.detach().cpu()
-    if tensor.dtype == torch.bfloat16:
-        return np.asarray(tensor.view(torch.uint16).numpy()).view(ml_dtypes.bfloat16)
-    return np.asarray(tensor.numpy())
+    return array_of(tensor.detach() if tensor.is_meta else tensor.detach().cpu(), name)

@@ -170,7 +170,7 @@ def test_operands_that_do_not_fit(batch, case):
 
 
 def test_uneven_rows_are_no_array():
-    with pytest.raises(InputError, match=r"^x is not an array: "):
+    with pytest.raises(InputError, match=r"^x cannot be read as an array: "):
         packed_of() @ [[1.0], [1.0, 2.0]]
 
 
