@@ -35,3 +35,8 @@ def test_the_curve_is_the_closed_form_a_little_beyond_the_shapes():
     for shape, db in found:
         mse = expected_mse_absmax(density(f"gennorm:{shape}"), scheme("fp4.25"), columns=128)
         assert db == pytest.approx(-10 * math.log10(mse))
+
+
+def test_rows_of_one_column_have_no_error_to_draw():
+    found = expected_curve(scheme("fp4.25"), 1, [1.0, 2.0], points=2)
+    assert [math.isnan(db) for _, db in found] == [True, True]

@@ -52,6 +52,8 @@ def expected_curve(
 ) -> list[list[float]]:
     """Return points [shape, dB] over the range of ``shapes``: the closed form, absmax scales.
 
+    Rows of one column have no error, and dB that are NaN, which figures leave out.
+
     Args:
         scheme: the format.
         columns: of a row, which has a scale.
@@ -62,7 +64,7 @@ def expected_curve(
     curve = []
     for shape in np.geomspace(low, high, points).round(3).tolist():
         mse = expected_mse_absmax(density(f"gennorm:{shape}"), scheme, columns=columns)
-        curve.append([shape, -10 * math.log10(mse)])
+        curve.append([shape, -10 * math.log10(mse) if mse > 0 else math.nan])
     return curve
 
 
