@@ -46,7 +46,8 @@ class JobFile:
         try:
             value = json.loads(folder.read(JOB, MAX_JSON_BYTES))
             found = cls(**{field.name: value[field.name] for field in fields(cls)})
-            if value["format"] == _FORMAT and found._is_well_formed():
+            known = type(value["format"]) is int and value["format"] == _FORMAT
+            if known and found._is_well_formed():
                 return replace(found, files=tuple(found.files))
         except (ValueError, KeyError, TypeError, RecursionError):
             pass
@@ -61,7 +62,7 @@ class JobFile:
             isinstance(files, list)
             and all(isinstance(text, str) for text in (self.run, self.output, *files))
             and all(is_plain_name(name) for name in self.files)
-            and isinstance(self.inode, int)
+            and type(self.inode) is int
             and isinstance(self.record, dict)
         )
 

@@ -96,7 +96,9 @@ class Journal:
     @classmethod
     def _of_value(cls, value: Any) -> Journal:
         """Return the journal that `write` wrote, or raise one of the errors that `read` knows."""
-        if value["format"] != _FORMAT or not isinstance(value["files"], dict):
+        if type(value["format"]) is not int or value["format"] != _FORMAT:
+            raise ValueError
+        if not isinstance(value["files"], dict):
             raise ValueError
         files = {check_plain(n): Content.checked(**c) for n, c in value["files"].items()}
         replaced = frozenset(value["replaced"])

@@ -103,7 +103,9 @@ def clear_content(folder: Folder) -> None:
     names += [n for n in folder.names() if n.startswith(TOKEN)]
     for name in (*names, NEW_JOB, NEW_JOURNAL):
         folder.remove(name)
-    for name in (FILES, REPLACED):
+    # a place of old files alone would say that the new ones have their names: see _was_published
+    order = (FILES, REPLACED) if _is_empty(folder, FILES) else (REPLACED, FILES)
+    for name in order:
         if folder.holds(name):
             _clear_directory(folder, name, job.files if job else ())
 
@@ -169,7 +171,8 @@ def _is_published(run: Run, home: Folder, folder: Folder) -> bool:
 def _was_published(target: Target, job: JobFile, home: Folder, folder: Folder) -> bool:
     """Whether a run was killed after its last file had its name, before the folder was gone."""
     if target.in_place:
-        return folder.holds(REPLACED) and _is_empty(folder, FILES)
+        there = all(home.holds(name) for name in job.files)
+        return there and folder.holds(REPLACED) and _is_empty(folder, FILES)
     status = home.status(target.path.name)
     if status is None:
         return False
@@ -259,7 +262,8 @@ def settle_beside(run: Run) -> bool:
                 f"since: remove the directory {target.path} to continue it, or --restart to "
                 "discard it"
             )
-        made = job is not None and target.path.stat().st_ino == job.inode
+        there = all(os.path.lexists(target.path / name) for name in target.names)
+        made = there and job is not None and target.path.stat().st_ino == job.inode
         clear(home, target.beside, folder, lock)
         return made and job is not None and job.run == run.id
     finally:

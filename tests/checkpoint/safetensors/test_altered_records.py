@@ -29,7 +29,7 @@ def alter(path, changes):
     "changes",
     [{"files": ["../precious"]}, {"files": ["a", ".."]}, {"files": [1]}, {"files": "../"},
      {"files": "ab"}, {"output": 1}, {"inode": "12"}, {"inode": None},
-     {"record": []}, {"run": 3}, {"format": 2}],
+     {"inode": True}, {"record": []}, {"run": 3}, {"format": 2}, {"format": True}],
 )  # fmt: skip
 def test_a_job_that_amssim_did_not_write(home, tmp_path, changes):
     job = JobFile("0" * 32, "out", ("a", "b"), 12, {})
@@ -48,7 +48,7 @@ def test_a_job_that_amssim_did_not_write(home, tmp_path, changes):
      {"files": {"a": {"size": True, "sha256": DIGEST}}},
      {"files": {"a": {"size": 1, "sha256": "0"}}}, {"files": {"a": {"size": 1}}},
      {"staging": "../staging"}, {"staging": 1}, {"replaced": ["b"]}, {"replaced": [[]]},
-     {"run": None}, {"format": 2}],
+     {"run": None}, {"format": 2}, {"format": True}],
 )  # fmt: skip
 def test_a_journal_that_amssim_did_not_write(home, tmp_path, changes):
     journal = Journal("0" * 32, ".amssim-partial", {"a": Content(1, DIGEST)}, frozenset("a"))
