@@ -45,6 +45,8 @@ VERBS = {
 
 #: Exit code of a verb that a signal ended.
 INTERRUPTED = 130
+#: What Python says where the system has no memory, or no number, for one more thread.
+_NO_THREAD = "can't start new thread"
 _EPILOG = """\
 exit codes: 0 done, 1 verification failed, 2 usage, 3 bad input, 4 output or
 machine, 130 interrupted. "amssim VERB --help" explains a verb.
@@ -68,6 +70,10 @@ def main(argv: list[str] | None = None) -> int:
         return _flushed(0)
     except MemoryError as error:
         return _fail(error, ResourceError.exit_code, "not enough memory")
+    except RuntimeError as error:
+        if str(error) != _NO_THREAD:
+            raise
+        return _fail(error, ResourceError.exit_code)
     except ImportError as error:  # a package is damaged, or memory is short while it loads
         if (error.name or "").startswith("amssim"):
             raise

@@ -89,6 +89,8 @@ def test_interrupts_and_memory(monkeypatch, capsys):
     assert code == 4 and output.err == "amssim: error: not enough memory\n"
     code, output = run_raising(MemoryError("5 GB for a\x1b"), monkeypatch, capsys)
     assert code == 4 and output.err == "amssim: error: not enough memory: 5 GB for a\\x1b\n"
+    code, output = run_raising(RuntimeError("can't start new thread"), monkeypatch, capsys)
+    assert code == 4 and output.err == "amssim: error: can't start new thread\n"
 
 
 def test_notes_say_what_is_left(monkeypatch, capsys):
@@ -101,8 +103,9 @@ def test_notes_say_what_is_left(monkeypatch, capsys):
 
 
 def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
-    with pytest.raises(KeyError):
-        run_raising(KeyError("x"), monkeypatch, capsys)
+    for fault in KeyError, RuntimeError:
+        with pytest.raises(fault):
+            run_raising(fault("x"), monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

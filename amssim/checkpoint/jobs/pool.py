@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from amssim.checkpoint.jobs.buffers import Buffers
+from amssim.errors import ResourceError
 
 
 class Work(Protocol):
@@ -48,16 +49,18 @@ class Pool:
         """Do everything; of several errors the one of the lowest number is raised.
 
         An interrupt lets each thread finish the work that it is at, and nothing else.
+
+        Raises:
+            ResourceError: not even two threads can be started; fewer than asked for will do.
         """
-        lanes = [False] * self._threads + [True]
+        lanes = [True] + [False] * self._threads
         workers = [threading.Thread(target=self._work, args=(w,), daemon=True) for w in lanes]
         try:
-            for worker in workers:
-                worker.start()
+            _start(workers)
             self._wait()
         finally:
             self._stop()
-            _join(workers[: self._threads])
+            _join(workers[1:])
         self._news()
         if self._faults:
             raise min(self._faults, key=lambda fault: fault[0])[1]
@@ -114,6 +117,19 @@ class Pool:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+
+
+def _start(workers: list[threading.Thread]) -> None:
+    """Start as many threads as there can be, the first two at least."""
+    for count, worker in enumerate(workers):
+        try:
+            worker.start()
+        except RuntimeError as error:
+            if count < 2:
+                raise ResourceError(
+                    f"{error}: allow this process more memory or more threads"
+                ) from None
+            return
 
 
 def _join(workers: list[threading.Thread]) -> None:

@@ -46,10 +46,15 @@ def publish_file(target: Target, files: Folder, home: Folder) -> None:
 
 
 def contents_of(files: Folder, names: Sequence[str]) -> dict[str, Content]:
-    """Read staged files for the journal, several at a time."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda name: Content.of(files, name), names)
-        return dict(zip(names, found, strict=True))
+    """Read staged files for the journal, several at a time where the system starts threads."""
+    if not names:
+        return {}
+    try:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            found = pool.map(lambda name: Content.of(files, name), names)
+            return dict(zip(names, found, strict=True))
+    except RuntimeError:  # no memory for a thread, or too many of them
+        return {name: Content.of(files, name) for name in names}
 
 
 def publish_in_place(

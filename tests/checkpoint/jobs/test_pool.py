@@ -4,9 +4,11 @@ import _thread
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
+from amssim import ResourceError
 from amssim.checkpoint.jobs.pool import Pool
 
 
@@ -42,6 +44,26 @@ def test_everything_is_done_and_told(threads):
     works = [Call(lambda: done.append("a"), after=after) for _ in range(50)]
     run(works, threads, lambda: told.append(len(done)))
     assert sorted(done) == sorted("abc" * 50) and told[-1] == 150
+
+
+@pytest.mark.parametrize("allowed", range(4))
+def test_a_system_that_starts_few_threads(monkeypatch, allowed):
+    real, started, done = threading.Thread.start, [], []
+
+    def start(thread):
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    works = [Call(partial(done.append, n), n, waits=n % 2 == 0) for n in range(9)]
+    if allowed < 2:
+        with pytest.raises(ResourceError, match="start new thread: allow"):
+            run(works, threads=5)
+    else:
+        run(works, threads=5)
+        assert sorted(done) == list(range(9))
 
 
 def test_nothing_to_do():

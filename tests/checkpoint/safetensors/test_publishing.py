@@ -131,6 +131,28 @@ def contents_of_files(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
+@pytest.mark.parametrize("removals", range(4))
+def test_40_a_kill_while_unfinished_work_is_discarded(out, monkeypatch, removals):
+    half_published(out, monkeypatch, 0)
+    (out / ".amssim-partial" / "files" / "c").unlink()
+    Staging.open(in_place(out), RUN).keep()  # brings back what was there
+    if not (child := os.fork()):
+        real, count = Folder.remove_directory, [0]
+
+        def remove_directory(folder, name):
+            if count[0] == removals:
+                os._exit(0)
+            count[0] += 1
+            real(folder, name)
+
+        monkeypatch.setattr(Folder, "remove_directory", remove_directory)
+        Staging.open(in_place(out), RUN, restart=True).discard()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not publish(in_place(out))
+    assert contents(out) == NEW | {"notes.txt": b"mine"}
+
+
 def test_40_another_run_settles_it_too(out, monkeypatch):
     half_published(out, monkeypatch, 1)
     publish(in_place(out, {"a": b"other"}), {"a": b"other"}, OTHER_RUN)
@@ -239,6 +261,15 @@ def test_40_a_signal_waits_until_all_have_their_names(out, monkeypatch, number, 
     assert not staging.path.exists()
     names = [target.path] if kind == "file" else [target.path / name for name in NEW]
     assert all(path.read_bytes() == b"1" for path in names)
+
+
+def test_publishing_without_further_threads(out, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert not publish(in_place(out))
+    assert contents(out) == NEW | {"notes.txt": b"mine"}
 
 
 def test_publishing_in_another_thread(out):
