@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 
 from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.checkpoint.jobs.job import Job
 from amssim.checkpoint.jobs.pool import Work
+from amssim.checkpoint.safetensors.descriptor import changed
 from amssim.checkpoint.safetensors.staging import Staging
 
 
@@ -37,6 +39,12 @@ class _Write:
 
 
 def _copied(job: Job, name: str) -> Iterator[bytes]:
+    """Yield a file of the source; `MismatchError` if it is not the one that was planned with."""
+    digest = sha256()
     with job.source.open(name) as file:
-        yield from file.chunks(0, file.stamp.size)
+        for piece in file.chunks(0, file.stamp.size):
+            digest.update(piece)
+            yield piece
         file.check_unchanged()
+        if digest.hexdigest() != job.source_digests.get(name):
+            raise changed(file.path)

@@ -15,6 +15,8 @@ from amssim.checkpoint.jobs.memory import peak_bytes
 from amssim.checkpoint.jobs.summary import Summary
 from amssim.checkpoint.packed.digests import source_digests
 from amssim.checkpoint.packed.manifest import Manifest
+from amssim.checkpoint.packed.seal import Seal
+from amssim.checkpoint.packed.set_check import check_digests
 from amssim.checkpoint.packed.stored import LogicalTensor
 from amssim.checkpoint.safetensors.header import Header, TensorInfo
 from amssim.checkpoint.safetensors.limits import check_header_limits
@@ -108,7 +110,8 @@ class Job:
     ``options`` are all choices that the result depends on, for people and for JSON; ``threads``
     how many are to work on it, None for every CPU.
 
-    ``resumed`` says how much of a job that was done had been done before.
+    ``resumed`` says how much of a job that was done had been done before. ``seal`` is that of the
+    source, which is compared with it when the job begins; None if there is none to compare.
 
     Raises:
         UnsupportedError: two tensors would be stored under one name, or a file could not be read.
@@ -120,6 +123,7 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)
     threads: int | None = None
     resumed: Resumed | None = None
+    seal: Seal | None = None
 
     def __post_init__(self) -> None:
         names = Counter(info.name for shard in self.shards for info in shard.tensors)
@@ -157,8 +161,11 @@ class Job:
 
     @cached_property
     def source_digests(self) -> dict[str, str]:
-        """What identifies the source, file by file."""
-        return source_digests(self.source)
+        """What identifies the source, file by file; `MismatchError` if it is not as sealed."""
+        digests = source_digests(self.source)
+        if self.seal:
+            check_digests(self.source, self.seal, digests)
+        return digests
 
     @cached_property
     def record(self) -> dict[str, Any]:

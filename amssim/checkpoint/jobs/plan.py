@@ -61,7 +61,7 @@ def plan_quantize(
     check_on_nan(on_nan)
     checkpoint = read_checkpoint(src, follow_links=follow_links)
     refuse_quantized(checkpoint)
-    check_set(checkpoint, dict.fromkeys(checkpoint.shards))
+    seal, _ = check_set(checkpoint, dict.fromkeys(checkpoint.shards))
     decisions = decide((info for _, info in checkpoint.items()), parsed, options.scheme)
     if on_nan == "keep":
         decisions = keep_not_finite(checkpoint, decisions, threads)
@@ -74,7 +74,8 @@ def plan_quantize(
         shards.append(ShardJob(header, steps, _manifest(steps, of_set=checkpoint.is_directory)))
     after = [step.after for shard in shards for step in shard.steps]
     config = with_quantization(checkpoint.config, after)
-    return Job(checkpoint, tuple(shards), config, _options(options, texts, on_nan), threads)
+    own = _options(options, texts, on_nan)
+    return Job(checkpoint, tuple(shards), config, own, threads, seal=seal)
 
 
 def plan_dequantize(
@@ -102,7 +103,8 @@ def plan_dequantize(
         shards.append(ShardJob(catalog.checkpoint.shards[name], steps, None, sums))
     config = without_quantization(catalog.checkpoint.config)
     options = {"job": "dequantize", "dtype": dtype, "verify": verify}
-    return Job(catalog.checkpoint, tuple(shards), config, options, thread_count(threads))
+    seal, threads = catalog.seal if verify else None, thread_count(threads)
+    return Job(catalog.checkpoint, tuple(shards), config, options, threads, seal=seal)
 
 
 def plan_again(src: str | Path, options: dict[str, Any], threads: int | None = None) -> Job:

@@ -17,6 +17,7 @@ from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkp
 from amssim.errors import MismatchError
 
 UNSEALED = "unsealed set: nothing binds these files together (amssim seal)"
+_ALTERED = "was altered: its bytes are not those that are sealed"
 _REMEDY = "copy it again from where the checkpoint came, or, if it is meant to be so, seal anew"
 
 
@@ -90,6 +91,18 @@ def _check_described(checkpoint: Checkpoint, name: str, seal: Seal) -> None:
         _refuse(path, "is not sealed with the files that it describes")
 
 
+def check_digests(checkpoint: Checkpoint, seal: Seal, digests: Mapping[str, str]) -> None:
+    """Compare files that hold no tensors with the seal, by their ``digests``, which are known.
+
+    Raises:
+        MismatchError: one that was altered, or is no file any more.
+    """
+    for name, entry in seal.files.items():
+        if entry.content or entry.header or digests.get(name) == entry.sha256:
+            continue
+        _refuse(checkpoint.path / name, _ALTERED if name in digests else "is sealed and missing")
+
+
 def check_whole(checkpoint: Checkpoint, name: str, entry: SealedFile) -> None:
     """Read a file that the seal covers whole; `MismatchError` if it is not as it was sealed."""
     path = checkpoint.path / name
@@ -97,7 +110,7 @@ def check_whole(checkpoint: Checkpoint, name: str, entry: SealedFile) -> None:
         _refuse(path, "is sealed and missing")
     found = sealed_file(path, follow_links=checkpoint.follow_links)
     if (found.size, found.sha256) != (entry.size, entry.sha256):
-        _refuse(path, "was altered: its bytes are not those that are sealed")
+        _refuse(path, _ALTERED)
 
 
 def _refuse(path: Path, fault: str) -> NoReturn:

@@ -28,6 +28,7 @@ from amssim.checkpoint import (
     quantize_checkpoint,
 )
 from amssim.checkpoint.jobs import pieces
+from amssim.checkpoint.jobs.execute import execute
 from checkpoint import independent_reader
 from checkpoint.builders import (
     INDEX,
@@ -255,6 +256,15 @@ def test_43_a_source_that_changes_while_it_is_read(model, tmp_path):
 
     with pytest.raises(MismatchError, match="changed while it was read"):
         quantize_checkpoint(model, tmp_path / "out", progress=touch)
+    assert not (tmp_path / "out").exists()
+
+
+def test_43_a_copied_file_that_changes_before_it_is_copied(model, tmp_path):
+    job = plan_quantize(model)
+    assert "tokenizer.json" in job.source_digests
+    (model / "tokenizer.json").write_text("another")
+    with pytest.raises(MismatchError, match=r"tokenizer\.json changed while it was read"):
+        execute(job, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
