@@ -10,10 +10,11 @@ if not find_spec("torch"):
     raise ImportError("amssim.torch needs PyTorch: pip install 'amssim[torch]'")
 
 from amssim.torch.ahead import prepare
+from amssim.torch.experts import AmsExperts
 from amssim.torch.linear import AmsLinear
 from amssim.torch.replace import quantize_
 
-__all__ = ["AmsLinear", "prepare", "quantize_"]
+__all__ = ["AmsExperts", "AmsLinear", "prepare", "quantize_"]
 
 if find_spec("transformers"):
     from amssim.torch.config import AmsConfig

@@ -1,5 +1,6 @@
 from .ahead import prepare as prepare
 from .config import AmsConfig as AmsConfig
+from .experts import AmsExperts as AmsExperts
 from .generation import Generation as Generation
 from .generation import Sampling as Sampling
 from .generation import generate as generate

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from amssim.torch.experts import AmsExperts
 from amssim.torch.linear import AmsLinear
 from amssim.torch.storage import gpu_layout
 
@@ -33,8 +34,13 @@ def prepare(
     layouts: dict[Any, None] = {}  # equal ones count once, in order
     for layer in model.modules():
         if isinstance(layer, AmsLinear) and layer.weight_scale.is_cuda:
-            made = gpu_layout(layer.weight_scale.device.index, layer.form, layer.out_features)
-            layouts[made] = None
+            device = layer.weight_scale.device.index
+            layouts[gpu_layout(device, layer.form, layer.out_features)] = None
+        if isinstance(layer, AmsExperts):
+            for name, form in layer.forms.items():
+                scales = layer.weights(name).scales
+                if scales.is_cuda:
+                    layouts[gpu_layout(scales.device.index, form.matrix, form.rows)] = None
     if layouts:
         from cuda_kernels import prepare as load
 

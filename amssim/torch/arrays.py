@@ -18,3 +18,8 @@ def as_numpy(tensor: torch.Tensor, name: str) -> np.ndarray:
     dtype(bfloat16)
     """
     return array_of(tensor.detach() if tensor.is_meta else tensor.detach().cpu(), name)
+
+
+def as_rows(tensor: torch.Tensor, name: str) -> np.ndarray:
+    """Return a weight as a matrix: the rows of all experts stacked where there are several."""
+    return as_numpy(tensor, name).reshape(-1, tensor.shape[-1])

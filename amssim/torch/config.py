@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import nn
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from amssim.checkpoint.packed.config_keys import METHOD, quantization, with_quantization
-from amssim.checkpoint.packed.stored import LogicalTensor, Packing
+from amssim.checkpoint.packed.stored import SCALES, LogicalTensor, Packing
 from amssim.scheme import scheme as find_scheme
+from amssim.torch.conversions import in_files
+from amssim.torch.experts import AmsExperts
 from amssim.torch.linear import AmsLinear
 
 
@@ -52,15 +56,31 @@ def stored_config(model: nn.Module) -> AmsConfig:
 
 def _logical_tensors(model: nn.Module) -> Iterator[LogicalTensor]:
     """Weights with two dimensions or more, as files of the model hold them."""
+    for packing, weights in _weights(model).items():
+        empty = {name: torch.empty(shape, device="meta") for name, shape in weights}
+        for name, part in in_files(model, empty).items():
+            shape = tuple(part.shape)
+            if packing:
+                yield LogicalTensor.packed(name, shape, packing)
+            else:
+                yield LogicalTensor(name, shape, "", 0)
+
+
+def _weights(model: nn.Module) -> dict[Packing | None, list[tuple[str, tuple[int, ...]]]]:
+    """Names in the model and shapes, by how they are packed."""
+    found: dict[Packing | None, list[tuple[str, tuple[int, ...]]]] = defaultdict(list)
+    scales = set()
     for name, module in model.named_modules():
         if isinstance(module, AmsLinear):
             packing = Packing(find_scheme(module.scheme), module.scale_block)
-            shape = (module.out_features, module.in_features)
-            yield LogicalTensor.packed(f"{name}.weight", shape, packing)
+            found[packing].append((f"{name}.weight", (module.out_features, module.in_features)))
+            scales.add(f"{name}.weight{SCALES}")
+        elif isinstance(module, AmsExperts):
+            for leaf, (experts, rows, matrix) in module.forms.items():
+                packing = Packing(find_scheme(matrix.scheme), matrix.block or None)
+                found[packing].append((f"{name}.{leaf}", (experts, rows, matrix.columns)))
+                scales.add(f"{name}.{leaf}{SCALES}")
     for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and parameter.ndim > 1 and not _is_packed(model, name):
-            yield LogicalTensor(name, tuple(parameter.shape), "", 0)
-
-
-def _is_packed(model: nn.Module, name: str) -> bool:
-    return isinstance(model.get_submodule(name.rpartition(".")[0]), AmsLinear)
+        if parameter.is_floating_point() and parameter.ndim > 1 and name not in scales:
+            found[None].append((name, tuple(parameter.shape)))
+    return found

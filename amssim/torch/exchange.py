@@ -5,7 +5,7 @@ Asked of the model's own renaming, never guessed from names, and before any memo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -15,7 +15,16 @@ from transformers.core_model_loading import WeightConverter, WeightRenaming, ren
 from amssim.checkpoint.packed.catalog import Catalog
 from amssim.checkpoint.packed.stored import LogicalTensor
 from amssim.errors import MismatchError, UnsupportedError
+from amssim.torch.exchange_experts import ExpertPart, exchange_experts, names_of_stacks
 from amssim.torch.linear import AmsLinear
+
+
+class Place(NamedTuple):
+    """Where a tensor of a checkpoint belongs; one of several parts of ``key`` if it has a rule."""
+
+    key: str
+    pattern: str | None = None
+    converter: WeightConverter | None = None
 
 
 class Places:
@@ -27,12 +36,15 @@ class Places:
         self._converters = [m for m in self._mapping if isinstance(m, WeightConverter)]
         self._prefix, self.state = model.base_model_prefix, model.state_dict()
 
-    def of(self, name: str) -> tuple[str, bool]:
-        """The model's name for tensor ``name``, and whether it is one part of several there."""
-        key, part = rename_source_key(
+    def of(self, name: str) -> Place:
+        """The model's name for tensor ``name``, and what is made of it there."""
+        key, pattern = rename_source_key(
             name, self._renamings, self._converters, self._prefix, self.state
         )
-        return key, part is not None
+        if pattern is None:
+            return Place(key)
+        converter = next(c for c in self._converters if pattern in c.source_patterns)
+        return Place(key, pattern, converter)
 
     def close(self) -> None:
         """Take back the marks that a trial run leaves; a save would go by them."""
@@ -50,13 +62,17 @@ def exchange_stored(model: Any, catalog: Catalog, quantizer: Any) -> None:
     """
     places = Places(model, quantizer)
     try:
+        stacks: dict[str, list[ExpertPart]] = {name: [] for name in names_of_stacks(model)}
         loaded = set()
         for header, tensor in catalog:
-            key, merged = places.of(tensor.name)
-            loaded.add(key)
-            if tensor.packing and not _is_of_a_head(model, tensor.name):
-                where = f"{header.path}: tensor {tensor.name!r}"
-                _exchange(model, key, merged, tensor, where)
+            place, where = places.of(tensor.name), f"{header.path}: tensor {tensor.name!r}"
+            loaded.add(place.key)
+            if place.key in stacks:
+                stacks[place.key].append(ExpertPart(where, tensor, place.pattern, place.converter))
+            elif tensor.packing and not _is_of_a_head(model, tensor.name):
+                _exchange(model, place.key, place.pattern is not None, tensor, where)
+        for key, parts in stacks.items():
+            exchange_experts(model, key, parts, str(catalog.checkpoint.path))
         _check_all_loaded(model, places.state, loaded, catalog)
     finally:
         places.close()

@@ -1,6 +1,6 @@
 """The quantisation method "ams" of transformers: packed checkpoints, and quantising while loading.
 
-Importing this file registers it. The only part of amssim that imports transformers.
+Importing this file registers it. What asks for transformers in amssim is here and beside it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from transformers.quantizers.auto import (
 
 from amssim.checkpoint.packed.catalog import read_catalog
 from amssim.checkpoint.packed.config_keys import METHOD, NAME_OF_WEIGHTS, is_guarded
+from amssim.checkpoint.packed.stored import SCALES, WORDS
 from amssim.errors import FormatError, UnsupportedError
 from amssim.scheme import scheme as find_scheme
 from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import quantize
-from amssim.torch.arrays import as_numpy
+from amssim.torch.arrays import as_rows
 from amssim.torch.checks import check_sums
+from amssim.torch.choice import decide_weights
 from amssim.torch.config import AmsConfig, stored_config
+from amssim.torch.conversions import keep_conversions, state_parts, with_packed_parts
 from amssim.torch.exchange import exchange_stored
+from amssim.torch.experts import AmsExperts
 from amssim.torch.linear import AmsLinear
-from amssim.torch.replace import decide_layers, linear_layers
 
 
 class AmsHfQuantizer(HfQuantizer):  # type: ignore[misc]
@@ -72,13 +75,12 @@ class AmsHfQuantizer(HfQuantizer):  # type: ignore[misc]
 
     def _choose(self, model: Any) -> dict[str, str]:
         config = self.quantization_config
-        layers = linear_layers(model)
-        decisions = decide_layers(layers, find_scheme(config.scheme), config.rules)
+        decisions = decide_weights(model, find_scheme(config.scheme), config.rules)
         return {name: d.scheme.name for name, d in decisions.items() if d.scheme}
 
     def _process_model_after_weight_loading(self, model: Any, **kwargs: Any) -> None:
         for name, module in model.named_modules():
-            if isinstance(module, AmsLinear):
+            if isinstance(module, AmsLinear | AmsExperts):
                 left = [n for n, p in module.named_parameters() if p.is_meta]
                 if left:
                     raise FormatError(f"the checkpoint holds no {name}.{left[0]}")
@@ -86,6 +88,8 @@ class AmsHfQuantizer(HfQuantizer):  # type: ignore[misc]
         if self.pre_quantized:
             self._restore_dtypes(model)
         else:
+            keep_conversions(model)
+            state_parts(model)
             self.quantization_config = stored_config(model)
             model.config.quantization_config = self.quantization_config
 
@@ -97,8 +101,20 @@ class AmsHfQuantizer(HfQuantizer):  # type: ignore[misc]
                 parameter.data = parameter.data.to(dtype)
 
     def param_needs_quantization(self, model: Any, param_name: str, **kwargs: Any) -> bool:
-        """Whether a float parameter is quantised as it comes."""
-        return not self.pre_quantized and param_name in self._chosen
+        """Whether a float parameter is quantised as it comes.
+
+        Of a packed checkpoint, whether it is one of packed experts, whose shapes may come with
+        dimensions joined or lost: `AmsExperts` compares them.
+        """
+        if not self.pre_quantized:
+            return param_name in self._chosen
+        home, _, leaf = param_name.rpartition(".")
+        module = model.get_submodule(home)
+        return isinstance(module, AmsExperts) and module.is_packed_part(leaf)
+
+    def update_weight_conversions(self, weight_conversions: Any, model: Any = None) -> Any:
+        """Let the model's own rules merge the parts of packed tensors as they merge float ones."""
+        return with_packed_parts(weight_conversions)
 
     def get_quantize_ops(self) -> ConversionOps:
         """What quantises it."""
@@ -154,27 +170,39 @@ class AmsQuantize(ConversionOps):  # type: ignore[misc]
         """Quantise one weight; nothing remains to be set by the loader."""
         value = next(iter(input_dict.values()))
         value = value[0] if isinstance(value, list) else value
-        config, home = self._quantizer.quantization_config, full_layer_name.removesuffix(".weight")
+        config = self._quantizer.quantization_config
         packed = quantize(
-            as_numpy(value, full_layer_name),
+            as_rows(value, full_layer_name),
             self._quantizer._chosen[full_layer_name],
             search=config.search,
             scale=config.scale,
             scale_block=config.scale_block,
             name=full_layer_name,
         )
-        layer: nn.Linear = model.get_submodule(home)
-        made = _layer_like(layer, packed, value.device)
-        for parameter in made.parameters():
-            parameter._is_hf_initialized = True
-        model.set_submodule(home, made)
+        _put(model, full_layer_name, packed, value.device)
         if missing_keys is not None:
             missing_keys.discard(full_layer_name)
         return {}
 
 
+def _put(model: Any, name: str, packed: PackedTensor, device: torch.device) -> None:
+    """Exchange the module of the weight ``name``, or give it that weight if it is packed already.
+
+    Words are in the stored order: loading replaces other buffers.
+    """
+    home, _, leaf = name.rpartition(".")
+    module = model.get_submodule(home)
+    made = _layer_like(module, packed, device) if type(module) is nn.Linear else module
+    if made is module:
+        made = module if isinstance(module, AmsExperts) else AmsExperts(module)
+        made.put_stored_(leaf, packed, device)
+    for part in (WORDS, SCALES):
+        getattr(made, leaf + part)._is_hf_initialized = True
+    model.set_submodule(home, made)
+
+
 def _layer_like(layer: nn.Linear, packed: PackedTensor, device: torch.device) -> AmsLinear:
-    """A layer in the place of ``layer``, in the stored order: loading replaces other buffers."""
+    """A layer in the place of ``layer``, which holds ``packed`` in its stored order."""
     rows, columns = packed.shape
     made = AmsLinear(
         columns,

@@ -1,23 +1,22 @@
-"""Putting `AmsLinear` in the place of a model's linear layers."""
+"""Putting packed weights in the place of a model's linear layers and experts."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import nn
 
-from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule
-from amssim.checkpoint.safetensors.header import TensorInfo
-from amssim.errors import InputError
 from amssim.scheme import Scheme
 from amssim.scheme import scheme as find_scheme
+from amssim.tensor.packed import PackedTensor
 from amssim.tensor.quantize import quantize
-from amssim.torch.arrays import as_numpy
+from amssim.torch.arrays import as_rows
+from amssim.torch.choice import decide_weights, is_of_transformers, linear_layers
+from amssim.torch.expert_weights import expert_weights, experts_modules
+from amssim.torch.experts import AmsExperts
 from amssim.torch.linear import AmsLinear
-
-_DTYPES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
 
 
 def quantize_(
@@ -30,7 +29,7 @@ def quantize_(
     rules: Iterable[str] = (),
     threads: int | None = None,
 ) -> nn.Module:
-    """Quantise the linear layers of ``model`` in place and return it.
+    """Quantise the linear layers and experts of ``model`` in place and return it.
 
     Which are, and what ``rules`` mean, is as for `amssim.quantize_checkpoint`: embeddings and the
     output head stay unless a rule says otherwise. One layer at a time is held twice.
@@ -42,65 +41,43 @@ def quantize_(
 
     Raises:
         InputError: no layer would be quantised, a rule without effect, NaN or Inf in a weight.
+        UnsupportedError: a rule for experts that take no packed weights; by default they are kept,
+            with a warning.
         SchemeError: an unknown scheme, rule or option.
 
     >>> model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2, bias=False))
     >>> quantize_(model, "fp4.25")[2]
     AmsLinear(4, 2, fp4.25-e2m2, bias=False)
     """
-    layers = linear_layers(model)
-    decisions = decide_layers(layers, find_scheme(scheme), rules)
-    for name, layer in layers.items():
-        chosen = decisions[f"{name}.weight"].scheme
-        if chosen is None:
-            continue
-        packed = quantize(
-            as_numpy(layer.weight, f"{name}.weight"),
-            chosen,
-            search=search,
-            scale=scale,
-            scale_block=scale_block,
-            threads=threads,
-            name=f"{name}.weight",
-        )
-        made = AmsLinear.of(packed, layer.bias).to(layer.weight.device)
-        made.train(layer.training)
-        model.set_submodule(name, made)
+    decisions = decide_weights(model, find_scheme(scheme), rules)
+    schemes = {name: found.scheme for name, found in decisions.items() if found.scheme}
+    how = partial(quantize, search=search, scale=scale, scale_block=scale_block, threads=threads)
+
+    def packed(name: str, weight: torch.Tensor) -> PackedTensor:
+        return how(as_rows(weight, name), schemes[name], name=name)
+
+    for name, layer in linear_layers(model).items():
+        if f"{name}.weight" in schemes:
+            made = AmsLinear.of(packed(f"{name}.weight", layer.weight), layer.bias)
+            model.set_submodule(name, made.to(layer.weight.device).train(layer.training))
+    for name, module in experts_modules(model).items():
+        weights = {n: w for n, w in expert_weights(module).items() if f"{name}.{n}" in schemes}
+        if weights:
+            experts = AmsExperts(module)
+            for leaf, weight in weights.items():
+                experts.put_stored_(leaf, packed(f"{name}.{leaf}", weight), weight.device)
+            model.set_submodule(name, experts.arrange_())
     _mark(model)
     return model
 
 
 def _mark(model: nn.Module) -> None:
-    """Let `save_pretrained` of a model of transformers say in config.json what is packed."""
-    transformers = sys.modules.get("transformers")
-    if transformers and isinstance(model, transformers.PreTrainedModel):
+    """Let `save_pretrained` of a model of transformers store and state what is packed."""
+    if is_of_transformers(model):
         from amssim.torch.config import stored_config
+        from amssim.torch.conversions import keep_conversions, state_parts
 
+        keep_conversions(model)
+        state_parts(model)
         model.config.quantization_config = stored_config(model)
         model.is_quantized = True
-
-
-def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
-    """Return the plain linear layers of ``model`` by name."""
-    return {name: m for name, m in model.named_modules() if type(m) is nn.Linear and name}
-
-
-def decide_layers(
-    layers: dict[str, nn.Linear], scheme: Scheme, rules: Iterable[str]
-) -> dict[str, Decision]:
-    """Return what is decided for the weight of each layer, by the rules for checkpoints.
-
-    Raises:
-        InputError: nothing would be quantised, or a rule has no effect.
-    """
-    infos = [_info(f"{name}.weight", layer.weight) for name, layer in layers.items()]
-    decisions = decide(infos, [parse_rule(text) for text in rules], scheme)
-    if not any(decision.scheme for decision in decisions.values()):
-        reasons = sorted({d.reason for d in decisions.values()}) or ["it has no linear layers"]
-        raise InputError(f"nothing of the model would be quantised ({'; '.join(reasons)})")
-    return decisions
-
-
-def _info(name: str, weight: torch.Tensor) -> TensorInfo:
-    dtype = _DTYPES.get(weight.dtype, str(weight.dtype))
-    return TensorInfo(name, dtype, tuple(weight.shape), 0, weight.numel() * weight.element_size())

@@ -13,7 +13,7 @@ import transformers.quantizers.auto as quantizers  # noqa: E402
 import amssim  # noqa: E402
 from amssim.checkpoint import inspect_checkpoint, seal_checkpoint, verify_checkpoint  # noqa: E402
 from amssim.torch import AmsConfig, AmsLinear, quantize_  # noqa: E402
-from torch_models.tiny import llama, prompt, saved  # noqa: E402
+from torch_models.tiny import llama, prompt  # noqa: E402
 
 Causal = transformers.AutoModelForCausalLM
 
@@ -231,15 +231,3 @@ def test_importing_twice_registers_once():
     import amssim.torch.quantizer as quantizer
 
     importlib.reload(quantizer)
-
-
-def test_mixtures_of_experts_are_refused_by_name(tmp_path):
-    config = transformers.MixtralConfig(
-        vocab_size=96, hidden_size=48, intermediate_size=64, num_hidden_layers=1,
-        num_attention_heads=4, num_key_value_heads=2, num_local_experts=4,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    saved(transformers.MixtralForCausalLM(config), tmp_path / "float")
-    amssim.quantize_checkpoint(tmp_path / "float", tmp_path / "packed", "fp4.25")
-    with pytest.raises(amssim.UnsupportedError, match=r"experts.*takes no packed weights"):
-        Causal.from_pretrained(tmp_path / "packed")
