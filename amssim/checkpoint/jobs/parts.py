@@ -46,7 +46,7 @@ class JobPart(NamedTuple):
         >>> JobPart.parse("2/7")
         JobPart(number=2, parts=7)
         """
-        match = _TEXT.fullmatch(text)
+        match = _TEXT.fullmatch(text) if isinstance(text, str) else None
         part = cls(*map(int, match.groups())) if match else None
         if part is None or part.number > part.parts:
             raise SchemeError(f"part must read I/N, such as 1/8 to 8/8, found {text!r}")

@@ -14,6 +14,9 @@ from typing import Protocol
 from amssim.checkpoint.jobs.buffers import Buffers
 from amssim.errors import ResourceError
 
+# Past this many, which no machine has processors for, work waits for a thread.
+_MOST_THREADS = 1024
+
 
 class Work(Protocol):
     """One piece of work."""
@@ -53,7 +56,7 @@ class Pool:
         Raises:
             ResourceError: not even two threads can be started; fewer than asked for will do.
         """
-        lanes = [True] + [False] * self._threads
+        lanes = [True] + [False] * min(self._threads, _MOST_THREADS)
         workers = [threading.Thread(target=self._work, args=(w,), daemon=True) for w in lanes]
         try:
             _start(workers)

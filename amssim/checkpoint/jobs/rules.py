@@ -69,7 +69,7 @@ def parse_rule(text: str) -> TensorRule:
     >>> parse_rule(r"layers\.0\.=fp6-e2m3").scheme.name
     'fp6-e2m3'
     """
-    expression, equals, target = text.rpartition("=")
+    expression, equals, target = text.rpartition("=") if isinstance(text, str) else ("", "", "")
     if not equals or not expression:
         raise SchemeError(f"rule {text!r} must read REGEX=SCHEME or REGEX=keep")
     try:

@@ -42,5 +42,7 @@ def output_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise as_sentence(error, path) from None
-    except UnicodeEncodeError:
+    except ValueError as error:
+        if not isinstance(error, UnicodeEncodeError) and "null" not in str(error):
+            raise
         raise OutputError(f"{str(path)!r} is not a name that the system takes") from None

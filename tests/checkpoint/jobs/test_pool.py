@@ -37,7 +37,7 @@ def run(works, threads=2, news=lambda: None):
         assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("threads", [1, 2, 7, 10**30])
 def test_everything_is_done_and_told(threads):
     done, told = [], []
     after = [Call(lambda: done.append("b")), Call(lambda: done.append("c"), waits=True)]

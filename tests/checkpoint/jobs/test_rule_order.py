@@ -72,6 +72,7 @@ def test_a_rule_that_decides_nothing(rules, sentence):
     [
         ("", "rule '' must read REGEX=SCHEME or REGEX=keep"),
         ("keep", "rule 'keep' must read REGEX=SCHEME or REGEX=keep"),
+        (3, "rule 3 must read REGEX=SCHEME or REGEX=keep"),
         ("=keep", "rule '=keep' must read REGEX=SCHEME or REGEX=keep"),
         ("(=keep", "rule '(=keep' is no regular expression: missing ), unterminated subpattern"),
         ("a=", "unknown scheme ''"),

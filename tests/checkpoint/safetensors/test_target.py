@@ -131,6 +131,12 @@ def test_a_file_that_exists(model, tmp_path):
     assert target.names == (path.name,) and target.name_of(ONE) == path.name
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a\0.safetensors"])
+def test_a_name_that_no_system_takes(model, tmp_path, name):
+    source = model / ONE if name.endswith("s") else model
+    refused(source, tmp_path / name, "is not a name that the system takes")
+
+
 @pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".safetensors"])
 def test_a_name_that_the_system_does_not_take(model, tmp_path, name):
     source = model / ONE if name.endswith(".safetensors") else model
