@@ -66,7 +66,7 @@ def _same_job(folder: Path, recorded: JobFile, threads: int | None) -> Job:
             "need nothing in it"
         ) from None
     if job.run != recorded.run:
-        same = {"overwrite": old.get("overwrite"), "run": old.get("run")}
+        same = {name: old[name] for name in ("overwrite", "run") if name in old}
         changed = differences(old, job.record | same)
         raise MismatchError(
             f"{folder} was begun for another job than now: {changed}: begin anew (--restart), or "

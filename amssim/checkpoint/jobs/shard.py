@@ -22,7 +22,7 @@ from amssim.checkpoint.safetensors.descriptor import OpenFile
 from amssim.checkpoint.safetensors.header import header_of
 from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.checkpoint.safetensors.writer import ShardFile
-from amssim.errors import OutputError
+from amssim.errors import InputError, OutputError
 
 
 class Shard:
@@ -89,10 +89,13 @@ class Shard:
         """Return a reader of the file, by way of its header as anybody reads it.
 
         Raises:
-            OutputError: another header than was written.
+            OutputError: another header than was written, or no file any more.
         """
-        with OpenFile(self.path) as file:
-            header = header_of(file)
+        try:
+            with OpenFile(self.path) as file:
+                header = header_of(file)
+        except InputError as error:
+            raise OutputError(f"{error}: is another program at work there?") from None
         if list(header.tensors.values()) != self.job.tensors:
             raise OutputError(f"{self.path} reads back other tensors than were written: run again")
         return TensorReader(header)

@@ -221,7 +221,7 @@ class Staging(StagedFiles):
     def _check_complete(self) -> None:
         if self._part:
             raise OutputError(f"{self.target.path}: a part of a run does not publish")
-        if not still_here(self._home, self.target.folder, self._folder, self._lock):
+        if not self._is_here():
             raise OutputError(
                 f"{self.path} has been removed or exchanged by another program: run again"
             )
@@ -269,14 +269,21 @@ class Staging(StagedFiles):
             return
         self._close_lines()
         self._directory.close()
-        self._kept = self._must_keep() or (keep and self._finished > 0 and not self.published)
+        worth = keep and self._finished > 0 and not self.published
+        self._kept = self._must_keep() or (worth and self._home.holds(self.target.folder))
         with suppress(OSError):  # what is left is found by the next run
-            if not self._kept:
+            if not self._kept and self._is_here():
                 clear(self._home, self.target.folder, self._folder, self._lock)
         release(self._folder, -1 if self._folder.fd < 0 else self._lock)
         self._home.close()
         if not self._kept and not self.published:
             remove_made(self._made)
+
+    def _is_here(self) -> bool:
+        """Whether the folder is still what its name leads to; one that was moved is let alone."""
+        if self._folder.fd < 0:
+            return False
+        return still_here(self._home, self.target.folder, self._folder, self._lock)
 
     def _must_keep(self) -> bool:
         """Whether others work in the folder, or the old files of a directory lie in it."""

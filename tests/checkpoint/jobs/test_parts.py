@@ -143,7 +143,7 @@ def dequantized_sizes(model):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "0/2", "3/2", "1/0", "-1/2", "1/2/3", "a/b", "1/2 ", "٣/٤"]
+    "text", ["", "1", "0/2", "3/2", "1/0", "-1/2", "1/2/3", "a/b", "1/2 ", "٣/٤", 1, b"1/2"]
 )
 def test_parts_that_are_none(model, tmp_path, text):
     with pytest.raises(SchemeError, match=r"part must read I/N, such as 1/8 to 8/8, found "):
@@ -187,6 +187,19 @@ def test_a_source_that_changed_before_the_end(tmp_path):
     do(model, tmp_path / "out", "1/1")
     (model / "config.json").write_text('{"model_type": "other"}')
     with pytest.raises(MismatchError, match=r"begun for another job than now: source\.config"):
+        finish_checkpoint(tmp_path / "out")
+
+
+def test_a_run_without_parts_differs_by_nothing_but_its_source(tmp_path):
+    model = make_model(tmp_path / "model")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quantize_checkpoint(model, tmp_path / "out", threads=1, progress=stop)
+    (model / "config.json").write_text('{"model_type": "other"}')
+    with pytest.raises(MismatchError, match=r"now: source\.config\.json \([^()]*\): begin anew"):
         finish_checkpoint(tmp_path / "out")
 
 

@@ -139,6 +139,17 @@ def test_what_reads_back_otherwise_is_not_published(model, tmp_path, monkeypatch
     assert not (tmp_path / "out").exists()
 
 
+def test_unfinished_files_that_somebody_moves(model, tmp_path):
+    def move(*_):
+        for staging in tmp_path.glob(".amssim-*"):
+            staging.rename(tmp_path / "moved")
+
+    with pytest.raises(OutputError, match=r"does not exist: is another program at work there\?"):
+        quantize_checkpoint(model, tmp_path / "out", threads=1, progress=move)
+    assert [p.name for p in tmp_path.iterdir()] == ["moved"]
+    assert (tmp_path / "moved" / "files").is_dir()
+
+
 @pytest.mark.parametrize("part", ["_packed", "kept"])
 def test_dequantizing_compares_checksums_unless_told_not_to(model, tmp_path, part):
     quantize_checkpoint(model, tmp_path / "q")

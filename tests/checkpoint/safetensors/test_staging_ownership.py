@@ -256,6 +256,25 @@ def test_a_folder_that_is_made_and_removed_for_ever(tmp_path, monkeypatch):
     refused(target, "is made and removed by other processes again and again")
 
 
+def test_a_folder_that_is_moved_under_the_hands_of_a_run(tmp_path):
+    staging = Staging.open(target_of("new", tmp_path), RUN)
+    staging.write("a", [b"a"])
+    staging.append({"task": 1})
+    staging.path.rename(tmp_path / "moved")
+    staging.keep()
+    assert staging.left == "no unfinished file is left"
+    assert (tmp_path / "moved" / "files" / "a").read_bytes() == b"a"
+
+
+def test_a_lock_that_is_removed_under_the_hands_of_a_run(tmp_path):
+    with Staging.open(target_of("new", tmp_path), RUN) as staging:
+        staging.append({"task": 1})
+        (staging.path / "lock").unlink()
+        with pytest.raises(OutputError, match="removed or exchanged"):
+            staging.publish()
+    assert staging.path.is_dir() and "1 finished task is kept" in staging.left
+
+
 def test_a_folder_that_is_removed_under_the_hands_of_a_run(tmp_path):
     target = target_of("new", tmp_path, ("a",))
     with (
