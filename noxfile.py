@@ -82,9 +82,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def models(session: nox.Session) -> None:
-    """Packed layers in PyTorch models and transformers, on the CPU."""
+    """Packed layers in PyTorch models, transformers and stand-ins for vLLM, on the CPU."""
     session.install("-e", ".[test-torch]", TORCH)
-    session.run("pytest", "tests/torch_models", "amssim/torch", *session.posargs)
+    folders = ["tests/torch_models", "tests/vllm_plugin", "amssim/torch"]
+    session.run("pytest", *folders, *session.posargs)
 
 
 def lowest_versions() -> list[str]:

@@ -43,32 +43,47 @@ def manifests_by_config(checkpoint: Checkpoint) -> tuple[Checkpoint, dict[str, M
         UnsupportedError: another format than this version reads.
     """
     where = f"{checkpoint.path}: quantization_config in config.json"
-    stated = _checked(quantization(checkpoint.config) or {}, where)
-    packings = _Packings(stated, where)
+    packings = StatedPackings(quantization(checkpoint.config) or {}, where)
     shards, manifests = {}, {}
     found: set[str] = set()
     for file, header in _gathered(checkpoint.shards).items():
-        packed = {name: packings.of(name) for name in _packed_names(header)}
+        packed = {name: packings.of_packed(name) for name in _packed_names(header)}
         shards[file] = _in_two_dimensions(header, packed)
         parts = {name + part for name in packed for part in (WORDS, SCALES, SHAPE)}
         kept = dict.fromkeys(sorted(header.tensors.keys() - parts), "kept")
-        manifests[file] = Manifest(packed, kept, version=stated["version"])
+        manifests[file] = Manifest(packed, kept, version=packings.version)
         found |= packed.keys()
     packings.check_found(found)
     return replace(checkpoint, shards=shards), manifests
 
 
-class _Packings:
-    """What ``default`` and ``exceptions`` of config.json say of each tensor."""
+class StatedPackings:
+    """What ``default`` and ``exceptions`` of config.json say of each tensor.
+
+    Args:
+        stated: its quantization_config.
+        where: begins the sentence of an error.
+
+    Attributes:
+        version: of amssim that wrote them.
+        default: of a packed tensor that is no exception.
+        exceptions: by name; None for a tensor that is not packed.
+
+    Raises:
+        FormatError: what does not say enough, or contradicts itself.
+        MismatchError: a scheme of another definition than this version has.
+        UnsupportedError: a format or scheme that this version does not know.
+    """
 
     def __init__(self, stated: dict[str, Any], where: str):
-        self._where = where
-        self._default = self._packing(stated["default"], "default")
-        self._exceptions = {
+        _check_fields(stated, where)
+        self._where, self.version = where, stated["version"]
+        self.default = self._packing(stated["default"], "default")
+        self.exceptions = {
             name: self._packing(form, f"exception {name!r}")
             for name, form in stated["exceptions"].items()
         }
-        known = {p.scheme for p in (self._default, *self._exceptions.values()) if p}
+        known = {p.scheme for p in (self.default, *self.exceptions.values()) if p}
         for scheme in sorted(known):
             wrong = json_difference(stated["schemes"].get(scheme.name), definition(scheme))
             if wrong:
@@ -77,15 +92,16 @@ class _Packings:
                     f"{where}: schemes says of {what}: {wrong[1]}, expected {wrong[2]}"
                 )
 
-    def of(self, name: str) -> Packing:
-        packing = self._exceptions.get(name, self._default)
+    def of_packed(self, name: str) -> Packing:
+        """Return how a tensor is packed; `MismatchError` if it is said not to be."""
+        packing = self.exceptions.get(name, self.default)
         if packing is None:
             raise MismatchError(f"{self._where}: says that {name!r} is not packed, it is")
         return packing
 
     def check_found(self, names: set[str]) -> None:
         """Raise `MismatchError` if an exception is of no packed tensor: names were changed."""
-        for name, packing in self._exceptions.items():
+        for name, packing in self.exceptions.items():
             if packing and name not in names:
                 raise MismatchError(
                     f"{self._where}: says that {name!r} is {packing.scheme}, but no such packed "
@@ -101,11 +117,11 @@ class _Packings:
         return Packing.of_dict(form | rest, f"{self._where}: {what}")
 
 
-def _checked(stated: dict[str, Any], where: str) -> dict[str, Any]:
+def _check_fields(stated: dict[str, Any], where: str) -> None:
     if not stated.keys() >= _FIELDS:
         missing = ", ".join(sorted(_FIELDS - stated.keys()))
         raise FormatError(
-            f"{where} lacks {missing}, and the files have no amssim metadata: nothing says how "
+            f"{where} lacks {missing}: without amssim metadata in the files nothing says how "
             "their tensors are packed"
         )
     if stated.keys() > _FIELDS:
@@ -117,7 +133,6 @@ def _checked(stated: dict[str, Any], where: str) -> dict[str, Any]:
         )
     if not isinstance(stated["schemes"], dict) or not isinstance(stated["exceptions"], dict):
         raise FormatError(f"{where}: schemes and exceptions must be objects")
-    return stated
 
 
 def _packed_names(header: Header) -> list[str]:
