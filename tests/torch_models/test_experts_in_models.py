@@ -12,7 +12,13 @@ transformers = pytest.importorskip("transformers")
 
 import amssim  # noqa: E402
 from amssim.checkpoint import seal_checkpoint  # noqa: E402
-from amssim.torch import AmsConfig, AmsExperts, AmsLinear, quantize_  # noqa: E402
+from amssim.torch import (  # noqa: E402
+    AmsConfig,
+    AmsExperts,
+    AmsLinear,
+    quantize_,
+    storage,
+)
 from torch_models import tiny  # noqa: E402
 
 Causal = transformers.AutoModelForCausalLM
@@ -133,6 +139,32 @@ def test_experts_are_packed_as_rows_are():
     weight = model.model.layers[0].mlp.experts.gate_up_proj.detach().numpy()
     experts = experts_of(quantize_(model, "fp4.25"))[0]
     assert experts.packed("gate_up_proj") == amssim.quantize(weight.reshape(500, 56), "fp4.25")
+
+
+def test_each_expert_is_arranged_apart_with_all_that_its_device_reads(monkeypatch):
+    """By a device whose order has tails and scales of its own, as on GPUs."""
+    experts = experts_of(quantize_(tiny.qwen3_moe(), "fp4.25"))[0]
+    state, seen = experts.state_dict(), []
+
+    def arrange(stored, form):
+        seen.append(stored.words.shape)
+        words = stored.words.view(torch.int16).to(torch.int32).flip(0)
+        return storage.Arranged(words[:, 1:], words[:, :1], stored.scales.T.contiguous())
+
+    def back_to_stored(arranged, form):
+        words = torch.cat([arranged.tails, arranged.words], 1).flip(0).to(torch.int16)
+        return storage.Stored(words.view(torch.uint16), arranged.scales.T)
+
+    monkeypatch.setattr(storage, "is_arranged", lambda *_: True)
+    monkeypatch.setattr(storage, "arrange", arrange)
+    monkeypatch.setattr(storage, "back_to_stored", back_to_stored)
+    experts.arrange_()
+    assert seen == [(100, 17)] * 5 + [(56, 17)] * 5
+    assert experts.gate_up_proj_packed is None
+    shapes = [tuple(part.shape) for part in experts.weights("down_proj")]
+    assert shapes == [(5, 56, 16), (5, 56, 1), (5, 1, 56)]
+    assert_same_state(experts, state)
+    assert_same_state(copy.deepcopy(experts), state)
 
 
 class TestOneModule:
@@ -319,6 +351,29 @@ class TestExpertsWhoseLastDimensionIsTheOutput:
             amssim.UnsupportedError, match=f"quantises 'model.*experts.*{self.said}"
         ):
             quantize_(make(), "fp5.33", rules=["experts=fp4.25"])
+
+
+def qwen3_vl_moe():
+    rope = {"rope_type": "default", "mrope_section": [2, 2, 3], "rope_theta": 1e4}
+    text = {"num_experts": 4, "moe_intermediate_size": 48, "intermediate_size": 64}
+    vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2}
+    config = transformers.Qwen3VLMoeConfig(
+        text_config=tiny.EXPERTS | text | {"rope_parameters": rope},
+        vision_config=vision | {"out_hidden_size": 56, "deepstack_visual_indexes": [0]},
+    )
+    return tiny._random(transformers.Qwen3VLMoeForConditionalGeneration, config)
+
+
+def test_experts_that_loading_rearranges_are_refused_or_kept(tmp_path):
+    model = qwen3_vl_moe()
+    tiny.saved(model, tmp_path / "float")
+    amssim.quantize_checkpoint(tmp_path / "float", tmp_path / "packed", "fp5.33")
+    said = r"is packed, but Qwen3VLMoe\w+ rearranges it while loading: keep"
+    with pytest.raises(amssim.UnsupportedError, match=said):
+        type(model).from_pretrained(tmp_path / "packed")
+    with pytest.warns(UserWarning, match=r"not quantised: Qwen3VLMoe\w+ rearranges its experts"):
+        quantize_(model, "fp5.33")
+    assert not experts_of(model)
 
 
 class OtherExperts(torch.nn.Module):
