@@ -56,6 +56,9 @@ def add_parser(subparsers: Subparsers) -> None:
         help="keep: leave tensors with NaN or Inf as they are, after reading all weights to find "
         "them (%(default)s)",
     )
+    parser.add_argument(
+        "--no-card", action="store_true", help="write no amssim.md, a page on what DST is"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, read headers only")
     add_job(parser)
     parser.add_argument(
@@ -78,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         "scale_block": args.scale_block,
         "rules": args.rule,
         "on_nan": args.on_nan,
+        "card": not args.no_card,
         "follow_links": args.follow_links,
     }
     if args.dry_run:

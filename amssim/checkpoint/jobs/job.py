@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from amssim import __version__
 from amssim._threads import thread_count
+from amssim.checkpoint.jobs.card import card
 from amssim.checkpoint.jobs.memory import peak_bytes
 from amssim.checkpoint.jobs.summary import Summary
 from amssim.checkpoint.packed.digests import source_digests
@@ -21,6 +22,7 @@ from amssim.checkpoint.packed.stored import LogicalTensor
 from amssim.checkpoint.safetensors.header import Header, TensorInfo
 from amssim.checkpoint.safetensors.limits import check_header_limits
 from amssim.checkpoint.safetensors.shards import (
+    CARD_NAME,
     CONFIG_NAME,
     INDEX_NAME,
     Checkpoint,
@@ -141,6 +143,8 @@ class Job:
     def check_documents(self) -> None:
         """Raise `UnsupportedError` if nobody could read the new index or config.json."""
         for name, content in self.documents.items():
+            if name == CARD_NAME:
+                continue
             try:
                 parse_json(content, f"the new {name}", config=name == CONFIG_NAME)
             except FormatError as error:
@@ -148,7 +152,7 @@ class Job:
 
     @cached_property
     def documents(self) -> dict[str, bytes]:
-        """Content of the new index and config.json, where the source has them."""
+        """Content of the new index and config.json, where the source has them, and of the card."""
         files = {}
         if self.source.index:
             shard_of = {i.name: s.source.path.name for s in self.shards for i in s.tensors}
@@ -157,6 +161,8 @@ class Job:
             files[INDEX_NAME] = Index(shard_of, metadata).encode()
         if self.config is not None:
             files[CONFIG_NAME] = encode_config(self.config)
+        if self.options.get("card") and self.source.is_directory:
+            files[CARD_NAME] = card(self.options["card"], self.summary, self.options)
         return files
 
     @cached_property

@@ -17,7 +17,13 @@ from amssim.checkpoint.packed.sums import check_sum
 from amssim.checkpoint.safetensors.checksum import crc32_of
 from amssim.checkpoint.safetensors.header import Header, TensorInfo, TensorSpec
 from amssim.checkpoint.safetensors.reader import TensorReader
-from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint, encode_config
+from amssim.checkpoint.safetensors.shards import (
+    CARD_NAME,
+    CONFIG_NAME,
+    INDEX_NAME,
+    Checkpoint,
+    encode_config,
+)
 from amssim.checkpoint.safetensors.writer import file_size, header_bytes, place
 from amssim.errors import FormatError
 from amssim.progress import Progress, Steps
@@ -138,7 +144,9 @@ def _new_index(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 def _other_names(checkpoint: Checkpoint) -> list[str]:
-    described = [n for n in (INDEX_NAME, CONFIG_NAME) if os.path.lexists(checkpoint.path / n)]
+    described = [
+        n for n in (INDEX_NAME, CONFIG_NAME, CARD_NAME) if os.path.lexists(checkpoint.path / n)
+    ]
     return described + checkpoint.other_files()[0]
 
 

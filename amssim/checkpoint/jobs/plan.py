@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from amssim._threads import thread_count
 from amssim._whole import check_scale_block
+from amssim.checkpoint.jobs.card import source_name
 from amssim.checkpoint.jobs.finite import check_on_nan, keep_not_finite
 from amssim.checkpoint.jobs.job import Job, ShardJob, Step
 from amssim.checkpoint.jobs.rules import Decision, decide, parse_rule, refuse_quantized
@@ -41,6 +42,7 @@ def plan_quantize(
     scale_block: int | None = None,
     rules: Iterable[str] = (),
     on_nan: str = "error",
+    card: bool | str = False,
     follow_links: bool = True,
     threads: int | None = None,
 ) -> Job:
@@ -74,7 +76,7 @@ def plan_quantize(
         shards.append(ShardJob(header, steps, _manifest(steps, of_set=checkpoint.is_directory)))
     after = [step.after for shard in shards for step in shard.steps]
     config = with_quantization(checkpoint.config, after)
-    own = _options(options, texts, on_nan)
+    own = _options(options, texts, on_nan, source_name(Path(src)) if card is True else card)
     return Job(checkpoint, tuple(shards), config, own, threads, seal=seal)
 
 
@@ -114,8 +116,10 @@ def plan_again(src: str | Path, options: dict[str, Any], threads: int | None = N
     return plan(src, **own, threads=threads)
 
 
-def _options(packing: Packing, rules: list[str], on_nan: str) -> dict[str, Any]:
-    own = packing.as_dict()
+def _options(
+    packing: Packing, rules: list[str], on_nan: str, card: str | Literal[False]
+) -> dict[str, Any]:
+    own = packing.as_dict() | ({"card": card} if card else {})
     del own["dtype"]
     return {"job": "quantize", "rules": rules, "on_nan": on_nan} | own
 

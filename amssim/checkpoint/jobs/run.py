@@ -23,6 +23,7 @@ def quantize_checkpoint(
     scale_block: int | None = None,
     rules: Iterable[str] = (),
     on_nan: str = "error",
+    card: bool | str = False,
     follow_links: bool = True,
     overwrite: bool = False,
     restart: bool = False,
@@ -48,6 +49,8 @@ def quantize_checkpoint(
             tensor's name decides, and each must decide something.
         on_nan: ``error``, or ``keep``: leave a tensor with NaN or Inf as it is; all weights are
             read once more to know.
+        card: write ``amssim.md`` into a directory, a page on what it is and what runs it, as the
+            command does; a text is what it calls the source, otherwise by the name of ``src``.
         follow_links: False refuses a source, and files of it, that are symbolic links.
         overwrite: replace files of the same names in ``dst``.
         restart: discard what an unfinished run has left, of whatever job.
@@ -67,7 +70,7 @@ def quantize_checkpoint(
     """
     done = way_to_do(threads, workers, part)
     options: dict[str, Any] = {"search": search, "scale": scale, "scale_block": scale_block}
-    options |= {"rules": rules, "on_nan": on_nan, "follow_links": follow_links}
+    options |= {"rules": rules, "on_nan": on_nan, "card": card, "follow_links": follow_links}
     job = plan_quantize(src, scheme, **options, threads=threads)
     return done(job, dst, overwrite=overwrite, restart=restart, progress=progress, tell=tell)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from amssim.checkpoint.packed.seal import SEAL_NAME, SealedFile
 from amssim.checkpoint.safetensors.descriptor import OpenFile
-from amssim.checkpoint.safetensors.shards import CONFIG_NAME, INDEX_NAME, Checkpoint
+from amssim.checkpoint.safetensors.shards import CARD_NAME, CONFIG_NAME, INDEX_NAME, Checkpoint
 
 
 def sealed_file(path: Path, *, follow_links: bool = True) -> SealedFile:
@@ -34,7 +34,7 @@ def source_digests(checkpoint: Checkpoint) -> dict[str, str]:
     """
     digests = {name: header.digest for name, header in checkpoint.shards.items()}
     if checkpoint.is_directory:
-        known = (INDEX_NAME, CONFIG_NAME, SEAL_NAME)
+        known = (INDEX_NAME, CONFIG_NAME, SEAL_NAME, CARD_NAME)
         names = [name for name in known if os.path.lexists(checkpoint.path / name)]
         names += checkpoint.other_files()[0]
         follow = checkpoint.follow_links

@@ -30,8 +30,10 @@ from amssim.errors import FormatError, InputError, UnsupportedError
 
 INDEX_NAME = "model.safetensors.index.json"
 CONFIG_NAME = "config.json"
+#: What a person reads about these files.
+CARD_NAME = "amssim.md"
 
-_RECORD = re.compile(r"amssim\..*\.json")  # what amssim says of these files, not of others
+_RECORD = re.compile(r"amssim\.(.*\.json|md)")  # what amssim says of these files, not of others
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _WEIGHTS = (SUFFIX, *_PICKLES, ".h5", ".msgpack", ".onnx", ".gguf", ".index.json")
 
