@@ -111,12 +111,15 @@ def _lines(cells: list[str], widths: list[int]) -> list[str]:
 
 
 def _folded(text: str, width: int) -> list[str]:
+    """Pieces that are no wider; a name is cut before a dot if there is one in its second half."""
     pieces, taken = [""], 0
     for character in text:
         taken += _character_width(character)
         if taken > width:
-            pieces.append("")
-            taken = _character_width(character)
+            whole, dot = pieces[-1], pieces[-1].rfind(".")
+            carried = whole[dot:] if character != "." and 2 * dot > len(whole) else ""
+            pieces[-1:] = [whole.removesuffix(carried), carried]
+            taken = cell_width(carried + character)
         pieces[-1] += character
     return pieces
 

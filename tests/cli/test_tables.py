@@ -44,9 +44,12 @@ def test_a_terminal_gets_folded_cells_and_a_file_whole_ones(monkeypatch):
     assert f"{name}    12" in lines([name, "12"])
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((30, 24)))
-    _, rule, first, second = lines([name, "12"])
+    _, rule, first, *more = lines([name, "12"])
     assert len(rule) == 30 and first.endswith("12")
-    assert first.split()[0] + second == name
+    assert [first.split()[0], *more] == ["model.layers.0.mlp", ".experts.down_proj", ".weight"]
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((24, 24)))
+    folded = [line.split()[0] for line in lines(["a" * 25 + ".b", "12"])[2:]]
+    assert folded == ["a" * 18, "a" * 7 + ".b"]
 
 
 def test_text_is_wrapped_between_words_where_a_screen_is_narrow(monkeypatch):
