@@ -17,12 +17,16 @@ import sys
 from collections.abc import Collection
 from contextlib import suppress
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from amssim import __version__
 from amssim._text import brief
 from amssim.cli.garbage import collect_rarely
 from amssim.cli.streams import flush_output, open_streams, say
 from amssim.errors import AmsError, OutputError, ResourceError
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 #: Every verb and what it does.
 VERBS = {
@@ -95,9 +99,30 @@ def _verb(argv: list[str]) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says of an error where help is, and refuses unknown options as the verb that got them."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        super().error(f'{message} ("{self.prog} --help" explains)')
+
+    def _meant(self, words: list[str]) -> str:
+        from difflib import get_close_matches
+
+        names = [word.split("=")[0] for word in words if word.startswith("--")]
+        known = list(self._option_string_actions)
+        meant = [match for name in names for match in get_close_matches(name, known, 1)]
+        return f": did you mean {', '.join(meant)}?" if meant else ""
+
+
 def make_parser(verbs: Collection[str] = VERBS) -> argparse.ArgumentParser:
     """Return the parser with the options of ``verbs``; of others, it knows what they do."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="amssim",
         description="LLM weights as small floats whose neighbours share a mantissa bit.",
         epilog=_EPILOG,

@@ -52,6 +52,19 @@ def test_usage_errors(capsys):
     assert main(["--version"]) == 0
 
 
+def test_usage_errors_come_from_the_verb_and_say_what_may_be_meant(capsys):
+    for line, verb, said in (
+        ("quantize a b --sceme fp4.25", "quantize", ": --sceme fp4.25: did you mean --scheme?"),
+        ("bench checkpoint --sise=1", "bench checkpoint", ": --sise=1: did you mean --size?"),
+        ("schemes x --qqqq", "schemes", ": x --qqqq"),
+        ("bench", "bench", "required: TARGET"),
+    ):
+        assert main(line.split()) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"usage: amssim {verb} [-h]")
+        assert err.endswith(f'{said} ("amssim {verb} --help" explains)\n')
+
+
 def run_raising(error, monkeypatch, capsys):
     def fail(args):
         raise error
