@@ -170,6 +170,8 @@ def pretrained(path: str | Path, device: torch.device, dtype: torch.dtype) -> An
 def pretrained_tokenizer(path: str | Path) -> Any:
     """Return the tokenizer of a model directory; `FormatError` if there is none."""
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
     if not path.is_dir():
         raise InputError(f"{path} is no directory: expected one with config.json and weights")
     with _library_errors(path):

@@ -16,7 +16,7 @@ from amssim.checkpoint.jobs.plan import plan_again
 from amssim.checkpoint.safetensors.folder import Folder
 from amssim.checkpoint.safetensors.folder_lock import JOB, open_own_folder
 from amssim.checkpoint.safetensors.job_file import JobFile, differences
-from amssim.checkpoint.safetensors.output_errors import output_errors
+from amssim.checkpoint.safetensors.output_errors import OtherCommand, output_errors
 from amssim.checkpoint.safetensors.target import INSIDE, Target
 from amssim.errors import MismatchError, OutputError
 from amssim.progress import Progress
@@ -84,6 +84,8 @@ def _unfinished(dst: Path) -> tuple[Path, JobFile]:
             job = JobFile.read(folder)
         if job is not None:
             return home / name, job
+    if dst.exists():
+        raise OutputError(f"nothing is unfinished for {dst}: it is there (amssim verify {dst})")
     raise OutputError(
         f"nothing is unfinished for {dst}: begin with amssim quantize SRC {dst} --part I/N"
     )
@@ -101,8 +103,9 @@ def _check_all_done(assembly: Assembly, dst: Path, counts: set[int]) -> None:
         if any(t.number in missing for t in part_of_tasks(assembly.tasks, number, count))
     ]
     named = ", ".join(parts[:_SHOWN]) + (" and more" if len(parts) > _SHOWN else "")
-    advice = f"give the command again with --part {named}" if parts else "give the command again"
-    raise OutputError(
+    again = "give the quantize command again"
+    advice = f"{again} with --part {named}" if parts else again
+    raise OtherCommand(
         f"{dst} is not complete, {len(missing)} of {len(assembly.tasks)} tasks are missing: "
         f"{advice}"
     )

@@ -25,8 +25,9 @@ from amssim.checkpoint.jobs.pieces import weights_of
 from amssim.checkpoint.jobs.pool import Pool, Work
 from amssim.checkpoint.jobs.resume import resume
 from amssim.checkpoint.jobs.tasks import Task
+from amssim.checkpoint.safetensors.output_errors import OtherCommand
 from amssim.checkpoint.safetensors.staging import Staging
-from amssim.errors import OutputError, SchemeError
+from amssim.errors import SchemeError
 from amssim.progress import Progress, Steps
 
 _PROGRESS = re.compile(r"progress-(\d+)-of-(\d+)\.jsonl")
@@ -146,7 +147,7 @@ def counts_of_parts(folder: Path) -> set[int]:
 def _check_count(staging: Staging, part: JobPart) -> None:
     others = counts_of_parts(staging.path) - {part.parts}
     if others:
-        raise OutputError(
+        raise OtherCommand(
             f"{staging.path} holds work done in {min(others)} parts, not {part.parts}: give "
             f"--part I/{min(others)}, or the command without --part, which does what is missing"
         )

@@ -21,6 +21,10 @@ _ADVICE = _FULL | {
 }
 
 
+class OtherCommand(OutputError):
+    """An output that the command as given cannot make; says which command can."""
+
+
 def as_sentence(error: OSError, path: Path) -> AmsError:
     """Return the error to raise for what the system said of writing ``path``."""
     if isinstance(error, AmsError):

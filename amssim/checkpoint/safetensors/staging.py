@@ -29,7 +29,7 @@ from amssim.checkpoint.safetensors.opening import (
     progress_name,
     settle_beside,
 )
-from amssim.checkpoint.safetensors.output_errors import as_sentence, output_errors
+from amssim.checkpoint.safetensors.output_errors import OtherCommand, as_sentence, output_errors
 from amssim.checkpoint.safetensors.parents import make_parents, remove_made, sync_names
 from amssim.checkpoint.safetensors.progress_lines import ProgressLines
 from amssim.checkpoint.safetensors.publish import (
@@ -136,7 +136,7 @@ class Staging(StagedFiles):
     ) -> None:
         self._give_up(keep=error is None or _keeps(error))
         if isinstance(error, KeyboardInterrupt) or (error and self._is_kept):
-            error.add_note(self.left)
+            error.add_note(self._kept_tasks if isinstance(error, OtherCommand) else self.left)
         if isinstance(error, OSError) and not isinstance(error, AmsError):
             raise as_sentence(error, self.target.path) from None
 
@@ -157,8 +157,12 @@ class Staging(StagedFiles):
             )
         if not self._is_kept:
             return "no unfinished file is left"
+        return f"{self._kept_tasks}: the same command continues"
+
+    @property
+    def _kept_tasks(self) -> str:
         tasks = "task is" if self._finished == 1 else "tasks are"
-        return f"{self._finished} finished {tasks} kept in {self.path}: the same command continues"
+        return f"{self._finished} finished {tasks} kept in {self.path}"
 
     def claim(self) -> ProgressLines:
         """Take the progress file of this process, which `append` does if need be.

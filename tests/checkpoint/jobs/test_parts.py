@@ -160,13 +160,14 @@ def test_finish_names_the_parts_that_are_missing(model, tmp_path):
     do(model, tmp_path / "out", "2/4")
     with pytest.raises(OutputError, match=r"missing: .* --part 1/4, 3/4, 4/4\n") as refused:
         finish_checkpoint(tmp_path / "out")
-    assert "task" in refused.value.__notes__[0]
+    assert refused.value.__notes__[0].endswith(".partial")  # not that this command continues it
     assert not (tmp_path / "out").exists()
 
 
 def test_finish_of_nothing(model, expected, tmp_path):
-    for out in (tmp_path / "absent", model.parent / "whole"):
-        with pytest.raises(OutputError, match=rf"nothing is unfinished for {out}: begin with"):
+    absent, there = tmp_path / "absent", model.parent / "whole"
+    for out, advice in (absent, "begin with"), (there, "it is there"):
+        with pytest.raises(OutputError, match=rf"nothing is unfinished for {out}: {advice}"):
             finish_checkpoint(out)
 
 
@@ -178,8 +179,11 @@ def test_a_part_of_another_run(model, tmp_path):
 
 def test_parts_of_another_number(model, tmp_path):
     do(model, tmp_path / "out", "1/2")
-    with pytest.raises(OutputError, match=r"work done in 2 parts, not 3: give --part I/2, or the"):
+    with pytest.raises(
+        OutputError, match=r"work done in 2 parts, not 3: give --part I/2, or the"
+    ) as refused:
         do(model, tmp_path / "out", "2/3")
+    assert refused.value.__notes__[0].endswith(".partial")
 
 
 def test_a_source_that_changed_before_the_end(tmp_path):
