@@ -6,6 +6,7 @@ Record first: amssim bench cpu --json > analysis/results/cpu.json
 from __future__ import annotations
 
 import bench_gpu_tables
+import decode_tables
 import markers
 import recorded
 import simulator_readme
@@ -52,6 +53,7 @@ def gpu(record: dict) -> str:
 def parts() -> dict[str, str]:
     """Every generated part of the document by its marker."""
     tables = {"cpu": cpu(recorded.load("cpu")), "gpu": gpu(recorded.load("gpu_h200"))}
+    tables["decode"] = decode_tables.sentence(recorded.load("decode_h200"))
     tables["versions"] = tested_versions.table()
     return tables | simulator_readme.parts()
 

@@ -91,7 +91,7 @@ def test_the_test_command_brings_all_that_tests_import():
 def test_what_is_imported_is_stated_and_what_is_stated_is_imported():
     """Extras and peers aside, and llvmlite, which is part of Numba."""
     optional = {"llvmlite", "cuda", "cupy", "torch", "transformers", "hypothesis"}
-    optional |= {"dask", "distributed", "vllm"}
+    optional |= {"dask", "distributed", "vllm", "triton"}  # the last comes with PyTorch for GPUs
     peers = {"gemlite", "bitsandbytes", "torchao"}
     imported = {found.module.partition(".")[0] for p in modules().values() for found in imports(p)}
     foreign = imported - sys.stdlib_module_names - set(PACKAGES) - optional - peers

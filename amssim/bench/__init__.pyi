@@ -5,6 +5,9 @@ from .checkpoint.synthetic import SyntheticModel as SyntheticModel
 from .cpu.benchmark import benchmark_cpu as benchmark_cpu
 from .cpu.products import blas_s as blas_s
 from .cpu.products import packed_s as packed_s
+from .decode.benchmark import DecodePlan as DecodePlan
+from .decode.benchmark import benchmark_decode as benchmark_decode
+from .decode.variant import DecodeVariant as DecodeVariant
 from .demo import run_demo as run_demo
 from .gpu.benchmark import benchmark_gpu as benchmark_gpu
 from .gpu.shapes import measure_shapes as measure_shapes

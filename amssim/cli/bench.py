@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amssim.cli import bench_checkpoint, bench_cpu, bench_gpu
+from amssim.cli import bench_checkpoint, bench_cpu, bench_decode, bench_gpu
 from amssim.cli.terminal import Subparsers
 
 
@@ -16,3 +16,4 @@ def add_parser(subparsers: Subparsers) -> None:
     bench_cpu.add_parser(targets)
     bench_gpu.add_parser(targets)
     bench_checkpoint.add_parser(targets)
+    bench_decode.add_parser(targets)

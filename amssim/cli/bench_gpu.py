@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from amssim.gpu import check_available
 
     shapes = SHAPES if args.shapes is None else _shapes(args.shapes)
-    batches = _numbers(args.batches, "--batches")
+    batches = numbers(args.batches, "--batches")
     if args.runs < 1:
         raise InputError(f"--runs is {args.runs}, expected 1 or more")
     output_file.check_new(args.output)
@@ -85,21 +85,22 @@ def _cells(result: dict[str, Any], scheme: str) -> tuple[str, str, str, str]:
     return layer, scheme, str(result["batch"]), f"{result['us']:.1f}"
 
 
-def _numbers(text: str, option: str) -> tuple[int, ...]:
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """Return the positive numbers of an option, which commas part; `InputError` for others."""
     try:
-        numbers = tuple(int(part) for part in text.split(","))
+        found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        numbers = ()
-    if not numbers or min(numbers) < 1:
+        found = ()
+    if not found or min(found) < 1:
         raise InputError(f"{option} is {text!r}, expected positive numbers such as 1,8,64")
-    return numbers
+    return found
 
 
 def _shapes(text: str) -> dict[str, tuple[int, int]]:
     """Shapes by their own names, such as 8192x8192."""
     shapes = {}
     for part in text.split(","):
-        sizes = _numbers(part.strip().replace("x", ","), "--shapes")
+        sizes = numbers(part.strip().replace("x", ","), "--shapes")
         if len(sizes) != 2:
             raise InputError(f"--shapes has {part!r}, expected rows x columns such as 8192x8192")
         shapes[part.strip()] = (sizes[0], sizes[1])

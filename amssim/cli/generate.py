@@ -45,6 +45,9 @@ def add_parser(subparsers: Subparsers) -> None:
         help="of all that is not packed (float16 on a GPU, float32 on the CPU)",
     )
     parser.add_argument("--compile", action="store_true", help="compile decoding; takes a minute")
+    parser.add_argument(
+        "--no-fuse", action="store_true", help="leave packed q, k, v and gate, up as they are"
+    )
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument(
         "--temperature", type=float, default=0.0, metavar="T", help="0 is greedy (%(default)s)"
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         dtype=args.dtype,
         compiled=args.compile,
+        fused=not args.no_fuse,
         sampling=sampling,
         sink=None if args.json else _print_piece,
     )

@@ -11,10 +11,11 @@ if not find_spec("torch"):
 
 from amssim.torch.ahead import prepare
 from amssim.torch.experts import AmsExperts
+from amssim.torch.fuse import fuse_
 from amssim.torch.linear import AmsLinear
 from amssim.torch.replace import quantize_
 
-__all__ = ["AmsExperts", "AmsLinear", "prepare", "quantize_"]
+__all__ = ["AmsExperts", "AmsLinear", "fuse_", "prepare", "quantize_"]
 
 if find_spec("transformers"):
     from amssim.torch.config import AmsConfig

@@ -1,6 +1,7 @@
 from .ahead import prepare as prepare
 from .config import AmsConfig as AmsConfig
 from .experts import AmsExperts as AmsExperts
+from .fuse import fuse_ as fuse_
 from .generation import Generation as Generation
 from .generation import Sampling as Sampling
 from .generation import generate as generate

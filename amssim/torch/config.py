@@ -15,6 +15,7 @@ from amssim.checkpoint.packed.stored import SCALES, LogicalTensor, Packing
 from amssim.scheme import scheme as find_scheme
 from amssim.torch.conversions import in_files
 from amssim.torch.experts import AmsExperts
+from amssim.torch.fuse import FusedLinear, FusedPart
 from amssim.torch.linear import AmsLinear
 
 
@@ -71,7 +72,9 @@ def _weights(model: nn.Module) -> dict[Packing | None, list[tuple[str, tuple[int
     found: dict[Packing | None, list[tuple[str, tuple[int, ...]]]] = defaultdict(list)
     scales = set()
     for name, module in model.named_modules():
-        if isinstance(module, AmsLinear):
+        if isinstance(module, FusedLinear):
+            scales.add(f"{name}.weight{SCALES}")  # files hold those of its parts
+        elif isinstance(module, AmsLinear | FusedPart):
             packing = Packing(find_scheme(module.scheme), module.scale_block)
             found[packing].append((f"{name}.weight", (module.out_features, module.in_features)))
             scales.add(f"{name}.weight{SCALES}")

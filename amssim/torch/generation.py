@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from amssim.errors import FormatError, InputError, ResourceError, UnsupportedError
+from amssim.torch.fuse import fuse_
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -87,6 +88,7 @@ def generate(
     device: str | None = None,
     dtype: str | None = None,
     compiled: bool = False,
+    fused: bool = True,
     sampling: Sampling | None = None,
     sink: Callable[[str], None] | None = None,
 ) -> Generation:
@@ -100,6 +102,7 @@ def generate(
         dtype: float32, float16 or bfloat16 of all that is not packed; by default float16 on a
             GPU and float32 on the CPU.
         compiled: compile the decoding step, which takes a minute and is then faster.
+        fused: bring packed q, k, v and gate, up together first, as `fuse_` does.
         sampling: greedy by default.
         sink: called with each piece of text as it comes.
 
@@ -117,6 +120,8 @@ def generate(
     ids = _encode(tokenizer, prompt)
     start = time.perf_counter()
     model = pretrained(path, place, chosen)
+    if fused:
+        fuse_(model)
     loaded = time.perf_counter() - start
     _check_room(model, ids.shape[1], tokens)
     clock = _Clock(tokenizer, sink)

@@ -103,9 +103,14 @@ class AmsLinear(nn.Module):  # type: ignore[misc]
     def put_stored_(self, packed: PackedTensor) -> None:
         """Take the weights of ``packed`` in their stored order; `arrange_` makes them ready."""
         device = self.weight_scale.device
+        parts = (torch.from_numpy(part.copy()) for part in (packed.words, packed.scales))
+        self.put_(storage.Stored(*(part.to(device) for part in parts)))
+
+    def put_(self, stored: storage.Stored) -> None:
+        """Take weights in their stored order as they are; `arrange_` makes them ready."""
         self._forget_derived()
-        self._put(_WORDS, torch.from_numpy(packed.words.copy()).to(device))
-        self._put(_SCALES, torch.from_numpy(packed.scales.copy()).to(device))
+        self._put(_WORDS, stored.words)
+        self._put(_SCALES, stored.scales)
 
     @property
     def weight(self) -> torch.Tensor:

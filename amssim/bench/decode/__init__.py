@@ -1,0 +1,1 @@
+"""How fast tokens come: decoding steps of a whole model with packed weights."""
