@@ -72,7 +72,7 @@ def test_the_environment_of_a_tokenizer_file_that_cuts_texts_is_undone(models, c
 
 
 REFUSED = {
-    "missing {home}/nothing abc": (3, "is no directory"),
+    "missing {home}/nothing abc": (3, "nothing does not exist"),
     "no tokenizer {home} abc": (3, "holds no tokenizer.json"),
     "empty {home}/packed ''": (3, "the prompt has no tokens"),
     "too long {home}/packed abc --tokens 100": (3, "exceed the model's 64 positions"),
