@@ -77,6 +77,15 @@ class Pool:
             self._news()
 
     def _work(self, waits: bool) -> None:
+        try:
+            self._do_works(waits)
+        except BaseException as fault:  # memory that is short even between two works
+            with self._changed:
+                self._faults.append((0, fault))
+                self._stopped = True
+                self._changed.notify_all()
+
+    def _do_works(self, waits: bool) -> None:
         room = Buffers()
         while (work := self._take(waits)) is not None:
             try:

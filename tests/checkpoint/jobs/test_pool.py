@@ -66,6 +66,15 @@ def test_a_system_that_starts_few_threads(monkeypatch, allowed):
         assert sorted(done) == list(range(9))
 
 
+def test_works_that_cannot_be_had_end_it():
+    def works():
+        yield Call(lambda: None)
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run(works())
+
+
 def test_nothing_to_do():
     run([])
 
