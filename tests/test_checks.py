@@ -8,27 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amssim import InputError, _checks
+from amssim import InputError, _checks, _whole
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int8(3), np.uint64(2**63), 2**70])
 def test_positive_whole_numbers(value):
-    assert _checks.is_positive_whole(value)
+    assert _whole.is_positive_whole(value)
 
 
 @pytest.mark.parametrize(
     "value", [0, -1, 1.0, "1", None, True, np.True_, Fraction(2), np.float32(2)]
 )
 def test_what_is_no_positive_whole_number(value):
-    assert not _checks.is_positive_whole(value)
+    assert not _whole.is_positive_whole(value)
 
 
 @given(st.integers(1, 100), st.integers(1, 100))
 def test_a_scale_block_is_kept_where_it_is_narrower_than_the_row(block, columns):
-    kept = _checks.check_scale_block(np.int64(block), columns)
+    kept = _whole.check_scale_block(np.int64(block), columns)
     assert kept == (block if block < columns else None)
     assert kept is None or type(kept) is int
-    assert _checks.check_scale_block(None, columns) is None
+    assert _whole.check_scale_block(None, columns) is None
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_scale_block_is_kept_where_it_is_narrower_than_the_row(block, columns)
 )
 def test_scale_blocks_that_make_no_sense(block, said):
     with pytest.raises(InputError) as refused:
-        _checks.check_scale_block(block, 10)
+        _whole.check_scale_block(block, 10)
     assert str(refused.value) == f"scale_block must be a positive number of columns, found {said}"
 
 

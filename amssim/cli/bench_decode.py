@@ -34,7 +34,7 @@ A variant is fp16, bf16, fp32 or a scheme, and words joined by +:
 examples:
   amssim bench decode llama-3.1-8b
   amssim bench decode reference-27m --device cpu --context 64 --tokens 16
-  amssim bench decode model/ --variants fp16+fused,fp4.25+fused+head --batches 1,8
+  amssim bench decode model/ --variants fp16+fused,fp4.25+head --batches 1,8
 """
 
 

@@ -98,4 +98,5 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
 
 def test_no_verb_is_left_out():
     tried = {line.split()[0] for line, _, _ in CASES}
-    assert tried == {words(parser)[0] for parser in parsers()} - {"schemes"}  # takes no input
+    # schemes takes no input, and generate has tests where PyTorch is installed
+    assert tried == {words(parser)[0] for parser in parsers()} - {"schemes", "generate"}

@@ -63,4 +63,4 @@ def test_an_unknown_option_is_a_matter_of_usage(parser, capsys):
 def test_every_verb_is_offered_once():
     verbs = [words(parser)[0] for parser in ALL]
     assert sorted(set(verbs)) == sorted(dict.fromkeys(verbs))
-    assert verbs.count("bench") == 3 and len(verbs) == len(set(verbs)) + 2
+    assert verbs.count("bench") == 4 and len(verbs) == len(set(verbs)) + 3
