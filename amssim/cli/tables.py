@@ -20,9 +20,9 @@ class TextTable:
     >>> rows = TextTable("tensor", "size")
     >>> rows.add_row("a\x1b[2J", "1")
     >>> print(str(rows).strip())
-    tensor   size
-    ─────────────
-    a\x1b[2J    1
+    tensor    size
+    ──────────────
+    a\x1b[2J     1
     """
 
     def __init__(self, *headings: str):

@@ -35,6 +35,7 @@ def test_demo_leaves_verified_files_and_a_figure(quick, tmp_path, monkeypatch, c
 
 def test_a_second_demo_takes_a_new_folder_and_prints_a_table(quick, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "amssim-demo").mkdir()
     assert main(["demo"]) == 0
     out = capsys.readouterr().out

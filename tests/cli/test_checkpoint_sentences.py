@@ -227,13 +227,13 @@ def test_the_wrong_source(refused, tmp_path, capsys):
 
 
 KEYS = {
-    "quantize": "schema target written source output_bytes peak_memory_bytes files_copied "
+    "quantize": "schema target written source output_bytes peak_memory_bytes resumed files_copied "
     "files_left_out remarks weights nbytes coverage effective_bits effective_bits_quantized "
     "tensors",
     "inspect": "schema path written_by files remarks weights nbytes coverage effective_bits "
     "effective_bits_quantized tensors",
-    "verify": "schema path tensors packed_tensors checked_bytes sealed covered_by_checksums "
-    "covered_by_seal not_covered source error error_by_tensor",
+    "verify": "schema path tensors packed_tensors checked_bytes peak_memory_bytes sealed "
+    "covered_by_checksums covered_by_seal not_covered source error error_by_tensor",
 }
 
 

@@ -25,10 +25,10 @@ _HEADS_PER_KEY = 4
 
 @dataclass(frozen=True)
 class SyntheticModel:
-    """Sizes of a model; those given make 0.80 GB in BF16.
+    """Sizes of a model; those given make 0.81 GB in BF16.
 
     >>> f"{SyntheticModel().nbytes / 1e9:.2f} GB, {SyntheticModel.near(3e9).layers} layers"
-    '0.80 GB, 32 layers'
+    '0.81 GB, 32 layers'
     """
 
     layers: int = 8

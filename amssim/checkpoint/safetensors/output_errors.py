@@ -37,6 +37,11 @@ def as_sentence(error: OSError, path: Path) -> AmsError:
     return found
 
 
+def of_the_data(error: BaseException) -> bool:
+    """Whether an error is one of the data, not of the machine or of the user's patience."""
+    return isinstance(error, AmsError) and not isinstance(error, OSError)
+
+
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
     """Turn what the system says about writing ``path`` into a sentence."""

@@ -29,7 +29,12 @@ from amssim.checkpoint.safetensors.opening import (
     progress_name,
     settle_beside,
 )
-from amssim.checkpoint.safetensors.output_errors import OtherCommand, as_sentence, output_errors
+from amssim.checkpoint.safetensors.output_errors import (
+    OtherCommand,
+    as_sentence,
+    of_the_data,
+    output_errors,
+)
 from amssim.checkpoint.safetensors.parents import make_parents, remove_made, sync_names
 from amssim.checkpoint.safetensors.progress_lines import ProgressLines
 from amssim.checkpoint.safetensors.publish import (
@@ -134,7 +139,7 @@ class Staging(StagedFiles):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._give_up(keep=error is None or _keeps(error))
+        self._give_up(keep=error is None or not of_the_data(error))
         if isinstance(error, KeyboardInterrupt) or (error and self._is_kept):
             error.add_note(self._kept_tasks if isinstance(error, OtherCommand) else self.left)
         if isinstance(error, OSError) and not isinstance(error, AmsError):
@@ -151,10 +156,8 @@ class Staging(StagedFiles):
         if self.published:
             return f"{self.target.path} is complete"
         if self._is_half:
-            return (
-                f"{self.target.path} is half published: the same command finishes it or brings "
-                "back what was there"
-            )
+            advice = "the same command finishes it or brings back what was there"
+            return f"{self.target.path} is half published: {advice}"
         if not self._is_kept:
             return "no unfinished file is left"
         return f"{self._kept_tasks}: the same command continues"
@@ -226,9 +229,8 @@ class Staging(StagedFiles):
         if self._part:
             raise OutputError(f"{self.target.path}: a part of a run does not publish")
         if not self._is_here():
-            raise OutputError(
-                f"{self.path} has been removed or exchanged by another program: run again"
-            )
+            fault = "has been removed or exchanged by another program"
+            raise OutputError(f"{self.path} {fault}: run again")
         found, expected = set(self.names()), set(self.target.names)
         if found != expected:
             name = min(found ^ expected)
@@ -262,10 +264,8 @@ class Staging(StagedFiles):
             self._home.sync()
             sync_names(self._made)
         except OSError as error:
-            raise OutputError(
-                f"{self.target.path} is complete, but it cannot be written to the disk for good: "
-                f"{error.strerror}"
-            ) from None
+            fault = f"it cannot be written to the disk for good: {error.strerror}"
+            raise OutputError(f"{self.target.path} is complete, but {fault}") from None
 
     def _give_up(self, *, keep: bool) -> None:
         """Close everything; remove the folder unless something in it is worth keeping."""
@@ -298,8 +298,3 @@ class Staging(StagedFiles):
         if self._lines is not None:
             self._lines.close()
         self._lines = None
-
-
-def _keeps(error: BaseException) -> bool:
-    """Whether an error is one of the machine or of the user's patience, not of the data."""
-    return isinstance(error, OSError) or not isinstance(error, AmsError)
