@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from inspect import signature
 from typing import Any
 
 import torch
@@ -32,8 +33,9 @@ class DecodingStep:
         self._model, self._context = model, context
         self._device = model.device
         self._place = torch.zeros(1, dtype=torch.long, device=self._device)
-        self._cache = _random_cache(model, batch, context + tokens, self._place)
-        length = self._cache.layers[0].keys.shape[2]
+        cache = _random_cache(model, batch, context + tokens, self._place)
+        self._history = {_name_of_cache(model): cache}
+        length = cache.layers[0].keys.shape[2]
         self._places = torch.arange(length, device=self._device)[None, None, None]
         self._token = torch.zeros(batch, 1, dtype=torch.long, device=self._device)
         self.history = torch.zeros(batch, length, dtype=torch.long, device=self._device)
@@ -61,8 +63,8 @@ class DecodingStep:
             input_ids=token,
             position_ids=place.expand(len(token), 1),
             attention_mask=mask,
-            past_key_values=self._cache,
             use_cache=True,
+            **self._history,
         ).logits
         chosen = likeliest(logits[:, -1])
         self.history.scatter_(1, place.expand(len(token), 1), chosen)
@@ -180,11 +182,17 @@ def launches_of(call: Call) -> list[Launch]:
 def prompt_call(model: Any, tokens: int) -> Call:
     """Return a call that reads a prompt and chooses the token after it."""
     ids = torch.arange(tokens, device=model.device)[None] % model.config.vocab_size
+    name = _name_of_cache(model)
 
     def call() -> None:
         with torch.no_grad():
-            cache = DynamicCache(config=model.config)
-            logits = model(input_ids=ids, past_key_values=cache, logits_to_keep=1).logits
+            cache = {name: DynamicCache(config=model.config)}
+            logits = model(input_ids=ids, logits_to_keep=1, **cache).logits
             logits[:, -1].argmax(-1)
 
     return call
+
+
+def _name_of_cache(model: Any) -> str:
+    """What a forward pass calls its cache, which is not the same in all versions."""
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
