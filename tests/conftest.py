@@ -1,12 +1,15 @@
 """Settings shared by every test: reproducible Hypothesis runs, no plots on a screen."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell starts what runs in the background with SIGINT ignored, and tests of interrupts with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "suite",

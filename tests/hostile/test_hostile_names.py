@@ -51,7 +51,7 @@ def test_38_what_is_printed_is_printable(nasty):
         assert text.isascii() and text.replace("\n", "").isprintable()
         json.loads(text)
     names = {p.name for p in nasty.model.iterdir() if not p.name.startswith(".")}
-    assert {p.name for p in out.iterdir()} == names | {"amssim.seal.json"}
+    assert {p.name for p in out.iterdir()} == names | {"amssim.md", "amssim.seal.json"}
     read = open_checkpoint(out)
     assert set(read) == {f"{name}.weight" for name in NASTY} | set(NASTY)
 

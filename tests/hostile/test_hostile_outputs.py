@@ -157,7 +157,8 @@ def test_37_only_what_the_run_writes_is_replaced(world):
     world.amssim("quantize", "model", "out", "--scheme", "fp4.25", "--overwrite")
     world.works("verify", "out", "--source", "model")
     touched = set(changes(before, state(world.out)))
-    assert touched <= {p.name for p in world.model.iterdir()} | {"amssim.seal.json"}
+    made = {"amssim.md", "amssim.seal.json"}
+    assert touched <= {p.name for p in world.model.iterdir()} | made
     assert ONE in touched
 
 

@@ -201,7 +201,7 @@ UP = "model.layers.0.mlp.up_proj.weight"
         (
             stated(lambda q: q.pop("default")),
             FormatError,
-            "lacks default, and the files have no am",
+            "lacks default: without amssim metadata",
         ),
         (stated(lambda q: q.update(k=4)), FormatError, "has the unknown key 'k'"),
         (stated(lambda q: q.update(format="x")), UnsupportedError, "names the format 'x' of versi"),
