@@ -14,6 +14,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(
     "suite",
     derandomize=True,
+    max_examples=75,  # the profile "fuzz" searches longer
     deadline=None,  # the first example of a kernel compiles it
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
