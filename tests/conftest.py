@@ -1,5 +1,6 @@
 """Settings shared by every test: reproducible Hypothesis runs, no plots on a screen."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -28,6 +29,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 REFERENCE_MODEL = Path(__file__).parents[2] / "shared" / "reference-lm"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Looking through thousands of tests for garbage, again and again, takes its time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
