@@ -45,4 +45,4 @@ class Readers:
     def _close_idle(self, most: int) -> None:
         idle = [path for path in self._open if not self._users[path]]
         for path in idle[: max(0, len(idle) - most)]:
-            self._open.pop(path).file.close()
+            self._open.pop(path).close()

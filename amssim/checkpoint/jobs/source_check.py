@@ -73,7 +73,7 @@ class SourceCheck:
         with self._readers.reader(header) as reader:
             pieces = pieces_of(plain, start, stop, as_bytes=as_bytes)
             (raw,) = read_pieces(reader, pieces, room, use="source")
-            reader.file.check_unchanged()
+            reader.check_stamps()
         return raw
 
     def _file(self, tensor: LogicalTensor) -> Path:

@@ -107,7 +107,7 @@ def do_task(
         raw = as_bytes(data)
         crcs.append(zlib.crc32(raw))
         file.write(piece.name, piece.start, raw)
-    reader.file.check_unchanged()
+    reader.check_stamps()
     return TaskResult(task.number, tuple(crcs), source_crcs)
 
 

@@ -49,7 +49,6 @@ class TensorReader:
         except BaseException:
             self.close()
             raise
-        self.file = self._files[header.path]
 
     def __enter__(self) -> TensorReader:
         return self
@@ -99,11 +98,16 @@ class TensorReader:
 
     def check_unchanged(self) -> None:
         """Raise `MismatchError` if a file or its header changed since the reader was opened."""
+        self.check_stamps()
         for header in (self.header, *self.header.elsewhere.values()):
             file = self._files[header.path]
-            file.check_unchanged()
             if header_digest(file, header.data_start) != header.digest:
                 raise changed(header.path)
+
+    def check_stamps(self) -> None:
+        """The same without reading headers: for every task."""
+        for file in self._files.values():
+            file.check_unchanged()
 
     def _open(self, header: Header) -> None:
         if header.path not in self._files:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from amssim.checkpoint import (
     seal_checkpoint,
     verify_checkpoint,
 )
+from amssim.checkpoint.jobs.readers import Readers
+from amssim.checkpoint.packed.catalog import read_catalog
 from checkpoint.builders import contents, make_model, split
 from checkpoint.sealed_sets import CONFIG, INDEX, ONE, SEAL, TWO
 
@@ -38,6 +41,10 @@ def made(tmp_path_factory):
 @pytest.fixture
 def out(made, tmp_path):
     return shutil.copytree(made[1], tmp_path / "out")
+
+
+def open_descriptors():
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def as_others_save(folder, *, squeeze=True, metadata=None, rows_of_experts=True):
@@ -149,6 +156,21 @@ def test_a_file_that_changes_while_parts_are_read_from_it(out):
         path.write_bytes(path.read_bytes())
     with pytest.raises(MismatchError, match="changed"):
         opened[UP]
+
+
+def test_every_file_of_a_reader_is_watched_and_closed(out):
+    as_others_save(out)
+    cut_apart(out, 2)
+    header = next(h for h in read_catalog(out).checkpoint.shards.values() if h.elsewhere)
+    (other,) = {h.path for h in header.elsewhere.values()}
+    before, readers = open_descriptors(), Readers()
+    with readers.reader(header) as reader:
+        reader.check_stamps()
+        other.write_bytes(other.read_bytes() + b" ")
+        with pytest.raises(MismatchError, match=f"{other.name} changed"):
+            reader.check_stamps()
+    readers.close()
+    assert open_descriptors() == before
 
 
 def test_a_name_of_weights_that_the_source_has_stays(made, tmp_path):
