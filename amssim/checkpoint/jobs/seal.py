@@ -13,8 +13,7 @@ from amssim.checkpoint.packed.catalog import Catalog, read_catalog
 from amssim.checkpoint.packed.manifest_checks import read_manifest
 from amssim.checkpoint.packed.seal import Seal
 from amssim.checkpoint.packed.set_check import coverage
-from amssim.checkpoint.packed.sums import check_sum
-from amssim.checkpoint.safetensors.checksum import crc32_of
+from amssim.checkpoint.packed.sums import check_stored
 from amssim.checkpoint.safetensors.half_published import JOURNAL
 from amssim.checkpoint.safetensors.header import Header, read_header
 from amssim.checkpoint.safetensors.reader import TensorReader
@@ -124,5 +123,4 @@ def _check_staged(path: Path, seal: Seal) -> None:
     if manifest is None or manifest.content_digest(tensors) != seal.files[path.name].content:
         raise MismatchError(f"{path} is not what was written: is the disk sound?")
     with TensorReader(header) as reader:
-        for name, crc in manifest.checksums.items():
-            check_sum(path, name, crc32_of(*reader.place(name)), int(crc, 16))
+        check_stored(reader, {name: int(crc, 16) for name, crc in manifest.checksums.items()})

@@ -21,8 +21,7 @@ from amssim.checkpoint.jobs.shard import combined
 from amssim.checkpoint.jobs.source_check import SourceCheck
 from amssim.checkpoint.packed.as_written import check_as_written
 from amssim.checkpoint.packed.stored import LogicalTensor
-from amssim.checkpoint.packed.sums import check_sum
-from amssim.checkpoint.safetensors.checksum import crc32_of
+from amssim.checkpoint.packed.sums import check_stored, check_sum
 from amssim.checkpoint.safetensors.header import Header
 from amssim.checkpoint.safetensors.reader import TensorReader
 from amssim.errors import FormatError
@@ -131,7 +130,7 @@ class VerifyPart:
             try:
                 error = self._look(reader, read, room)
             except FormatError:
-                _check_sums(reader, check.tensor)  # damage is told from what was written so
+                check_stored(reader, check.tensor.sums)  # damage is told from what was written so
                 raise
             reader.check_stamps()
         check.add(self.at, pieces, crcs, error)
@@ -148,8 +147,3 @@ class VerifyPart:
         packed = packed_rows(reader, tensor, read)
         check_as_written(packed, reader.header.path, tensor.name, threads=1)
         return source.check_packed(tensor, start, packed, room) if source else Metrics()
-
-
-def _check_sums(reader: TensorReader, tensor: LogicalTensor) -> None:
-    for name, expected in tensor.sums.items():
-        check_sum(reader.header.path, name, crc32_of(*reader.place(name)), expected)

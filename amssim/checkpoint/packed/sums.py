@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amssim.checkpoint.safetensors.checksum import crc32_of
 from amssim.errors import MismatchError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from amssim.checkpoint.safetensors.reader import TensorReader
 
 
 class RunningSums:
@@ -35,6 +38,12 @@ class RunningSums:
         """Raise `MismatchError` if a tensor of which all parts were added is damaged."""
         for name, found in self._found.items():
             check_sum(self._path, name, found, self._expected[name])
+
+
+def check_stored(reader: TensorReader, expected: Mapping[str, int]) -> None:
+    """Read stored tensors whole; `MismatchError` for one whose CRC-32 is not the expected one."""
+    for name, crc in expected.items():
+        check_sum(reader.header.path, name, crc32_of(*reader.place(name)), crc)
 
 
 def check_sum(path: Path, name: str, found: int, expected: int) -> None:
