@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -64,9 +63,7 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"{option} is {value}, expected more than 0")
     output_file.check_new(args.output)
     record = {"command": _command(args)} | _measured(args)
-    if args.output:
-        text = json.dumps({"schema": SCHEMA} | record, indent=1) + "\n"
-        output_file.write_new(args.output, text)
+    output_file.write_record(args.output, SCHEMA, record)
     if args.json:
         terminal.print_json(SCHEMA, record)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -79,9 +78,7 @@ def run(args: argparse.Namespace) -> int:
     batches = numbers(args.batches, "--batches")
     output_file.check_new(args.output)
     record = _measured(args, model_of(args.model), variants, batches)
-    if args.output:
-        text = json.dumps({"schema": SCHEMA} | record, indent=1) + "\n"
-        output_file.write_new(args.output, text)
+    output_file.write_record(args.output, SCHEMA, record)
     if args.json:
         terminal.print_json(SCHEMA, record)
     else:

@@ -45,13 +45,19 @@ def write_records(
     if path is None:
         return
     if path.suffix.lower() != ".csv":
-        write_new(path, json.dumps({"schema": schema} | record, indent=1, allow_nan=False) + "\n")
+        write_record(path, schema, record)
         return
     text = StringIO()
     writer = csv.DictWriter(text, dict.fromkeys(n for r in rows for n in r), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_new(path, text.getvalue())
+
+
+def write_record(path: Path | None, schema: str, record: dict[str, Any]) -> None:
+    """Write ``record`` as JSON; None is no file. Errors as `write_new`."""
+    if path is not None:
+        write_new(path, json.dumps({"schema": schema} | record, indent=1, allow_nan=False) + "\n")
 
 
 def write_new(path: Path, content: str | bytes) -> None:
