@@ -16,6 +16,8 @@ from amssim.errors import InputError
 
 # Threads are only started when all others are busy; past this many, ranges wait for one.
 _MOST_THREADS = 256
+# Waking a thread takes about 40 us, in which one thread does this many multiplications.
+_PRODUCTS_PER_THREAD = 1 << 20
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -32,6 +34,11 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def product_threads(threads: int, products: int) -> int:
+    """Return how many of ``threads`` are worth waking for so many multiplications."""
+    return min(threads, 1 + products // _PRODUCTS_PER_THREAD)
 
 
 def over_rows(work: Callable[[int, int], object], rows: int, threads: int) -> None:

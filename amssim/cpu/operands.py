@@ -47,6 +47,11 @@ class Activations(NamedTuple):
     steps: np.ndarray  #: float32[n, columns], whole numbers
     scale: np.ndarray  #: float32[n]
 
+    @classmethod
+    def as_they_are(cls, x: np.ndarray) -> Activations:
+        """Return float32[n, columns] that is not quantised: every scale is 1."""
+        return cls(x, np.ones(len(x), np.float32))
+
 
 def quantize_activations(x: np.ndarray, kind: str) -> Activations:
     """Round each row of float32[n, columns] to whole multiples of its own scale.

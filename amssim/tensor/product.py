@@ -8,16 +8,13 @@ import numpy as np
 
 from amssim._checks import find_wrong
 from amssim._tensors import as_given
-from amssim._threads import thread_count
+from amssim._threads import product_threads, thread_count
 from amssim.cpu.avx2 import float_product, integer_product, vector_form
 from amssim.cpu.operands import ACTIVATIONS, Activations, VectorForm, quantize_activations
 from amssim.cpu.plain import check_exact, plain_product
 from amssim.errors import InputError
 from amssim.tensor._checks import check_batch
 from amssim.tensor.packed import PackedTensor
-
-# Waking a thread takes about 40 us, in which one thread does this many multiplications.
-_PRODUCTS_PER_THREAD = 1 << 20
 
 
 @overload
@@ -93,12 +90,12 @@ def prepare(packed: PackedTensor, *, activations: str = "float32") -> None:
 
 def _product(packed: PackedTensor, x: np.ndarray, activations: str, threads: int) -> np.ndarray:
     """float32[n, rows] of float32[n, columns]."""
-    threads = min(threads, 1 + packed.shape[0] * x.size // _PRODUCTS_PER_THREAD)
+    threads = product_threads(threads, packed.shape[0] * x.size)
     form = vector_form(packed.scheme, packed.scale_block)
     if activations == "float32":
         if form:
             return float_product(_kernel_rows(packed, form), packed.scales, form, x, threads)
-        operand = Activations(x, np.ones(len(x), np.float32))
+        operand = Activations.as_they_are(x)
     else:
         operand = _check_steps_finite(x, quantize_activations(x, activations), activations)
         if form:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
+from amssim._threads import product_threads
 from amssim.cpu.avx2 import float_product
 from amssim.cpu.operands import Activations
 from amssim.cpu.plain import plain_product
@@ -35,9 +35,6 @@ LIBRARY.define(
 )
 LIBRARY.define(f"dequantize({_WEIGHTS}, {_FORM}) -> Tensor")
 
-# Waking a thread takes about 40 us, in which one thread does this many multiplications.
-_PRODUCTS_PER_THREAD = 1 << 20
-
 
 def _linear_cpu(
     x: torch.Tensor,
@@ -52,15 +49,14 @@ def _linear_cpu(
 ) -> torch.Tensor:
     batch = _padded(x, columns, skip).to(torch.float32).numpy()
     rows = scales.shape[0]
-    threads = min(torch.get_num_threads(), 1 + rows * batch.size // _PRODUCTS_PER_THREAD)
+    threads = product_threads(torch.get_num_threads(), rows * batch.size)
     form, numbers = cpu_form(scheme, block), scales.detach().numpy()
     if form:
         weights = form.rows(words.numpy())
         y = float_product(weights, numbers, form, batch, threads)
     else:
-        operand = Activations(batch, np.ones(len(batch), np.float32))
         packed = words.numpy(), numbers, find_scheme(scheme), block or None
-        y = plain_product(*packed, operand, threads)
+        y = plain_product(*packed, Activations.as_they_are(batch), threads)
     out = torch.from_numpy(y)
     if bias is not None:
         out += bias.detach()

@@ -1,8 +1,8 @@
 import pytest
 from cpu_cases import PATHS
 
+from amssim import _threads
 from amssim.cpu import avx2
-from amssim.tensor import product
 
 
 @pytest.fixture(params=PATHS)
@@ -15,4 +15,4 @@ def path(request, monkeypatch):
 @pytest.fixture
 def many_threads(monkeypatch):
     """Small products take every thread they are offered."""
-    monkeypatch.setattr(product, "_PRODUCTS_PER_THREAD", 1)
+    monkeypatch.setattr(_threads, "_PRODUCTS_PER_THREAD", 1)
